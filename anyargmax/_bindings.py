@@ -1,0 +1,75 @@
+"""The operations of each framework: its namespace and the rules, lifted by its adapter once.
+
+``from ._bindings import torch`` loads the adapter for PyTorch on first use. It is an import statement
+because that is the one lazy import which `torch.compile(fullgraph=True)` follows on a cold start.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ._compat import array_namespace
+from ._plain import plain_adapter
+from ._readouts import MEAN, MEDIAN, MOMENTS
+from ._rule import Array
+from ._steps import FINISH, LOG, PREPARE, STRAIGHT_THROUGH
+from ._weights import EXPECTATION, WEIGHTS
+
+RULES = (PREPARE, LOG, WEIGHTS, EXPECTATION, MEAN, MOMENTS, MEDIAN, STRAIGHT_THROUGH, FINISH)
+
+
+class Ops:
+    """One framework's operations: ``xp``, what the adapter knows, and a callable for each rule."""
+
+    prepare: Callable[..., Array]
+    log: Callable[..., Array]
+    weights: Callable[..., Array]
+    expectation: Callable[..., Array]
+    mean: Callable[..., Array]
+    moments: Callable[..., Array]
+    median: Callable[..., Array]
+    straight_through: Callable[..., Array]
+    finish: Callable[..., Any]
+
+    def __init__(self, adapter):
+        self.adapter = adapter
+        self.name = adapter.name
+        self.xp = getattr(adapter, "namespace", None) or array_namespace(adapter.example)
+        self.cumulative_sum = getattr(adapter, "cumulative_sum", None) or self.xp.cumulative_sum
+        self.detach = adapter.detach
+        self.is_concrete = adapter.is_concrete
+        self.place = adapter.place
+        self.jit = getattr(adapter, "jit", None)
+        self.compiled: dict[Callable, Callable] = {}
+        for rule in RULES:
+            setattr(self, rule.name, adapter.lift(rule, self))
+
+    def run(self, core, *args, options):
+        """Call a core function, compiled once for each set of options where the adapter can."""
+        if self.jit is None:
+            return core(self, *args, options=options)
+        if core not in self.compiled:
+            self.compiled[core] = self.jit(lambda *args, options: core(self, *args, options=options))
+        return self.compiled[core](*args, options=options)
+
+
+_plain: dict[Any, Ops] = {}
+
+
+def plain(xp) -> Ops:
+    """Return the operations of a namespace without automatic differentiation."""
+    if xp not in _plain:
+        _plain[xp] = Ops(plain_adapter(xp))
+    return _plain[xp]
+
+
+def __getattr__(framework):
+    if framework == "torch":
+        from .backends import torch as adapter
+    elif framework == "jax":
+        from .backends import jax as adapter
+    elif framework == "autograd":
+        from .backends import autograd as adapter
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {framework!r}")
+    globals()[framework] = ops = Ops(adapter)
+    return ops

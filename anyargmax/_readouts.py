@@ -1,0 +1,126 @@
+"""The readouts: weights to an answer. Each returns one answer per position array, stacked last."""
+
+from ._rule import Array, Rule
+
+# Arguments: p weights; positions, a tuple with one array per answer that broadcasts against p and
+# varies along the reduced axis of the same place in axes. Static: axes, non-negative integers.
+
+
+def expand(ops, y: Array, axes: tuple[int, ...]) -> Array:
+    """Put the reduced axes back, with length 1."""
+    for axis in sorted(axes):
+        y = ops.xp.expand_dims(y, axis=axis)
+    return y
+
+
+def _blank(ops, p: Array, answers: list[Array], axes: tuple[int, ...]) -> Array:
+    """Stack the answers; a row whose weights are all 0 has no argmax, so NaN (and gradient 0)."""
+    xp = ops.xp
+    empty = xp.sum(ops.detach(p), axis=axes) == 0
+    return xp.stack([xp.where(empty, float("nan"), y) for y in answers], axis=-1)
+
+
+def mean(ops, p, positions, *, axes):
+    """``sum_i c_i p_i``."""
+    return _blank(ops, p, [ops.xp.sum(p * c, axis=axes) for c in positions], axes)
+
+
+def spread(ops, g, positions, *, axes):
+    """Transpose of `mean`: ``sum_k g_k c_k``, the cotangent of the weights."""
+    total = 0.0
+    for k, c in enumerate(positions):
+        total = total + expand(ops, g[..., k], axes) * c
+    return total
+
+
+def mean_tangent(ops, t, y, p, positions, *, axes):
+    return ops.xp.stack([ops.xp.sum(t * c, axis=axes) for c in positions], axis=-1)
+
+
+MEAN = Rule(
+    name="mean",
+    forward=mean,
+    vjps=(lambda ops, g, y, p, positions, *, axes: spread(ops, g, positions, axes=axes),),
+    jvps=(mean_tangent,),
+    plain=mean,
+    native=True,
+)
+
+
+def moments(ops, p, positions, *, axes):
+    """For each of the positions the mean, then for each the variance ``sum_i p_i (c_i - mean)^2``."""
+    xp = ops.xp
+    means = [xp.sum(p * c, axis=axes) for c in positions]
+    variances = [
+        xp.sum(p * (c - expand(ops, m, axes)) ** 2, axis=axes) for c, m in zip(positions, means, strict=True)
+    ]
+    return _blank(ops, p, means + variances, axes)
+
+
+def _moment_weights(ops, y, positions, axes):
+    """``d mean / dp = c`` and ``d variance / dp = (c - mean)^2``: the term through the mean is 0 on the
+    directions that keep ``sum p``, and those are the only ones the weights move in."""
+    return (*positions, *((c - expand(ops, y[..., k], axes)) ** 2 for k, c in enumerate(positions)))
+
+
+MOMENTS = Rule(
+    name="moments",
+    forward=moments,
+    vjps=(lambda ops, g, y, p, c, *, axes: spread(ops, g, _moment_weights(ops, y, c, axes), axes=axes),),
+    jvps=(lambda ops, t, y, p, c, *, axes: mean_tangent(ops, t, y, p, _moment_weights(ops, y, c, axes), axes=axes),),
+    plain=moments,
+    native=True,
+)
+
+
+def _around(axis, start, stop):
+    """Index that cuts ``start:stop`` out along an axis."""
+    return (*(slice(None),) * axis, slice(start, stop), ...)
+
+
+def _steps(c, axis):
+    """``c_{j+1} - c_j`` along an axis, one shorter than c."""
+    n = c.shape[axis]
+    return c[_around(axis, 1, n)] - c[_around(axis, 0, n - 1)]
+
+
+def _above(ops, p, axes, k):
+    """``S_j = sum_{i > j} p_i`` for all j but the last, of the marginal weights along axes[k]."""
+    xp, axis = ops.xp, axes[k]
+    others = tuple(other for other in axes if other != axis)
+    marginal = xp.sum(p, axis=others, keepdims=True) if others else p
+    above = xp.sum(marginal, axis=axis, keepdims=True) - ops.cumulative_sum(marginal, axis=axis)
+    return above[_around(axis, 0, p.shape[axis] - 1)]
+
+
+def median(ops, p, positions, *, axes):
+    """``c_0 + sum_j (c_{j+1} - c_j) clip(2 S_j - 1, 0, 1)`` with ``S_j = sum_{i > j} p_i``."""
+    xp = ops.xp
+    answers = []
+    for k, c in enumerate(positions):
+        above = _above(ops, p, axes, k)
+        passed = xp.where(ops.detach(above) < 1, 2 * above - 1, 1.0)
+        passed = xp.where(ops.detach(above) <= 0.5, 0.0, passed)
+        travelled = xp.sum(_steps(c, axes[k]) * passed, axis=axes[k], keepdims=True)
+        answers.append(xp.sum(c[_around(axes[k], 0, 1)] + travelled, axis=axes))
+    return _blank(ops, p, answers, axes)
+
+
+def _median_slopes(ops, p, positions, axes):
+    """``d median / dp_i = 2 sum_{j < i} (c_{j+1} - c_j) [1/2 < S_j < 1]``, broadcastable against p."""
+    slopes = []
+    for k, c in enumerate(positions):
+        above = _above(ops, p, axes, k)
+        steps = ops.xp.where((above > 0.5) & (above < 1), 2 * _steps(c, axes[k]), 0.0)
+        slopes.append(ops.xp.cumulative_sum(steps, axis=axes[k], include_initial=True))
+    return tuple(slopes)
+
+
+MEDIAN = Rule(
+    name="median",
+    forward=median,
+    vjps=(lambda ops, g, y, p, c, *, axes: spread(ops, g, _median_slopes(ops, p, c, axes), axes=axes),),
+    jvps=(lambda ops, t, y, p, c, *, axes: mean_tangent(ops, t, y, p, _median_slopes(ops, p, c, axes), axes=axes),),
+    plain=median,
+    native=True,
+)

@@ -1,0 +1,73 @@
+"""The small maps round the weights: into the compute dtype, straight-through, and out again."""
+
+from ._readouts import expand
+from ._rule import Rule
+
+
+def _prepare(ops, x, *, dtype, sign, flat):
+    xp = ops.xp
+    if flat:
+        x = xp.reshape(x, (-1,))
+    if x.dtype != dtype:
+        x = xp.astype(x, dtype)
+    return x if sign > 0 else -x
+
+
+def _prepare_vjp(ops, g, y, x, *, dtype, sign, flat):
+    g = g if sign > 0 else -g
+    return ops.xp.reshape(ops.xp.astype(g, x.dtype), x.shape)
+
+
+def _prepare_jvp(ops, t, y, x, *, dtype, sign, flat):
+    return _prepare(ops, t, dtype=dtype, sign=sign, flat=flat)
+
+
+PREPARE = Rule("prepare", _prepare, (_prepare_vjp,), (_prepare_jvp,), _prepare)
+
+
+def _log(ops, p):
+    xp = ops.xp
+    value = ops.detach(p)
+    bottom = xp.where(value == 0, -float("inf"), float("nan"))
+    return xp.where(value > 0, xp.log(xp.where(value > 0, p, 1.0)), xp.astype(bottom, value.dtype))
+
+
+def _log_product(ops, v, y, p):
+    xp = ops.xp
+    positive = ops.detach(p) > 0
+    return xp.where(positive, v, 0.0) / xp.where(positive, p, 1.0)
+
+
+LOG = Rule("log", _log, (_log_product,), (_log_product,), _log)
+
+
+def _straight_through(ops, y, hard):
+    """The hard value, exactly, with the derivative of the soft one: ``y - y`` is 0 or NaN."""
+    return hard + (y - ops.detach(y))
+
+
+STRAIGHT_THROUGH = Rule(
+    "straight_through",
+    _straight_through,
+    (lambda ops, g, y, soft, hard: g,),
+    (lambda ops, t, y, soft, hard: t,),
+    _straight_through,
+    native=True,
+)
+
+
+def _finish(ops, y, *, axes, count):
+    """Put the reduced axes back if axes names any, and unstack the answers: one array or a tuple."""
+    y = expand(ops, y, axes)
+    return y[..., 0] if count == 1 else tuple(y[..., k] for k in range(count))
+
+
+def _finish_vjp(ops, g, y, stacked, *, axes, count):
+    return ops.xp.reshape(ops.xp.stack([g] if count == 1 else list(g), axis=-1), stacked.shape)
+
+
+def _finish_jvp(ops, t, y, stacked, *, axes, count):
+    return _finish(ops, t, axes=axes, count=count)
+
+
+FINISH = Rule("finish", _finish, (_finish_vjp,), (_finish_jvp,), _finish, native=True)

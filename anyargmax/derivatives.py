@@ -1,0 +1,85 @@
+"""Explicit derivatives, in every framework: by its own differentiation, or by the rules."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from . import _validate
+from ._rule import Array
+
+
+def _differentiator(arrays: tuple[Any, ...]) -> Any:
+    if not arrays:
+        raise TypeError("`arrays` must hold at least one array, got none. Pass what `f` is differentiated by.")
+    ops = _validate.operations(arrays[0], "arrays[0]", *arrays[1:])
+    if ops.name == "numpy":
+        try:
+            from ._bindings import autograd
+        except ModuleNotFoundError:
+            return ops.adapter
+        return autograd.adapter
+    return ops.adapter
+
+
+def vjp(f: Callable[..., Any], /, *arrays: Array, **options: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+    """Return ``f(*arrays, **options)`` and its pullback, as ``jax.vjp`` does, in any framework.
+
+    Parameters
+    ----------
+    f
+        A function of this library, or with arrays of NumPy (through autograd), torch or JAX any function
+        of arrays that the framework can differentiate.
+    *arrays
+        What f is differentiated by: arrays of one framework.
+    **options
+        Passed to f as they are, and not differentiated.
+
+    Returns
+    -------
+    value
+        What f returns: an array or a tuple of arrays.
+    pullback
+        Takes the cotangent ``g``, of the structure of the value, and returns a tuple with one gradient
+        ``J^T g`` per array. Arrays that cannot have one (integers) get None, or what the framework puts
+        there.
+
+    Raises
+    ------
+    TypeError
+        If the framework has no automatic differentiation and f is not one call of a function of this
+        library.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from anyargmax import soft_argmax
+    >>> value, pullback = vjp(soft_argmax, np.asarray([0.0, 0.0, 0.0]))
+    >>> print(value, pullback(np.asarray(3.0))[0])
+    1.0 [-1.  0.  1.]
+    """
+    return _differentiator(arrays).vjp(partial(f, **options) if options else f, *arrays)
+
+
+def jvp(
+    f: Callable[..., Any], arrays: tuple[Array, ...], tangents: tuple[Array, ...], /, **options: Any
+) -> tuple[Any, Any]:
+    """Return ``f(*arrays, **options)`` and its directional derivative ``J t``, as ``jax.jvp`` does.
+
+    Parameters
+    ----------
+    f, **options
+        As in `vjp`.
+    arrays, tangents
+        Two tuples of equal length: where f is differentiated, and in which direction.
+
+    Returns
+    -------
+    value, tangent
+        What f returns, and the derivative of it along the tangents.
+    """
+    if not isinstance(arrays, (tuple, list)) or not isinstance(tangents, (tuple, list)) or len(arrays) != len(tangents):
+        raise TypeError(
+            f"`arrays` and `tangents` must be tuples of equal length, got {type(arrays).__name__} and "
+            f"{type(tangents).__name__}. Pass `(x,), (t,)` for a function of one array."
+        )
+    return _differentiator(tuple(arrays)).jvp(partial(f, **options) if options else f, tuple(arrays), tuple(tangents))

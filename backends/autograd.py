@@ -1,0 +1,73 @@
+"""Adapter for HIPS autograd: the rules as primitives over `autograd.numpy`."""
+
+from functools import partial
+
+import autograd.numpy as anp
+import numpy as np
+from autograd import make_jvp, make_vjp
+from autograd.builtins import tuple as boxed_tuple
+from autograd.extend import defjvp, defvjp, primitive
+from autograd.tracer import getval, isbox
+
+name = "autograd"
+namespace = anp
+owns = isbox
+detach = getval
+cumulative_sum = anp.cumsum
+
+
+def is_concrete(x):
+    """Whether the values may be looked at: a box always carries its value."""
+    return True
+
+
+def place(x):
+    """Keyword arguments that create an array beside x."""
+    return {}
+
+
+def default_float():
+    return anp.float64
+
+
+def lift(rule, ops):
+    """Register a rule: reverse mode by its VJPs, forward mode by its JVPs, both differentiable again."""
+    if rule.native:
+        return partial(rule.forward, ops)
+
+    @primitive
+    def op(*args, **static):
+        with np.errstate(over="ignore"):
+            return rule.forward(ops, *args, **static)
+
+    def maker(product):
+        return lambda ans, *args, **static: lambda g: product(ops, g, ans, *args, **static)
+
+    def pusher(product):
+        return lambda t, ans, *args, **static: product(ops, t, ans, *args, **static)
+
+    defvjp(op, *map(maker, rule.vjps))
+    defjvp(op, *map(pusher, rule.jvps))
+    return op
+
+
+def jit(core):
+    """Autograd has nothing to compile."""
+    return core
+
+
+def _with_boxes(f):
+    def on_tuple(arrays):
+        y = f(*arrays)
+        return boxed_tuple(y) if isinstance(y, tuple) else y
+
+    return on_tuple
+
+
+def vjp(f, *arrays):
+    pullback, value = make_vjp(_with_boxes(f))(arrays)
+    return value, lambda g: tuple(pullback(g))
+
+
+def jvp(f, arrays, tangents):
+    return make_jvp(_with_boxes(f))(tuple(arrays))(tuple(tangents))
