@@ -11,10 +11,10 @@ from ._compat import array_namespace
 from ._plain import plain_adapter
 from ._readouts import MEAN, MEDIAN, MOMENTS
 from ._rule import Array
-from ._steps import FINISH, LOG, PREPARE, STRAIGHT_THROUGH
+from ._steps import FINISH, LOG, NORMALISE, PREPARE, STRAIGHT_THROUGH
 from ._weights import EXPECTATION, WEIGHTS
 
-RULES = (PREPARE, LOG, WEIGHTS, EXPECTATION, MEAN, MOMENTS, MEDIAN, STRAIGHT_THROUGH, FINISH)
+RULES = (PREPARE, LOG, NORMALISE, WEIGHTS, EXPECTATION, MEAN, MOMENTS, MEDIAN, STRAIGHT_THROUGH, FINISH)
 
 
 class Ops:
@@ -22,6 +22,7 @@ class Ops:
 
     prepare: Callable[..., Array]
     log: Callable[..., Array]
+    normalise: Callable[..., Array]
     weights: Callable[..., Array]
     expectation: Callable[..., Array]
     mean: Callable[..., Array]

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from ._positions import along, table
 from ._rule import Array
-from ._scores import kept_and_peak
+from ._scores import kept_and_peak, largest
 
 
 class Options(NamedTuple):
@@ -38,7 +38,7 @@ def _argmax(ops, x: Array, mask: Array | None, o: Options) -> Array:
         x = x if o.sign == 1 else xp.bitwise_invert(x)  # decreasing, and unlike negation never out of range
         keep = xp.ones_like(x, dtype=xp.bool) if mask is None else xp.broadcast_to(mask, x.shape)
         lowest = xp.asarray(xp.iinfo(x.dtype).min, dtype=x.dtype, **ops.place(x))
-        top = xp.max(xp.where(keep, x, lowest), axis=o.axes, keepdims=True)
+        top = largest(ops, xp.where(keep, x, lowest), o.axes)
     else:
         x = x if o.sign == 1 else -x
         keep, top, _ = kept_and_peak(ops, x, mask, o.axes)
@@ -46,7 +46,7 @@ def _argmax(ops, x: Array, mask: Array | None, o: Options) -> Array:
     rank = 0
     for axis, stride in zip(o.axes, [math.prod(sizes[k + 1 :]) for k in range(len(sizes))], strict=True):
         rank = rank + along(ops, xp.arange(x.shape[axis], **ops.place(x)) * stride, x.ndim, axis)
-    first = xp.min(xp.where(keep & (x == top), rank, math.prod(sizes)), axis=o.axes, keepdims=True)
+    first = -largest(ops, xp.where(keep & (x == top), -rank, -math.prod(sizes)), o.axes)
     return rank == first
 
 
@@ -62,9 +62,7 @@ def weights(ops, x, temperature, mask, *, options: Options):
     p = ops.weights(_scores(ops, x, o), temperature, mask, axes=o.axes)
     if o.hard:
         p = ops.straight_through(p, ops.xp.astype(_argmax(ops, x, mask, o), p.dtype))
-    if x.dtype != p.dtype and ops.xp.isdtype(x.dtype, "real floating"):
-        p = ops.prepare(p, dtype=x.dtype, sign=1, flat=False)
-    return p
+    return _restored(ops, p, x)
 
 
 def _answers(ops, x, temperature, mask, positions, o: Options) -> Array:
@@ -100,8 +98,14 @@ def coordinates(ops, x, temperature, mask, *, options: Options):
 def sharpened(ops, p, *, options: Options):
     """``p^power`` normalised: the weights of the scores ``log p`` at temperature 1 / power."""
     o = options
-    z = ops.log(_scores(ops, p, o))
-    w = ops.weights(z, None if o.power == 1 else 1 / o.power, None, axes=o.axes)
-    if p.dtype != w.dtype and ops.xp.isdtype(p.dtype, "real floating"):
-        w = ops.prepare(w, dtype=p.dtype, sign=1, flat=False)
-    return w
+    q = _scores(ops, p, o)
+    # A power of 1 has a derivative at p = 0 that goes through no logarithm.
+    q = ops.normalise(q, axes=o.axes) if o.power == 1 else ops.weights(ops.log(q), 1 / o.power, None, axes=o.axes)
+    return _restored(ops, q, p)
+
+
+def _restored(ops, p: Array, x: Array) -> Array:
+    """Weights in the dtype of the input, where that is floating."""
+    if x.dtype == p.dtype or not ops.xp.isdtype(x.dtype, "real floating"):
+        return p
+    return ops.prepare(p, dtype=x.dtype, sign=1, flat=False)

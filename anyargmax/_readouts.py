@@ -51,9 +51,7 @@ def moments(ops, p, positions, *, axes):
     """For each of the positions the mean, then for each the variance ``sum_i p_i (c_i - mean)^2``."""
     xp = ops.xp
     means = [xp.sum(p * c, axis=axes) for c in positions]
-    variances = [
-        xp.sum(p * (c - expand(ops, m, axes)) ** 2, axis=axes) for c, m in zip(positions, means, strict=True)
-    ]
+    variances = [xp.sum(p * (c - expand(ops, m, axes)) ** 2, axis=axes) for c, m in zip(positions, means, strict=True)]
     return _blank(ops, p, means + variances, axes)
 
 
@@ -99,7 +97,7 @@ def median(ops, p, positions, *, axes):
     answers = []
     for k, c in enumerate(positions):
         above = _above(ops, p, axes, k)
-        passed = xp.where(ops.detach(above) < 1, 2 * above - 1, 1.0)
+        passed = xp.where(ops.detach(above) >= 1, 1.0, 2 * above - 1)
         passed = xp.where(ops.detach(above) <= 0.5, 0.0, passed)
         travelled = xp.sum(_steps(c, axes[k]) * passed, axis=axes[k], keepdims=True)
         answers.append(xp.sum(c[_around(axes[k], 0, 1)] + travelled, axis=axes))

@@ -5,6 +5,12 @@ import math
 from ._rule import Array
 
 
+def largest(ops, x: Array, axes: tuple[int, ...]) -> Array:
+    """Maximum along the axes, kept. An empty batch has none, but no entries to show it either."""
+    reduce = ops.xp.max if math.prod(x.shape) != 0 else ops.xp.sum
+    return reduce(x, axis=axes, keepdims=True)
+
+
 def kept_and_peak(ops, x: Array, mask: Array | None, axes: tuple[int, ...]):
     """Return which scores take part, their maximum, and which rows hold a +inf.
 
@@ -16,7 +22,7 @@ def kept_and_peak(ops, x: Array, mask: Array | None, axes: tuple[int, ...]):
     keep = x != -math.inf
     if mask is not None:
         keep = keep & mask
-    top = xp.max(xp.where(keep, x, -math.inf), axis=axes, keepdims=True)
+    top = largest(ops, xp.where(keep, x, -math.inf), axes)
     peak = top == math.inf
     keep = keep & (~peak | (x == math.inf))
     return keep, top, peak
@@ -35,9 +41,9 @@ def scaled(ops, x: Array, temperature: Array | None, mask: Array | None, axes: t
     keep, top, peak = kept_and_peak(ops, x, mask, axes)
     flat = peak | (top == -math.inf)
     top = xp.where(flat, 0.0, top)
-    gap = ops.detach(x) - top
-    floor = math.log(xp.finfo(x.dtype).smallest_normal)
+    half_gap = ops.detach(x) * 0.5 - top * 0.5  # halved, because scores at both ends of the range overflow
+    floor = math.log(xp.finfo(x.dtype).smallest_normal) / 2
     bound = floor if temperature is None else floor * ops.detach(temperature)
-    keep = keep & (flat | ~(gap < bound))  # ~(<) and not >=, so that NaN stays and shows
+    keep = keep & (flat | ~(half_gap < bound))  # ~(<) and not >=, so that NaN stays and shows
     z = xp.where(keep & ~flat, x, top) - top
     return (z if temperature is None else z / temperature), keep

@@ -28,8 +28,8 @@ PREPARE = Rule("prepare", _prepare, (_prepare_vjp,), (_prepare_jvp,), _prepare)
 def _log(ops, p):
     xp = ops.xp
     value = ops.detach(p)
-    bottom = xp.where(value == 0, -float("inf"), float("nan"))
-    return xp.where(value > 0, xp.log(xp.where(value > 0, p, 1.0)), xp.astype(bottom, value.dtype))
+    logarithm = xp.where(value > 0, xp.log(xp.where(value > 0, p, 1.0)), float("nan"))
+    return xp.where(value == 0, -float("inf"), logarithm)
 
 
 def _log_product(ops, v, y, p):
@@ -39,6 +39,26 @@ def _log_product(ops, v, y, p):
 
 
 LOG = Rule("log", _log, (_log_product,), (_log_product,), _log)
+
+
+def _total(ops, p, axes):
+    total = ops.xp.sum(p, axis=axes, keepdims=True)
+    return ops.xp.where(ops.detach(total) == 0, 1.0, total)
+
+
+def _normalise(ops, p, *, axes):
+    return p / _total(ops, p, axes)
+
+
+def _normalise_vjp(ops, g, q, p, *, axes):
+    return (g - ops.xp.sum(g * q, axis=axes, keepdims=True)) / _total(ops, p, axes)
+
+
+def _normalise_jvp(ops, t, q, p, *, axes):
+    return (t - q * ops.xp.sum(t, axis=axes, keepdims=True)) / _total(ops, p, axes)
+
+
+NORMALISE = Rule("normalise", _normalise, (_normalise_vjp,), (_normalise_jvp,), _normalise, native=True)
 
 
 def _straight_through(ops, y, hard):

@@ -53,20 +53,26 @@ def one_axis(axis: Any, shape: tuple[int, ...], name: str = "axis") -> int:
     try:
         index = operator.index(axis)
     except TypeError:
-        raise TypeError(f"`{name}` must be an integer, got {_described(axis)}. Pass one axis of shape {shape}.") from None
+        raise TypeError(
+            f"`{name}` must be an integer, got {_described(axis)}. Pass one axis of shape {shape}."
+        ) from None
     if isinstance(axis, bool) or not -ndim <= index < ndim:
         allowed = f"in [{-ndim}, {ndim - 1}]" if ndim else "None"
         raise ValueError(f"`{name}` must be {allowed} for shape {shape}, got {axis!r}. Pass one that the array has.")
     index %= ndim
     if shape[index] == 0:
-        raise ValueError(f"`{name}` must be an axis with at least one entry, got axis {axis} of shape {shape}: there is no argmax of nothing.")
+        raise ValueError(
+            f"`{name}` must be an axis with at least one entry, got axis {axis} of shape {shape}: there is no argmax of nothing."
+        )
     return index
 
 
 def several_axes(axes: Any, shape: tuple[int, ...], name: str = "axes") -> tuple[int, ...]:
     """Return valid, distinct, non-negative axes in the order given."""
     if not isinstance(axes, (tuple, list)) or not axes:
-        raise TypeError(f"`{name}` must be a tuple of one or more integers, got {_described(axes)}. Pass such as `(-2, -1)`.")
+        raise TypeError(
+            f"`{name}` must be a tuple of one or more integers, got {_described(axes)}. Pass such as `(-2, -1)`."
+        )
     result = tuple(one_axis(axis, shape, name) for axis in axes)
     if len(set(result)) != len(result):
         raise ValueError(f"`{name}` must be distinct for shape {shape}, got {axes!r}. Name every axis once.")
@@ -76,7 +82,9 @@ def several_axes(axes: Any, shape: tuple[int, ...], name: str = "axes") -> tuple
 def all_axes(shape: tuple[int, ...], name: str = "axis") -> tuple[int, ...]:
     """Return every axis; none may be empty."""
     if math.prod(shape) == 0:
-        raise ValueError(f"`{name}=None` takes every entry, and shape {shape} has none: there is no argmax of nothing. Pass at least one.")
+        raise ValueError(
+            f"`{name}=None` takes every entry, and shape {shape} has none: there is no argmax of nothing. Pass at least one."
+        )
     return tuple(range(len(shape)))
 
 
@@ -85,10 +93,14 @@ def positive_number(ops: Ops, value: Any, name: str, dtype: Any, reduced: tuple[
     if isinstance(value, numbers.Real) and not isinstance(value, bool) and not hasattr(value, "aval"):
         number = float(value)
         if not number > 0:
-            raise ValueError(f"`{name}` must be greater than 0, got {value!r}. Pass a small positive number for a nearly hard argmax.")
+            raise ValueError(
+                f"`{name}` must be greater than 0, got {value!r}. Pass a small positive number for a nearly hard argmax."
+            )
         return None if number == 1 else max(number, float(ops.xp.finfo(dtype).smallest_normal))
     if isinstance(value, bool) or not hasattr(value, "shape"):
-        raise TypeError(f"`{name}` must be a real number or an array, got {_described(value)}. Pass a number greater than 0.")
+        raise TypeError(
+            f"`{name}` must be a real number or an array, got {_described(value)}. Pass a number greater than 0."
+        )
     return _broadcast_temperature(ops, value, name, dtype, reduced)
 
 
@@ -115,18 +127,24 @@ def boolean_mask(ops: Ops, mask: Any, shape: tuple[int, ...]) -> Array | None:
     if mask is None:
         return None
     if not hasattr(mask, "shape") or not ops.xp.isdtype(mask.dtype, "bool"):
-        raise TypeError(f"`mask` must be a boolean array, True where a score is kept, got {_described(mask)}. Pass such as `mask != 0`.")
+        raise TypeError(
+            f"`mask` must be a boolean array, True where a score is kept, got {_described(mask)}. Pass such as `mask != 0`."
+        )
     got = tuple(mask.shape)
     padded = (1,) * (len(shape) - len(got)) + got
     if len(got) > len(shape) or any(n not in (1, m) for n, m in zip(padded, shape, strict=True)):
-        raise ValueError(f"`mask` must broadcast against the scores' shape {shape}, got shape {got}. Give it one entry a score, or length 1.")
+        raise ValueError(
+            f"`mask` must broadcast against the scores' shape {shape}, got shape {got}. Give it one entry a score, or length 1."
+        )
     return mask
 
 
 def position_table(ops: Ops, positions: Any, dtype: Any, shape: tuple[int, ...], axis: int) -> Array:
     """Return the positions in the compute dtype, laid along the axis if 1-D."""
     if not hasattr(positions, "shape") or not ops.xp.isdtype(positions.dtype, ("real floating", "integral")):
-        raise TypeError(f"`positions` must be a real array, got {_described(positions)}. Pass one position for each entry of the axis.")
+        raise TypeError(
+            f"`positions` must be a real array, got {_described(positions)}. Pass one position for each entry of the axis."
+        )
     got, n = tuple(positions.shape), shape[axis]
     if len(got) == 1 and got[0] == n:
         got = (1,) * axis + (n,) + (1,) * (len(shape) - axis - 1)
@@ -167,5 +185,7 @@ def total_power(power: Any, rounds: Any) -> float:
     except OverflowError:
         total = math.inf
     if not 0 < total < math.inf:
-        raise ValueError(f"`power ** rounds` must be a finite number greater than 0, got {power!r} ** {rounds!r}. Pass fewer rounds.")
+        raise ValueError(
+            f"`power ** rounds` must be a finite number greater than 0, got {power!r} ** {rounds!r}. Pass fewer rounds."
+        )
     return total

@@ -264,7 +264,8 @@ def sharpen(p: Array, /, *, axis: int = -1, power: float = 10.0, rounds: int = 1
     -------
     array
         ``p^(power^rounds)`` normalised, computed as a softmax of logarithms, so that it neither overflows
-        nor divides 0 by 0. An entry of weight 0 keeps weight 0, with gradient 0.
+        nor divides 0 by 0. An entry of weight 0 keeps weight 0; unless ``power^rounds`` is 1 its gradient
+        is given as 0, the limit for powers above 1 (below 1 it is infinite).
 
     Notes
     -----

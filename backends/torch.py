@@ -1,9 +1,12 @@
 """Adapter for PyTorch: a `Function` in plain eager reverse mode, plain operations everywhere else."""
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch.autograd import forward_ad
+
+from ..operators import soft_argmax
 
 name = "torch"
 example = torch.empty(0)  # whose standard namespace the library looks up
@@ -34,6 +37,11 @@ def place(x):
 
 def default_float():
     return torch.get_default_dtype()
+
+
+def cumulative_sum(x, *, axis):
+    """The namespace's own looks up its namespace in a cache, at which Dynamo warns."""
+    return torch.cumsum(x, dim=axis)
 
 
 def lift(rule, ops):
@@ -105,3 +113,118 @@ def vjp(f, *arrays):
 
 def jvp(f, arrays, tangents):
     return torch.func.jvp(f, tuple(arrays), tuple(tangents))
+
+
+class SoftArgmax(torch.nn.Module):
+    """Position of the largest score along an axis, differentiably: `soft_argmax` as a module.
+
+    Parameters
+    ----------
+    axis
+        The axis that is reduced; None takes the flattened tensor.
+    keepdims, alpha, window, readout, hard
+        As in `soft_argmax`.
+    temperature
+        A number, or a tensor that broadcasts against the reduced shape (reduced axes kept, with length 1): a
+        `torch.nn.Parameter` is trained with the module, any other tensor is a buffer.
+    positions
+        As in `soft_argmax`, or a list: a buffer (a `torch.nn.Parameter` is trained). ``half()``,
+        ``bfloat16()`` and the like leave a buffer in its dtype, because bfloat16 cannot hold index 257.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `soft_argmax`, for an option that it would refuse.
+
+    Notes
+    -----
+    Nothing keeps a trained temperature above 0 (`soft_argmax` raises below it): train its logarithm with
+    ``torch.nn.utils.parametrize`` where steps may be large.
+
+    Examples
+    --------
+    >>> SoftArgmax(temperature=0.1)(torch.tensor([[0.0, 1.0, 5.0], [0.0, 3.0, 3.0]]))
+    tensor([2.0000, 1.5000])
+    """
+
+    positions: torch.Tensor | None
+    temperature: Any
+
+    def __init__(
+        self,
+        axis: int | None = -1,
+        *,
+        keepdims: bool = False,
+        temperature: Any = 1.0,
+        alpha: Any = 1.0,
+        positions: Any = None,
+        window: Any = None,
+        readout: str = "mean",
+        hard: bool = False,
+    ):
+        super().__init__()
+        self.axis = axis
+        self.keepdims = keepdims
+        self.alpha = alpha
+        self.window = window
+        self.readout = readout
+        self.hard = hard
+        if positions is not None and not isinstance(positions, torch.Tensor):
+            positions = torch.tensor(positions)  # a copy: loading a state must not write into the caller's array
+        self._hold("temperature", temperature)
+        self._hold("positions", positions)
+        self._check_options()
+
+    def _hold(self, option, value):
+        if isinstance(value, torch.Tensor) and not isinstance(value, torch.nn.Parameter):
+            self.register_buffer(option, value)
+        else:
+            setattr(self, option, value)
+
+    def _options(self):
+        return {
+            "keepdims": self.keepdims,
+            "temperature": self.temperature,
+            "alpha": self.alpha,
+            "positions": self.positions,
+            "window": self.window,
+            "readout": self.readout,
+            "hard": self.hard,
+        }
+
+    def _check_options(self):
+        """Have `soft_argmax` refuse bad options now; tensors one by one, as they may be on different devices."""
+        options = self._options()
+        t, c = options.pop("temperature"), options.pop("positions")
+        any_rank = self.axis is None or (isinstance(self.axis, int) and not isinstance(self.axis, bool))
+        axis = -1 if any_rank else self.axis
+        if isinstance(t, torch.Tensor):
+            x, t = torch.zeros((*t.shape, 1), device=t.device), t.detach()[..., None]
+        else:
+            x = torch.zeros(1)
+        soft_argmax(x, axis=axis, temperature=t, **options)
+        if c is not None:
+            x = torch.zeros(c.numel(), device=c.device)
+            soft_argmax(x, axis=axis, positions=c.detach().reshape(-1), **options)
+
+    def _apply(self, fn, recurse=True):
+        before = self.positions
+        super()._apply(fn, recurse)
+        after = self.positions
+        if before is not None and after is not None and after.dtype != before.dtype:
+            self.positions = before.to(after.device)
+        return self
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the positions of scores of any shape; the mask is that of `soft_argmax`."""
+        return soft_argmax(x, axis=self.axis, mask=mask, **self._options())
+
+    def extra_repr(self) -> str:
+        usual = {"temperature": 1.0, "alpha": 1.0, "readout": "mean"}
+        shown = [f"axis={self.axis}"]
+        for option, value in self._options().items():
+            if isinstance(value, torch.Tensor):
+                shown.append(f"{option}={type(value).__name__}{tuple(value.shape)}")
+            elif value != usual.get(option) and value is not False:
+                shown.append(f"{option}={value!r}")
+        return ", ".join(shown)

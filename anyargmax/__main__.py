@@ -1,0 +1,40 @@
+"""The command line: a verb a line of `VERBS`, and the seed's experiment where none is given."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+
+PROGRAM = f"python -m {__package__}"
+
+
+def experiment(options: Sequence[str]) -> int:
+    """Show that the hard argmax kills every gradient, and that the soft one does not (the default)."""
+    argparse.ArgumentParser(prog=f"{PROGRAM} experiment", description=experiment.__doc__).parse_args(options)
+    if find_spec("numpy") is None:
+        print("The experiment needs NumPy: pip install numpy", file=sys.stderr)
+        return 1
+    from ._experiment import run
+
+    return run()
+
+
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {"experiment": experiment}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb with what follows it on the command line, and return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="What can be done from the command line:",
+        epilog="\n".join(f"  {verb:12}{(function.__doc__ or '').splitlines()[0]}" for verb, function in VERBS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("verb", nargs="?", choices=tuple(VERBS), default="experiment", help="what to do")
+    parser.add_argument("options", nargs=argparse.REMAINDER, metavar="...", help="its options: VERB --help shows them")
+    parsed = parser.parse_args(arguments)
+    return VERBS[parsed.verb](parsed.options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,267 @@
+"""Every error by its text: what was expected, what came, what to do."""
+
+import re
+from functools import partial
+
+import numpy as np
+import pytest
+from conftest import LOADERS, PRESENT, backend_parameters
+
+import anyargmax
+from anyargmax import (
+    sharpen,
+    soft_argmax,
+    soft_argmax_moments,
+    soft_argmin,
+    soft_one_hot,
+    spatial_soft_argmax,
+)
+
+X = np.zeros((3, 4))
+REDUCING = [soft_argmax, soft_argmin, soft_argmax_moments, soft_one_hot, spatial_soft_argmax]
+every_function = pytest.mark.parametrize("f", [pytest.param(f, id=f.__name__) for f in [*REDUCING, sharpen]])
+reducing = pytest.mark.parametrize("f", [pytest.param(f, id=f.__name__) for f in REDUCING])
+
+
+def refused(error, text, f, *args, **options):
+    with pytest.raises(error, match=re.escape(text)):
+        f(*args, **options)
+
+
+@every_function
+@pytest.mark.parametrize(
+    ("bad", "text"),
+    [
+        ([1.0, 2.0], "must be an array (NumPy, autograd, torch, JAX or any other of the Array API standard), got [1.0, 2.0] of type list. Pass an array, such as `numpy.asarray("),
+        (3.0, "got 3.0 of type float"),
+        (None, "got None of type NoneType"),
+        ("abc", "got 'abc' of type str"),
+        (np.ma.masked_array([1.0, 2.0], [True, False]), "must be a plain array, got a MaskedArray. Pass `"),
+    ],
+    ids=["list", "float", "None", "str", "masked_array"],
+)  # fmt: skip
+def test_what_is_no_array_is_refused(f, bad, text):
+    refused(TypeError, text, f, bad)
+
+
+@every_function
+@pytest.mark.parametrize("dtype", ["bool", "complex128"])
+def test_bool_and_complex_are_refused_everywhere(backend, f, dtype):
+    x = backend.array(X) > 0 if dtype == "bool" else backend.array(X.astype("complex128"))
+    name = "p" if f is sharpen else "x"
+    refused(TypeError, f"`{name}` must have a real floating-point or integer dtype, got", f, x)
+
+
+@pytest.mark.parametrize(
+    "f", [soft_argmax, soft_argmin, soft_argmax_moments, soft_one_hot, sharpen], ids=lambda f: f.__name__
+)
+@pytest.mark.parametrize("axis", [2, -3, True])
+def test_a_wrong_axis_is_named_with_the_shape(backend, f, axis):
+    refused(
+        ValueError,
+        f"`axis` must be in [-2, 1] for shape (3, 4), got {axis}. Pass one that the array has.",
+        f,
+        backend.array(X),
+        axis=axis,
+    )
+
+
+@pytest.mark.parametrize("axis", [1.0, "last"])
+def test_an_axis_that_is_no_integer_is_refused(axis):
+    refused(
+        TypeError,
+        f"`axis` must be an integer, got {axis!r} of type {type(axis).__name__}. Pass one axis of shape (3, 4).",
+        soft_argmax,
+        X,
+        axis=axis,
+    )
+
+
+@pytest.mark.parametrize(
+    ("axes", "error", "text"),
+    [
+        ((0, 0), ValueError, "`axes` must be distinct for shape (3, 4), got (0, 0). Name every axis once."),
+        ((0, -2), ValueError, "`axes` must be distinct for shape (3, 4), got (0, -2)."),
+        ((0, 2), ValueError, "`axes` must be in [-2, 1] for shape (3, 4), got 2."),
+        ((), TypeError, "`axes` must be a tuple of one or more integers, got () of type tuple."),
+        (1, TypeError, "`axes` must be a tuple of one or more integers, got 1 of type int. Pass such as `(-2, -1)`."),
+    ],
+)
+def test_wrong_axes_of_a_map_are_refused(axes, error, text):
+    refused(error, text, spatial_soft_argmax, X, axes=axes)
+
+
+def test_an_empty_axis_is_refused(backend):
+    x = backend.array(np.zeros((2, 0)))
+    refused(
+        ValueError,
+        "`axis` must be an axis with at least one entry, got axis -1 of shape (2, 0): there is no argmax of nothing.",
+        soft_argmax,
+        x,
+        axis=-1,
+    )
+    refused(ValueError, "`axis=None` takes every entry, and shape (2, 0) has none", soft_argmax, x)
+
+
+@reducing
+@pytest.mark.parametrize("temperature", [0, -1.0, float("nan"), np.float32(0)])
+def test_a_temperature_that_is_not_positive_is_refused(f, temperature):
+    refused(ValueError, f"`temperature` must be greater than 0, got {temperature!r}.", f, X, temperature=temperature)
+
+
+@reducing
+@pytest.mark.parametrize("temperature", ["warm", None, [1.0], True, 1j])
+def test_a_temperature_that_is_no_number_is_refused(f, temperature):
+    refused(
+        TypeError,
+        f"`temperature` must be a real number or an array, got {temperature!r}",
+        f,
+        X,
+        temperature=temperature,
+    )
+
+
+@pytest.mark.parametrize("backend", backend_parameters(tuple(name for name in LOADERS if name != "dask")))
+def test_a_temperature_array_that_is_not_positive_is_refused(backend):
+    temperature = backend.array([[1.0], [0.0], [2.0]])
+    text = "`temperature` must be greater than 0 everywhere, got"
+    refused(ValueError, text, soft_argmax, backend.array(X), axis=-1, temperature=temperature)
+
+
+@pytest.mark.parametrize("backend", backend_parameters(("dask",)))
+def test_a_lazy_temperature_that_is_not_positive_gives_nan_where_it_is_used(backend):
+    """Its values cannot be looked at before they are computed."""
+    x = backend.array(np.asarray([[0.0, 1.0], [0.0, 1.0]]))
+    y = soft_argmax(x, axis=-1, temperature=backend.array([[1.0], [0.0]]))
+    with pytest.warns(RuntimeWarning, match="invalid value"):
+        y = backend.numpy(y)
+    np.testing.assert_array_equal(np.isnan(y), [False, True])
+
+
+@pytest.mark.parametrize("shape", [(3,), (4,), (3, 4), (1, 3, 1)])
+def test_a_temperature_of_the_wrong_shape_is_refused(backend, shape):
+    text = f"`temperature` must broadcast against the reduced shape (3, 1) (reduced axes kept, with length 1), got shape {shape}."
+    refused(ValueError, text, soft_argmax, backend.array(X), axis=-1, temperature=backend.array(np.ones(shape)))
+
+
+@reducing
+def test_a_mask_that_is_not_boolean_is_refused(backend, f):
+    refused(
+        TypeError,
+        "`mask` must be a boolean array, True where a score is kept, got",
+        f,
+        backend.array(X),
+        mask=backend.array(np.ones((3, 4))),
+    )
+
+
+@reducing
+@pytest.mark.parametrize("mask", [[True, False, True, True], True])
+def test_a_mask_that_is_no_array_is_refused(f, mask):
+    refused(TypeError, f"`mask` must be a boolean array, True where a score is kept, got {mask!r}", f, X, mask=mask)
+
+
+@reducing
+def test_a_mask_of_the_wrong_shape_is_refused(f):
+    refused(
+        ValueError,
+        "`mask` must broadcast against the scores' shape (3, 4), got shape (3,).",
+        f,
+        X,
+        mask=np.ones(3, dtype=bool),
+    )
+
+
+@pytest.mark.parametrize("shape", [(3,), (4, 1), (2, 4), (1, 1, 4)])
+def test_positions_of_the_wrong_shape_are_refused(shape):
+    refused(
+        ValueError,
+        "`positions` must have shape (4,), or the scores' rank with length 4 along axis 1",
+        soft_argmax,
+        X,
+        axis=-1,
+        positions=np.ones(shape),
+    )
+
+
+@pytest.mark.parametrize("positions", [[0, 1, 2, 3], np.ones(4, dtype=bool), "abcd"])
+def test_positions_that_are_no_real_array_are_refused(positions):
+    refused(TypeError, "`positions` must be a real array, got", soft_argmax, X, axis=-1, positions=positions)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"readout": "mode"}, "`readout` must be 'mean' or 'median', got 'mode'. Pass one of them."),
+        ({"readout": "moments"}, "`readout` must be 'mean' or 'median', got 'moments'."),
+        ({"alpha": 2}, "`alpha` must be 1 (softmax) in this release, got 2."),
+        ({"window": 3}, "`window` must be None in this release, got 3."),
+    ],
+)
+def test_options_that_do_not_exist_are_refused(options, text):
+    refused(ValueError, text, soft_argmax, X, **options)
+
+
+@pytest.mark.parametrize("option", ["hard", "keepdims"])
+def test_flags_must_be_booleans(option):
+    refused(TypeError, f"`{option}` must be True or False, got 1 of type int.", soft_argmax, X, **{option: 1})
+
+
+def test_coordinates_must_be_known():
+    refused(
+        ValueError,
+        "`coordinates` must be 'index' or 'corner' or 'center', got 'pixel'.",
+        spatial_soft_argmax,
+        X,
+        coordinates="pixel",
+    )
+
+
+@pytest.mark.parametrize("power", [0, -2.0, float("inf"), float("nan"), "10", True])
+def test_a_power_that_is_not_positive_is_refused(power):
+    refused(ValueError, f"`power` must be a finite number greater than 0, got {power!r}.", sharpen, X, power=power)
+
+
+@pytest.mark.parametrize("rounds", [-1, 1.5, None, True])
+def test_rounds_must_be_a_count(rounds):
+    refused(ValueError, f"`rounds` must be an integer of at least 0, got {rounds!r}.", sharpen, X, rounds=rounds)
+
+
+@pytest.mark.parametrize(("power", "rounds"), [(10.0, 400), (0.1, 400)])
+def test_rounds_out_of_range_are_refused(power, rounds):
+    refused(
+        ValueError,
+        f"`power ** rounds` must be a finite number greater than 0, got {power} ** {rounds}.",
+        sharpen,
+        X,
+        power=power,
+        rounds=rounds,
+    )
+
+
+@pytest.mark.parametrize("name", ["array_api_strict", "dask"])
+def test_a_foreign_function_has_no_derivative_without_automatic_differentiation(name):
+    assert name in PRESENT, f"{name} is needed here"
+    backend = PRESENT[name]
+    text = "`f` must be one call of a function of this library on arrays that have no automatic differentiation, got '<lambda>'"
+    refused(TypeError, text, anyargmax.vjp, lambda x: soft_argmax(x) + 1, backend.array(X))
+    refused(TypeError, text, anyargmax.jvp, lambda x: x * 2, (backend.array(X),), (backend.array(X),))
+
+
+def test_vjp_needs_an_array():
+    refused(TypeError, "`arrays` must hold at least one array, got none.", anyargmax.vjp, soft_argmax)
+    refused(TypeError, "`arrays[0]` must be an array", anyargmax.vjp, soft_argmax, [1.0])
+
+
+def test_jvp_needs_two_tuples_of_equal_length():
+    text = "`arrays` and `tangents` must be tuples of equal length, got ndarray and ndarray. Pass `(x,), (t,)`"
+    refused(TypeError, text, anyargmax.jvp, partial(soft_argmax), X, X)
+
+
+def test_an_adapter_that_lacks_something_is_refused():
+    refused(
+        TypeError,
+        "lacks owns, detach, is_concrete, place, default_float, lift, vjp, jvp. Add them.",
+        anyargmax.register_backend,
+        type("Adapter", (), {"name": "mine"}),
+    )

@@ -1,0 +1,267 @@
+"""What the library promises at the edges, on every framework: each test fails without its promise."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from conftest import EPS, dtype_name
+
+import anyargmax
+from anyargmax import (
+    sharpen,
+    soft_argmax,
+    soft_argmax_moments,
+    soft_argmin,
+    soft_one_hot,
+    spatial_soft_argmax,
+)
+
+INF, NAN = np.inf, np.nan
+last = partial(soft_argmax, axis=-1)
+
+
+def value(backend, f, x, dtype="float64"):
+    return backend.numpy(f(backend.array(x, dtype)))
+
+
+def gradient(backend, f, x, g, dtype="float64"):
+    y, pullback = backend.vjp(f, backend.array(x, dtype))
+    return backend.numpy(pullback(backend.array(g, dtype_name(y)))[0])
+
+
+def masked(backend, f, mask, **options):
+    return partial(f, mask=backend.array(mask), **options)
+
+
+@pytest.mark.parametrize("poison", [1e30, NAN, INF, -INF], ids=["1e30", "NaN", "inf", "-inf"])
+@pytest.mark.parametrize(
+    "f",
+    [last, soft_one_hot, partial(last, readout="median"), partial(last, hard=True)],
+    ids=["position", "weights", "median", "hard"],
+)
+def test_a_masked_score_changes_nothing(backend, f, poison):
+    x = np.asarray([[0.5, 2.0, 1.0, 1.5], [1.0, 0.0, 0.5, -1.0]])
+    poisoned = np.where([[False, False, True, False], [True, False, False, False]], poison, x)
+    mask = np.asarray([[True, True, False, True], [False, True, True, True]])
+    f = masked(backend, f, mask)
+    clean = value(backend, f, x)
+    assert np.all(np.isfinite(clean))
+    np.testing.assert_array_equal(value(backend, f, poisoned), clean)
+    g = np.random.default_rng(1).normal(size=clean.shape)
+    slopes = gradient(backend, f, poisoned, g)
+    np.testing.assert_array_equal(slopes, gradient(backend, f, x, g))
+    np.testing.assert_array_equal(slopes[~mask], 0)
+    assert np.all(slopes[mask] != 0) or f.func is not soft_one_hot
+
+
+@pytest.mark.parametrize("how", ["mask", "-inf scores"])
+def test_a_fully_masked_row_has_weights_0_position_nan_and_gradient_0(backend, how):
+    x = np.asarray([[1.0, 2.0, 0.5], [3.0, NAN, 1e30], [0.0, 1.0, 2.0]])
+    mask = np.asarray([[True] * 3, [False] * 3, [True] * 3])
+    if how != "mask":
+        x, mask = np.where(mask, x, -INF), np.ones_like(mask)
+    weights, position = masked(backend, soft_one_hot, mask), masked(backend, last, mask)
+    p = value(backend, weights, x)
+    np.testing.assert_array_equal(p[1], 0)
+    np.testing.assert_allclose(p[[0, 2]].sum(-1), 1, rtol=0, atol=4 * EPS["float64"])
+    for f in (position, partial(position, readout="median"), partial(position, hard=True)):
+        y = value(backend, f, x)
+        np.testing.assert_array_equal(np.isnan(y), [False, True, False])
+        slopes = gradient(backend, f, x, np.asarray([1.0, NAN, 2.0]))
+        np.testing.assert_array_equal(slopes[1], 0)
+        assert np.all(np.isfinite(slopes))
+    alone = gradient(backend, last, x[[0, 2]], np.asarray([1.0, 2.0]))
+    np.testing.assert_allclose(
+        gradient(backend, position, x, np.asarray([1.0, NAN, 2.0]))[[0, 2]], alone, rtol=0, atol=8 * EPS["float64"]
+    )
+    assert np.all(alone != 0)
+
+
+def test_a_plus_inf_score_takes_the_limit_with_gradient_0(backend):
+    x = np.asarray([[INF, 0.0, INF, 1.0], [0.0, 1.0, 2.0, 3.0]])
+    np.testing.assert_array_equal(value(backend, soft_one_hot, x)[0], [0.5, 0, 0.5, 0])
+    np.testing.assert_array_equal(value(backend, last, x)[0], 1.0)
+    slopes = gradient(backend, last, x, np.asarray([1.0, 1.0]))
+    np.testing.assert_array_equal(slopes[0], 0)
+    assert np.all(slopes[1] != 0)
+    np.testing.assert_array_equal(value(backend, partial(last, hard=True), x), [0.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    "f", [last, partial(last, readout="median"), partial(last, hard=True)], ids=["mean", "median", "hard"]
+)
+def test_nan_makes_its_own_row_nan_and_no_other(backend, f):
+    x = np.asarray([[0.0, NAN, 1.0], [2.0, 1.0, 0.0]])
+    y = value(backend, f, x)
+    np.testing.assert_array_equal(np.isnan(y), [True, False])
+    assert y[1] == value(backend, f, x[1:])[0]
+    slopes = gradient(backend, last, x, np.asarray([1.0, 1.0]))
+    assert np.all(np.isnan(slopes[0]))
+    np.testing.assert_array_equal(slopes[1:], gradient(backend, last, x[1:], np.asarray([1.0])))
+
+
+TIES = np.asarray([[1.0, 3.0, 3.0, 3.0], [2.0, 2.0, 0.0, 2.0], [0.0, 0.0, 0.0, 0.0], [-1.0, -5.0, 4.0, 4.0]])
+
+
+@pytest.mark.parametrize("axis", [0, 1, None])
+def test_hard_is_exactly_the_frameworks_argmax(backend, axis):
+    x = backend.array(TIES)
+    theirs = backend.argmax(x, axis=axis)
+    ours = soft_argmax(x, axis=axis, hard=True, temperature=0.3)
+    np.testing.assert_array_equal(backend.numpy(ours), np.asarray(backend.numpy(theirs), dtype=float))
+    np.testing.assert_array_equal(backend.numpy(ours), np.argmax(TIES, axis=axis))
+
+
+def test_hard_weights_are_exactly_one_hot_with_the_soft_gradient(backend_dtype, rng):
+    backend, dtype = backend_dtype
+    x = rng.normal(size=(4, 6))
+    p = soft_one_hot(backend.array(x, dtype), hard=True)
+    np.testing.assert_array_equal(
+        backend.numpy(p), np.eye(6)[np.argmax(backend.numpy(backend.array(x, dtype)), axis=-1)]
+    )
+    g = rng.normal(size=x.shape)
+    hard = gradient(backend, partial(soft_one_hot, hard=True), x, g, dtype)
+    np.testing.assert_array_equal(hard, gradient(backend, soft_one_hot, x, g, dtype))
+
+
+def test_hard_coordinates_are_those_of_the_first_largest_entry(backend):
+    x = np.zeros((2, 3, 4))
+    x[0, 1, 2] = x[0, 2, 0] = x[1, 2, 3] = 5.0
+    f = partial(spatial_soft_argmax, hard=True, coordinates="corner")
+    corner = np.asarray([[0.0, (2 * 2 - 3) / 3], [1.0, 1.0]])
+    np.testing.assert_array_equal(value(backend, f, x), corner)
+
+
+@pytest.mark.parametrize("index", [257, 2049, 4001])
+def test_positions_are_exact_in_half_precision(backend_dtype, index):
+    backend, dtype = backend_dtype
+    x = np.zeros(4100)
+    x[index] = 300.0
+    assert value(backend, soft_argmax, x, dtype) == index
+    assert value(backend, partial(soft_argmax, hard=True), x, dtype) == index
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("temperature", [1e-30, 1e-42, 1e30])
+def test_an_extreme_temperature_takes_its_limit(backend, dtype, temperature):
+    x = np.asarray([[1.0, 3.0, 3.0, -2.0], [1e30, -1e30, 0.0, 5.0]])
+    y = value(backend, partial(last, temperature=temperature), x, dtype)
+    np.testing.assert_allclose(y, [1.5, 0.0] if temperature < 1 else [1.5, y[1]], rtol=0, atol=1e-6)
+    slopes = gradient(backend, partial(last, temperature=temperature), x[1:], np.asarray([1.0]), dtype)
+    assert np.all(np.isfinite(slopes))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_scores_at_the_ends_of_the_range_do_not_overflow(backend, dtype):
+    big = float(np.finfo(dtype).max)
+    x = np.asarray([[big, -big, big], [-big, -big, -big]])
+    np.testing.assert_array_equal(value(backend, last, x, dtype), [1.0, 1.0])
+    assert np.all(np.isfinite(gradient(backend, last, x, np.asarray([1.0, 2.0]), dtype)))
+
+
+def test_half_precision_holds_at_scores_of_minus_1000(backend_dtype):
+    backend, dtype = backend_dtype
+    x = np.asarray([[-1000.0, -1001.0, -1000.0], [-1000.0, -1000.0, -1000.0]])
+    p = value(backend, soft_one_hot, x, dtype)
+    np.testing.assert_allclose(p.sum(-1), 1, rtol=0, atol=4 * EPS[dtype])
+    assert np.all(np.isfinite(gradient(backend, last, x, np.asarray([1.0, 2.0]), dtype)))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int32", "int64", "uint8"])
+def test_integers_are_computed_in_the_default_float(backend, dtype):
+    x = np.asarray([[3, 1, 0], [0, 2, 5]])
+    y = last(backend.array(x, dtype))
+    assert dtype_name(y) == backend.default_float
+    np.testing.assert_allclose(backend.numpy(y), value(backend, last, x), rtol=0, atol=16 * EPS[backend.default_float])
+    low = soft_argmin(backend.array(x, dtype), axis=-1, hard=True)
+    np.testing.assert_array_equal(backend.numpy(low), [2.0, 0.0])
+
+
+def test_hard_tells_integers_apart_that_the_float_cannot(backend):
+    x = np.asarray([2**62, 2**62 + 1, 2**62 - 1])
+    assert backend.numpy(soft_argmax(backend.array(x, "int64"), hard=True)) == 1
+    assert backend.numpy(soft_argmin(backend.array(x, "int64"), hard=True)) == 2
+    mask = backend.array(np.asarray([True, False, True]))
+    assert backend.numpy(soft_argmax(backend.array(x, "int64"), hard=True, mask=mask)) == 0
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0, 4)])
+def test_an_empty_batch_gives_an_empty_answer(backend, shape):
+    x = np.zeros(shape)
+    assert value(backend, last, x).shape == shape[:-1]
+    assert gradient(backend, last, x, np.zeros(shape[:-1])).shape == shape
+
+
+def test_a_scalar_is_an_array_of_one_entry(backend):
+    assert value(backend, soft_argmax, np.asarray(3.0)) == 0
+
+
+def test_temperature_divides(backend):
+    x = np.asarray([[0.0, 1.0, 2.0]])
+    np.testing.assert_array_equal(value(backend, partial(last, temperature=0.5), x), value(backend, last, 2 * x))
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+def test_a_temperature_array_is_broadcast_against_the_reduced_shape(backend, axis):
+    x = np.random.default_rng(2).normal(size=(3, 3))
+    temperature = np.asarray([0.25, 1.0, 4.0])
+    shaped = np.expand_dims(temperature, axis)
+    y = value(backend, partial(soft_argmax, axis=axis, temperature=backend.array(shaped)), x)
+    rows = x if axis == -1 else x.T
+    apart = [
+        value(backend, partial(soft_argmax, temperature=float(t)), row)
+        for t, row in zip(temperature, rows, strict=True)
+    ]
+    np.testing.assert_allclose(y, apart, rtol=0, atol=8 * EPS["float64"])
+
+
+def test_sharpen_is_the_repeated_power_and_normalise(backend, rng):
+    p = rng.random((3, 5))
+    expected = p
+    for _ in range(2):
+        expected = expected**3 / np.sum(expected**3, axis=-1, keepdims=True)
+    actual = value(backend, partial(sharpen, power=3.0, rounds=2), p)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=32 * EPS["float64"])
+
+
+def test_sharpen_survives_the_powers_of_the_seed(backend):
+    p = np.asarray([[1e-300, 1e-300, 2e-300], [0.0, 0.0, 0.0], [0.5, 0.0, 0.5]])
+    actual = value(backend, partial(sharpen, power=10.0, rounds=4), p)
+    np.testing.assert_array_equal(actual, [[0, 0, 1], [0, 0, 0], [0.5, 0, 0.5]])
+
+
+def test_the_seeds_layer_is_a_median_at_a_temperature(backend):
+    """Softmax, then four rounds of the tenth power, then the token count of the seed: all in one call."""
+    scores = np.asarray([[8.0, 8.0, 8.0, 9.0], [-11.0, -12.0, -12.0, -12.0], [0.0, 4.0, 1.0, 0.0]])
+    p = np.exp(scores - scores.max(-1, keepdims=True))
+    f = partial(last, temperature=10.0**-4, readout="median")
+    np.testing.assert_array_equal(value(backend, f, np.log(p)), [3.0, 0.0, 1.0])
+
+
+def test_a_view_and_a_strided_array_give_what_a_copy_gives(backend, rng):
+    x = backend.array(rng.normal(size=(6, 8)))
+    view = x[::2, 1:7:2]
+    copy = backend.array(backend.numpy(view).copy())
+    np.testing.assert_array_equal(backend.numpy(soft_argmax(view, axis=0)), backend.numpy(soft_argmax(copy, axis=0)))
+
+
+def test_the_input_is_never_written_to(backend, rng):
+    before = rng.normal(size=(3, 4))
+    x = backend.array(before)
+    _, pullback = backend.vjp(partial(last, hard=True, temperature=0.5), x)
+    pullback(backend.array(np.ones(3)))
+    np.testing.assert_array_equal(backend.numpy(x), before)
+
+
+def test_moments_are_those_of_the_weights(backend, rng):
+    x = rng.normal(size=(4, 7))
+    mean, variance = soft_argmax_moments(backend.array(x), axis=-1)
+    p, c = value(backend, soft_one_hot, x), np.arange(7.0)
+    np.testing.assert_allclose(backend.numpy(mean), p @ c, rtol=0, atol=32 * EPS["float64"])
+    np.testing.assert_allclose(backend.numpy(variance), p @ c**2 - (p @ c) ** 2, rtol=0, atol=512 * EPS["float64"])
+
+
+def test_the_public_names_are_exactly_those_promised():
+    promised = {"jvp", "register_backend", "sharpen", "soft_argmax", "soft_argmax_moments", "soft_argmin"}
+    assert set(anyargmax.__all__) == promised | {"soft_one_hot", "spatial_soft_argmax", "vjp"}
+    assert all(getattr(anyargmax, name).__doc__ for name in anyargmax.__all__)

@@ -1,0 +1,239 @@
+"""The transforms of each framework: they must trace, and give what the eager call gives."""
+
+import subprocess
+import sys
+import textwrap
+from functools import partial
+
+import numpy as np
+import pytest
+from conftest import EPS, backend_parameters
+
+from anyargmax import sharpen, soft_argmax, soft_argmax_moments, soft_one_hot, spatial_soft_argmax
+
+CALLS = {
+    "position": partial(soft_argmax, axis=-1, temperature=0.7),
+    "flattened_position": soft_argmax,
+    "median": partial(soft_argmax, axis=0, readout="median"),
+    "straight_through": partial(soft_argmax, axis=-1, hard=True),
+    "moments": lambda x: soft_argmax_moments(x, axis=-1)[1],
+    "weights": soft_one_hot,
+    "hard_weights": partial(soft_one_hot, hard=True),
+    "coordinates": partial(spatial_soft_argmax, coordinates="corner"),
+    "sharpened": lambda x: sharpen(x * x + 0.5),
+}
+every_call = pytest.mark.parametrize("name", list(CALLS))
+torch_only = pytest.mark.parametrize("torch_backend", backend_parameters(("torch",)))
+jax_only = pytest.mark.parametrize("jax_backend", backend_parameters(("jax",)))
+X = np.random.default_rng(3).normal(size=(4, 5))
+WEIGHTS = np.random.default_rng(6).normal(size=20)
+G = np.random.default_rng(4).normal(size=(4, 5))
+
+
+def same(backend, actual, expected, tolerance=64):
+    expected = backend.numpy(expected)
+    scale = max(1.0, float(np.max(np.abs(expected), initial=0.0)))
+    np.testing.assert_allclose(backend.numpy(actual), expected, rtol=0, atol=tolerance * EPS["float64"] * scale)
+
+
+def loss(name, xp):
+    """A weighted sum, so that a wrong gradient that sums to 0 shows."""
+
+    def weighted(x):
+        y = CALLS[name](x)
+        return (y * xp.asarray(WEIGHTS[: np.prod(y.shape, dtype=int)].reshape(y.shape))).sum()
+
+    return weighted
+
+
+@torch_only
+class TestTorch:
+    @every_call
+    def test_compiles_to_one_graph_with_its_gradient(self, torch_backend, name):
+        import torch
+
+        torch._dynamo.reset()
+        compiled = torch.compile(loss(name, torch), fullgraph=True, backend="aot_eager")
+        x, y = (torch_backend.array(X).requires_grad_() for _ in range(2))
+        got, expected = compiled(x), loss(name, torch)(y)
+        same(torch_backend, got, expected)
+        got.backward()
+        expected.backward()
+        same(torch_backend, x.grad, y.grad)
+
+    @every_call
+    def test_func_grad_is_the_eager_gradient(self, torch_backend, name):
+        import torch
+
+        x = torch_backend.array(X).requires_grad_()
+        (expected,) = torch.autograd.grad(loss(name, torch)(x), x)
+        same(torch_backend, torch.func.grad(loss(name, torch))(x.detach()), expected)
+
+    @every_call
+    def test_func_jacobians_of_both_modes_agree(self, torch_backend, name):
+        import torch
+
+        x = torch_backend.array(X)
+        expected = torch.autograd.functional.jacobian(CALLS[name], x)
+        same(torch_backend, torch.func.jacrev(CALLS[name])(x), expected)
+        same(torch_backend, torch.func.jacfwd(CALLS[name])(x), expected)
+
+    @every_call
+    def test_vmap_is_a_loop(self, torch_backend, name):
+        import torch
+
+        xs = torch_backend.array(np.stack([X, X[::-1], -X]))
+        same(torch_backend, torch.func.vmap(CALLS[name])(xs), torch.stack([CALLS[name](x) for x in xs]))
+        same(
+            torch_backend,
+            torch.func.vmap(torch.func.grad(loss(name, torch)))(xs),
+            torch.stack([torch.func.grad(loss(name, torch))(x) for x in xs]),
+        )
+
+    @every_call
+    def test_all_hessians_agree(self, torch_backend, name):
+        import torch
+        from torch.func import hessian, jacfwd, jacrev
+
+        f, x = loss(name, torch), torch_backend.array(X)
+        expected = hessian(f)(x)
+        for outer in (jacfwd, jacrev):
+            for inner in (jacfwd, jacrev):
+                same(torch_backend, outer(inner(f))(x), expected, 256)
+        same(torch_backend, torch.autograd.functional.hessian(f, x), expected, 256)
+
+    @every_call
+    def test_forward_mode_is_the_jvp(self, torch_backend, name):
+        import torch
+        from torch.autograd import forward_ad
+
+        x, t = torch_backend.array(X), torch_backend.array(G)
+        with forward_ad.dual_level():
+            tangent = forward_ad.unpack_dual(CALLS[name](forward_ad.make_dual(x, t))).tangent
+        same(torch_backend, tangent, torch.func.jvp(CALLS[name], (x,), (t,))[1])
+
+    @every_call
+    def test_export_keeps_the_value(self, torch_backend, name):
+        import torch
+
+        class Module(torch.nn.Module):
+            def forward(self, x):
+                return CALLS[name](x)
+
+        x = torch_backend.array(X)
+        same(torch_backend, torch.export.export(Module(), (x,)).module()(x), CALLS[name](x))
+
+    def test_checkpointing_keeps_the_gradient(self, torch_backend):
+        from torch.utils.checkpoint import checkpoint
+
+        x, y = (torch_backend.array(X).requires_grad_() for _ in range(2))
+        (checkpoint(CALLS["position"], x, use_reentrant=False) * y[:, 0].detach()).sum().backward()
+        (CALLS["position"](y) * y[:, 0].detach()).sum().backward()
+        same(torch_backend, x.grad, y.grad)
+
+    def test_inference_without_a_gradient_keeps_no_graph(self, torch_backend):
+        import torch
+
+        x = torch_backend.array(X).requires_grad_()
+        with torch.no_grad():
+            assert not soft_argmax(x).requires_grad
+        with torch.inference_mode():
+            same(torch_backend, soft_argmax(x).clone(), soft_argmax(x.detach()))
+        assert not soft_argmax(x.detach()).requires_grad
+        assert soft_argmax(x).requires_grad
+
+    def test_a_parameter_and_a_subclass_keep_their_gradient(self, torch_backend):
+        import torch
+
+        parameter = torch.nn.Parameter(torch_backend.array(X))
+        soft_argmax(parameter, hard=True).backward()
+        assert bool(torch.all(torch.isfinite(parameter.grad)))
+        assert bool(torch.any(parameter.grad != 0))
+
+    def test_compiles_cold_in_a_fresh_process(self, torch_backend):
+        """The adapter is then loaded while Dynamo traces."""
+        code = """
+            import torch, anyargmax
+            f = torch.compile(lambda x: anyargmax.soft_argmax(x, axis=-1).sum(), fullgraph=True, backend="aot_eager")
+            x = torch.arange(6.0).reshape(2, 3).requires_grad_()
+            f(x).backward()
+            y = torch.arange(6.0).reshape(2, 3).requires_grad_()
+            anyargmax.soft_argmax(y, axis=-1).sum().backward()
+            assert torch.allclose(x.grad, y.grad, rtol=0, atol=1e-6), (x.grad, y.grad)
+            print("compiled")
+        """
+        ran = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
+        assert ran.stdout.strip() == "compiled", ran.stderr
+
+
+def torch_hessian(name):
+    import torch
+
+    return torch.func.hessian(loss(name, torch))(torch.asarray(X)).numpy()
+
+
+@jax_only
+class TestJax:
+    @every_call
+    def test_jit_keeps_value_and_gradient(self, jax_backend, name):
+        import jax
+        import jax.numpy as jnp
+
+        x = jax_backend.array(X)
+        same(jax_backend, jax.jit(CALLS[name])(x), CALLS[name](x))
+        same(jax_backend, jax.jit(jax.grad(loss(name, jnp)))(x), jax.grad(loss(name, jnp))(x))
+
+    @every_call
+    def test_jacobians_of_both_modes_agree(self, jax_backend, name):
+        import jax
+
+        x = jax_backend.array(X)
+        same(jax_backend, jax.jacfwd(CALLS[name])(x), jax.jacrev(CALLS[name])(x))
+
+    @every_call
+    def test_vmap_is_a_loop(self, jax_backend, name):
+        import jax
+        import jax.numpy as jnp
+
+        xs = jax_backend.array(np.stack([X, X[::-1], -X]))
+        same(jax_backend, jax.vmap(CALLS[name])(xs), jnp.stack([CALLS[name](x) for x in xs]))
+        slope = jax.grad(loss(name, jnp))
+        same(jax_backend, jax.vmap(slope)(xs), jnp.stack([slope(x) for x in xs]))
+
+    @every_call
+    @torch_only
+    def test_all_hessians_agree_and_are_torchs(self, jax_backend, torch_backend, name):
+        import jax
+        import jax.numpy as jnp
+
+        f, x = loss(name, jnp), jax_backend.array(X)
+        expected = jax.hessian(f)(x)
+        for outer in (jax.jacfwd, jax.jacrev):
+            for inner in (jax.jacfwd, jax.jacrev):
+                same(jax_backend, outer(inner(f))(x), expected, 256)
+        same(jax_backend, expected, jax_backend.array(torch_hessian(name)), 256)
+
+    def test_a_temperature_may_be_traced_and_annealed_without_compiling_again(self, jax_backend):
+        import jax
+
+        traces = []
+
+        @jax.jit
+        def f(x, temperature):
+            traces.append(1)
+            return soft_argmax(x, axis=-1, temperature=temperature)
+
+        x = jax_backend.array(X)
+        for temperature in (1.0, 0.5, 0.25):
+            same(jax_backend, f(x, temperature), soft_argmax(x, axis=-1, temperature=temperature))
+        assert len(traces) == 1
+
+    def test_a_mask_may_be_traced(self, jax_backend):
+        import jax
+
+        x, mask = jax_backend.array(X), jax_backend.array(X > -0.5)
+
+        def f(x, mask):
+            return soft_argmax(x, axis=-1, mask=mask)
+
+        same(jax_backend, jax.jit(f)(x, mask), f(x, mask))
