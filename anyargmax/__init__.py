@@ -2,18 +2,14 @@
 
 from ._dispatch import register_backend
 from .derivatives import jvp, vjp
-from .operators import (
-    sharpen,
-    soft_argmax,
-    soft_argmax_moments,
-    soft_argmin,
-    soft_one_hot,
-    spatial_soft_argmax,
-)
+from .losses import fenchel_young_loss
+from .operators import soft_argmax, soft_argmax_moments, soft_argmin, spatial_soft_argmax
+from .weights import sharpen, soft_one_hot, soft_top_k
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "fenchel_young_loss",
     "jvp",
     "register_backend",
     "sharpen",
@@ -21,6 +17,7 @@ __all__ = [
     "soft_argmax_moments",
     "soft_argmin",
     "soft_one_hot",
+    "soft_top_k",
     "spatial_soft_argmax",
     "vjp",
 ]

@@ -9,7 +9,7 @@ PROGRAM = f"python -m {__package__}"
 
 
 def experiment(options: Sequence[str]) -> int:
-    """Show that the hard argmax kills every gradient, and that the soft one does not (the default)."""
+    """Show which argmax lets gradients through, and train by it (the default)."""
     argparse.ArgumentParser(prog=f"{PROGRAM} experiment", description=experiment.__doc__).parse_args(options)
     if find_spec("numpy") is None:
         print("The experiment needs NumPy: pip install numpy", file=sys.stderr)
@@ -22,12 +22,16 @@ def experiment(options: Sequence[str]) -> int:
 VERBS: dict[str, Callable[[Sequence[str]], int]] = {"experiment": experiment}
 
 
+def _summary(function: Callable[..., int]) -> str:
+    return (function.__doc__ or "").partition("\n")[0]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb with what follows it on the command line, and return its exit code."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="What can be done from the command line:",
-        epilog="\n".join(f"  {verb:12}{(function.__doc__ or '').splitlines()[0]}" for verb, function in VERBS.items()),
+        epilog="\n".join(f"  {verb:12}{_summary(function)}" for verb, function in VERBS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("verb", nargs="?", choices=tuple(VERBS), default="experiment", help="what to do")

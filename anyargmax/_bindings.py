@@ -7,14 +7,21 @@ because that is the one lazy import which `torch.compile(fullgraph=True)` follow
 from collections.abc import Callable
 from typing import Any
 
+from ._background import COMPENSATED
 from ._compat import array_namespace
+from ._loss import FENCHEL_YOUNG
 from ._plain import plain_adapter
 from ._readouts import MEAN, MEDIAN, MOMENTS
 from ._rule import Array
-from ._steps import FINISH, LOG, NORMALISE, PREPARE, STRAIGHT_THROUGH
+from ._steps import FINISH, HALVES, LOG, NORMALISE, PREPARE, STRAIGHT_THROUGH
 from ._weights import EXPECTATION, WEIGHTS
 
-RULES = (PREPARE, LOG, NORMALISE, WEIGHTS, EXPECTATION, MEAN, MOMENTS, MEDIAN, STRAIGHT_THROUGH, FINISH)
+RULES = (
+    *(PREPARE, LOG, NORMALISE),
+    *(WEIGHTS, EXPECTATION, COMPENSATED, FENCHEL_YOUNG),
+    *(MEAN, MOMENTS, MEDIAN),
+    *(STRAIGHT_THROUGH, FINISH, HALVES),
+)
 
 
 class Ops:
@@ -25,11 +32,14 @@ class Ops:
     normalise: Callable[..., Array]
     weights: Callable[..., Array]
     expectation: Callable[..., Array]
+    compensated: Callable[..., Array]
+    fenchel_young: Callable[..., Array]
     mean: Callable[..., Array]
     moments: Callable[..., Array]
     median: Callable[..., Array]
     straight_through: Callable[..., Array]
     finish: Callable[..., Any]
+    halves: Callable[..., Any]
 
     def __init__(self, adapter):
         self.adapter = adapter
@@ -39,10 +49,20 @@ class Ops:
         self.detach = adapter.detach
         self.is_concrete = adapter.is_concrete
         self.place = adapter.place
+        self.iterate = getattr(adapter, "iterate", None) or self._iterate
         self.jit = getattr(adapter, "jit", None)
         self.compiled: dict[Callable, Callable] = {}
         for rule in RULES:
             setattr(self, rule.name, adapter.lift(rule, self))
+
+    def _iterate(self, advance, state, unrolled):
+        """Advance a state until its last entry is False everywhere, or so many times where that is unknown."""
+        concrete = self.is_concrete(state[0])
+        for _ in range(4 * unrolled if concrete else unrolled):
+            state = advance(state)
+            if concrete and not bool(self.xp.any(state[-1])):
+                break
+        return state
 
     def run(self, core, *args, options):
         """Call a core function, compiled once for each set of options where the adapter can."""

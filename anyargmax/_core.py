@@ -1,11 +1,13 @@
 """The public functions after validation: what each composes of the rules. Pure functions of arrays."""
 
-import math
 from typing import Any, NamedTuple
 
-from ._positions import along, table
+from ._hard import at, comparable, first_largest, k_largest, near
+from ._positions import table
+from ._relaxations import Relaxation
 from ._rule import Array
-from ._scores import kept_and_peak, largest
+
+SOFTMAX = Relaxation()
 
 
 class Options(NamedTuple):
@@ -20,6 +22,17 @@ class Options(NamedTuple):
     hard: bool = False
     coordinates: str = "index"
     power: float = 1.0
+    relaxation: Relaxation = SOFTMAX
+    window: tuple[int, ...] | None = None
+    zero_background: bool = False
+
+
+class Controls(NamedTuple):
+    """The arrays that go with the scores: any of them may be None."""
+
+    temperature: Array | None = None
+    alpha: Array | None = None
+    mask: Array | None = None
 
 
 def _scores(ops, x: Array, o: Options) -> Array:
@@ -28,71 +41,68 @@ def _scores(ops, x: Array, o: Options) -> Array:
     return ops.prepare(x, dtype=o.dtype, sign=o.sign, flat=o.flat)
 
 
-def _argmax(ops, x: Array, mask: Array | None, o: Options) -> Array:
-    """True at the first of the largest kept scores along the axes, compared in the dtype they came in."""
-    xp = ops.xp
-    x = ops.detach(x)
+def _chosen(ops, x: Array, mask: Array | None, o: Options) -> Array:
+    """The hard answer as a Boolean one-hot (or k-hot) array, compared in the dtype the scores came in."""
     if o.flat:
-        x = xp.reshape(x, (-1,))
-    if xp.isdtype(x.dtype, "integral"):
-        x = x if o.sign == 1 else xp.bitwise_invert(x)  # decreasing, and unlike negation never out of range
-        keep = xp.ones_like(x, dtype=xp.bool) if mask is None else xp.broadcast_to(mask, x.shape)
-        lowest = xp.asarray(xp.iinfo(x.dtype).min, dtype=x.dtype, **ops.place(x))
-        top = largest(ops, xp.where(keep, x, lowest), o.axes)
-    else:
-        x = x if o.sign == 1 else -x
-        keep, top, _ = kept_and_peak(ops, x, mask, o.axes)
-    sizes = [x.shape[axis] for axis in o.axes]
-    rank = 0
-    for axis, stride in zip(o.axes, [math.prod(sizes[k + 1 :]) for k in range(len(sizes))], strict=True):
-        rank = rank + along(ops, xp.arange(x.shape[axis], **ops.place(x)) * stride, x.ndim, axis)
-    first = -largest(ops, xp.where(keep & (x == top), -rank, -math.prod(sizes)), o.axes)
-    return rank == first
+        x = ops.xp.reshape(x, (-1,))
+    x, keep = comparable(ops, x, mask, o.sign, o.axes)
+    if o.relaxation.k is not None:
+        return k_largest(ops, x, keep, o.relaxation.k, o.axes)
+    return first_largest(ops, x, keep, o.axes)
 
 
-def _at(ops, chosen: Array, positions: tuple[Array, ...], axes: tuple[int, ...]) -> Array:
-    """The positions at the chosen entries, exactly: nothing is multiplied."""
-    xp = ops.xp
-    return xp.stack([xp.sum(xp.where(chosen, ops.detach(c), 0.0), axis=axes) for c in positions], axis=-1)
+def _windowed(ops, x: Array, c: Controls, o: Options) -> Controls:
+    """Mask what is not near the argmax: which entries that are has no gradient."""
+    if o.window is None:
+        return c
+    inside = near(ops, _chosen(ops, x, c.mask, o), o.window, o.axes)
+    return c._replace(mask=inside if c.mask is None else inside & c.mask)
 
 
-def weights(ops, x, temperature, mask, *, options: Options):
+def _soft(ops, z: Array, c: Controls, o: Options) -> Array:
+    if o.zero_background:
+        return ops.compensated(z, c.temperature, c.mask, axes=o.axes)
+    return ops.weights(z, c.temperature, c.alpha, c.mask, axes=o.axes, relaxation=o.relaxation)
+
+
+def weights(ops, x, controls: Controls, *, options: Options):
     """Scores to weights, in the dtype of x where that is floating."""
     o = options
-    p = ops.weights(_scores(ops, x, o), temperature, mask, axes=o.axes)
+    p = _soft(ops, _scores(ops, x, o), controls, o)
     if o.hard:
-        p = ops.straight_through(p, ops.xp.astype(_argmax(ops, x, mask, o), p.dtype))
+        p = ops.straight_through(p, ops.xp.astype(_chosen(ops, x, controls.mask, o), p.dtype))
     return _restored(ops, p, x)
 
 
-def _answers(ops, x, temperature, mask, positions, o: Options) -> Array:
+def answers(ops, x, controls: Controls, positions, *, options: Options) -> Array:
     """Scores to answers, one for each of the axes (or of the given positions), stacked last."""
+    o = options
     z = _scores(ops, x, o)
-    if positions is None:
-        given, places = False, tuple(table(ops, z, axis, o.coordinates) for axis in o.axes)
+    c = _windowed(ops, x, controls, o)
+    places = tuple(table(ops, z, axis, o.coordinates) for axis in o.axes) if positions is None else (positions,)
+    if o.readout == "mean" and positions is None and not o.zero_background:
+        y = ops.expectation(z, *c, places, axes=o.axes, relaxation=o.relaxation)
     else:
-        given, places = True, (positions,)
-    if o.readout == "mean" and not given:
-        y = ops.expectation(z, temperature, mask, places, axes=o.axes)
-    else:
-        readout = {"mean": ops.mean, "median": ops.median, "moments": ops.moments}[o.readout]
-        y = readout(ops.weights(z, temperature, mask, axes=o.axes), places, axes=o.axes)
+        y = getattr(ops, o.readout)(_soft(ops, z, c, o), places, axes=o.axes)
     if o.hard:
-        y = ops.straight_through(y, _at(ops, _argmax(ops, x, mask, o), places, o.axes))
+        y = ops.straight_through(y, at(ops, _chosen(ops, x, controls.mask, o), places, o.axes))
     return y
 
 
-def position(ops, x, temperature, mask, positions, *, options: Options):
+def position(ops, x, controls: Controls, positions, *, options: Options):
     """Scores to one position a row, or to its mean and variance."""
-    o = options
-    y = _answers(ops, x, temperature, mask, positions, o)
-    count = 2 if o.readout == "moments" else 1
-    return ops.finish(y, axes=o.kept, count=count)
+    y = answers(ops, x, controls, positions, options=options)
+    return ops.finish(y, axes=options.kept, count=2 if options.readout == "moments" else 1)
 
 
-def coordinates(ops, x, temperature, mask, *, options: Options):
+def coordinates(ops, x, controls: Controls, *, options: Options):
     """Scores to one coordinate for each of the axes, stacked last."""
-    return _answers(ops, x, temperature, mask, None, options)
+    return answers(ops, x, controls, None, options=options)
+
+
+def coordinate_moments(ops, x, controls: Controls, *, options: Options):
+    """Scores to the mean coordinates and their variances, each stacked last."""
+    return ops.halves(answers(ops, x, controls, None, options=options))
 
 
 def sharpened(ops, p, *, options: Options):
@@ -100,8 +110,23 @@ def sharpened(ops, p, *, options: Options):
     o = options
     q = _scores(ops, p, o)
     # A power of 1 has a derivative at p = 0 that goes through no logarithm.
-    q = ops.normalise(q, axes=o.axes) if o.power == 1 else ops.weights(ops.log(q), 1 / o.power, None, axes=o.axes)
+    q = ops.normalise(q, axes=o.axes) if o.power == 1 else _soft(ops, ops.log(q), Controls(1 / o.power), o)
     return _restored(ops, q, p)
+
+
+def loss(ops, x, target, controls: Controls, *, options: Options):
+    """Scores and target weights, or target indices, to the Fenchel-Young loss of each row."""
+    xp, o = ops.xp, options
+    z = _scores(ops, x, o)
+    if not xp.isdtype(target.dtype, "integral"):
+        y = target if target.dtype == o.dtype else ops.prepare(target, dtype=o.dtype, sign=1, flat=False)
+        return ops.fenchel_young(z, y, controls.temperature, controls.mask, axes=o.axes, relaxation=o.relaxation)
+    (axis,) = o.axes
+    index = xp.reshape(xp.arange(x.shape[axis], **ops.place(x)), (-1,) + (1,) * (x.ndim - axis - 1))
+    inside = (target >= 0) & (target < x.shape[axis])
+    y = xp.astype(index == xp.expand_dims(xp.where(inside, target, 0), axis=axis), o.dtype)
+    value = ops.fenchel_young(z, y, controls.temperature, controls.mask, axes=o.axes, relaxation=o.relaxation)
+    return ops.straight_through(value, xp.where(inside, ops.detach(value), float("nan")))
 
 
 def _restored(ops, p: Array, x: Array) -> Array:

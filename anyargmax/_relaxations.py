@@ -1,28 +1,144 @@
-"""The relaxations: scores to weights, ``p = phi(z - tau)`` with ``sum p = 1``, and their one Jacobian.
+"""The relaxations: ``p_i = phi(z_i - tau)`` with ``sum p = k``, and the one Jacobian of them all.
 
-Every map of the family has the Jacobian ``diag(s) - s s^T / sum(s)`` with ``s = phi'(z - tau)``,
-which depends on the scores through the weights alone.
+A relaxation is a scalar function phi. With ``s = phi'(z - tau)`` the Jacobian of every one of them is
+``diag(s) - s s^T / sum(s)``, and s is a function of the weights alone.
 """
+
+from typing import NamedTuple
 
 from ._rule import Array
 
 
-def softmax(ops, z: Array, keep: Array, axes: tuple[int, ...]) -> Array:
-    """Weights ``exp(z) / sum exp(z)`` over the kept entries; a row that keeps none has weights 0."""
+class Relaxation(NamedTuple):
+    """Which phi. For ``entmax``, alpha None means that it comes as an array; k None means ``sum p = 1``."""
+
+    kind: str = "entmax"
+    alpha: float | None = 1.0
+    k: int | None = None
+
+
+def phi(ops, u: Array, keep: Array, alpha: Array | None, r: Relaxation):
+    """Return ``p = phi(u)`` and ``s = phi'(u)`` over the kept entries, 0 elsewhere.
+
+    ``entmax``: ``[1 + (alpha - 1) u]_+^(1 / (alpha - 1))``, at alpha = 1 its limit ``exp(u)``;
+    ``capped``: ``clip(u, 0, 1)``; ``sigmoid``: ``1 / (1 + exp(-u))``.
+    """
     xp = ops.xp
-    e = xp.where(keep, xp.exp(z), 0.0)
-    total = xp.sum(e, axis=axes, keepdims=True)
-    return e / xp.where(ops.detach(total) == 0, 1.0, total)
+    if r.kind == "capped":
+        inside = keep & (ops.detach(u) > 0) & (ops.detach(u) < 1)
+        above = xp.astype(keep & (ops.detach(u) >= 1), u.dtype)
+        return xp.where(inside, u, xp.where(ops.detach(u) == ops.detach(u), above, u)), xp.astype(inside, u.dtype)
+    if r.kind == "sigmoid":
+        e = xp.exp(-xp.abs(u))
+        p = xp.where(keep, xp.where(ops.detach(u) < 0, e, 1.0) / (1 + e), 0.0)
+        return p, xp.where(keep, e / (1 + e) ** 2, 0.0)
+    if r.alpha == 1:
+        p = xp.where(keep, xp.exp(u), 0.0)
+        return p, p
+    a = (r.alpha if alpha is None else alpha) - 1
+    rise = a * u
+    alive = keep & ~(ops.detach(rise) <= -1)
+    rise, u = xp.where(alive, rise, 0.0), xp.where(alive, u, 0.0)
+    base = 1 + rise
+    powers = {2.0: lambda: (base, xp.ones_like(base)), 1.5: lambda: (base**2, base), 4 / 3: lambda: (base**3, base**2)}
+    if alpha is None and r.alpha in powers:
+        p, s = powers[r.alpha]()
+    else:
+        p = xp.exp(u * log1p_ratio(ops, rise))
+        s = p / base
+    return xp.where(alive, p, 0.0), xp.where(alive, s, 0.0)
 
 
-def jacobian_product(ops, v: Array, p: Array, axes: tuple[int, ...], dead: Array) -> Array:
+def log1p_ratio(ops, w: Array) -> Array:
+    """``log1p(w) / w``, smooth through w = 0, where it and its derivatives come from the series."""
+    xp = ops.xp
+    small = xp.abs(ops.detach(w)) < 1e-2
+    near, far = xp.where(small, w, 0.0), xp.where(small, 1.0, w)
+    series = xp.zeros_like(w)
+    for n in range(9, 0, -1):
+        series = 1 / n - near * series
+    return xp.where(small, series, xp.log1p(far) / far)
+
+
+def expm1_ratio(ops, w: Array) -> Array:
+    """``expm1(w) / w``, smooth through w = 0, where it and its derivatives come from the series."""
+    xp = ops.xp
+    small = xp.abs(ops.detach(w)) < 1e-1
+    near, far = xp.where(small, w, 0.0), xp.where(small, 1.0, w)
+    series = xp.ones_like(w)
+    for n in range(11, 1, -1):
+        series = 1 + near / n * series
+    return xp.where(small, series, xp.expm1(far) / far)
+
+
+def step(ops, total: Array, slope: Array, alpha: Array | None, r: Relaxation) -> Array:
+    """Newton step of the threshold, from ``sum phi`` and ``sum phi'`` there.
+
+    For entmax it is Newton's on the norm ``(sum p^a)^(1/a) = 1``, ``a = alpha - 1`` being the norm's inverse
+    order: for alpha <= 2 that is convex and nearly linear, and at alpha = 1 one step is exact. The
+    others take the step on the sum itself.
+    """
+    xp = ops.xp
+    slope = xp.where(ops.detach(slope) == 0, 1.0, slope)
+    if r.kind != "entmax":
+        return (total - r.k) / slope
+    total = xp.where(ops.detach(total) > 0, total, xp.where(ops.detach(total) == 0, 1.0, total))
+    log = xp.log(total)
+    a = (r.alpha if alpha is None else alpha) - 1
+    return total * log * expm1_ratio(ops, -a * log) / slope
+
+
+def sensitivity(ops, p: Array, alpha: Array | None, r: Relaxation) -> Array:
+    """``s = phi'(z - tau)`` from the weights; 0 where they are 0."""
+    xp = ops.xp
+    if r.kind == "sigmoid":
+        return p * (1 - p)
+    value = ops.detach(p)
+    if r.kind == "capped":
+        return xp.where((value > 0) & (value < 1), 1.0, value * 0)
+    if alpha is None and r.alpha == 1:
+        return p
+    if alpha is None and r.alpha == 2:
+        return xp.where(value > 0, 1.0, value * 0)
+    positive = xp.where(value > 0, p, 1.0)
+    exponent = 2 - (r.alpha if alpha is None else alpha)
+    return xp.where(value > 0, xp.exp(exponent * xp.log(positive)), p * 0)
+
+
+def jacobian_product(ops, v: Array, p: Array, alpha: Array | None, r: Relaxation, axes: tuple[int, ...], dead: Array):
     """Return ``J v = s * (v - <s, v> / sum(s))``; J is symmetric, so this is both JVP and VJP.
 
     `dead` marks entries whose derivative is 0 whatever `v` holds there (even NaN).
     """
     xp = ops.xp
-    s = p  # softmax: phi = exp, so phi' = phi
+    s = sensitivity(ops, p, alpha, r)
     v = xp.where(dead, 0.0, v)
     total = xp.sum(s, axis=axes, keepdims=True)
     total = xp.where(ops.detach(total) == 0, 1.0, total)
     return s * (v - xp.sum(s * v, axis=axes, keepdims=True) / total)
+
+
+def alpha_derivative(ops, p: Array, alpha: Array, r: Relaxation, axes: tuple[int, ...]) -> Array:
+    """``dp/d alpha = w - s sum(w) / sum(s)`` with ``w = p [y/(1+y) - log1p(y)] / a^2``, ``y = p^a - 1``, a = alpha - 1.
+
+    From the weights alone, without the cancellation of the published form (Correia, Niculae and Martins
+    2019, eq. 12) near alpha = 1; there it is ``p (sum_j p_j log^2 p_j - log^2 p) / 2``.
+    """
+    xp = ops.xp
+    a = alpha - 1
+    alive = ops.detach(p) > 0
+    log = xp.log(xp.where(alive, p, 1.0))
+    s = sensitivity(ops, p, alpha, r)
+    ratio = log * expm1_ratio(ops, a * log)  # y / a
+    y = a * ratio
+    small = xp.abs(ops.detach(y)) < 0.1
+    near = xp.where(small, y, 0.0)
+    series = xp.zeros_like(near)
+    for n in range(18, 1, -1):
+        series = (1 - n) / n - near * series
+    safe = xp.where(small, 1.0, a)
+    far = (s * xp.where(small, 0.0, y) - p * safe * log) / safe**2
+    w = xp.where(alive, xp.where(small, p * series * ratio**2, far), 0.0)
+    total = xp.sum(s, axis=axes, keepdims=True)
+    total = xp.where(ops.detach(total) == 0, 1.0, total)
+    return w - s * (xp.sum(w, axis=axes, keepdims=True) / total)

@@ -11,39 +11,53 @@ def largest(ops, x: Array, axes: tuple[int, ...]) -> Array:
     return reduce(x, axis=axes, keepdims=True)
 
 
-def kept_and_peak(ops, x: Array, mask: Array | None, axes: tuple[int, ...]):
-    """Return which scores take part, their maximum, and which rows hold a +inf.
+def kth_largest(ops, x: Array, k: int, axes: tuple[int, ...]) -> Array:
+    """The k-th largest score along the one axis, kept; NaN if there is a NaN."""
+    xp, (axis,) = ops.xp, axes
+    n = x.shape[axis]
+    ordered = xp.sort(x, axis=axis)
+    kth = ordered[(*(slice(None),) * axis, slice(n - k, n - k + 1), ...)]
+    top = largest(ops, x, axes)
+    return xp.where(top == top, kth, top)
 
-    A ``-inf`` score counts as masked. In a row with a ``+inf`` only the ``+inf`` entries take part.
-    All three come from detached scores: they select, they carry no gradient.
+
+def kept_and_reference(ops, x: Array, mask: Array | None, axes: tuple[int, ...], k: int | None = None):
+    """Return which scores take part, the score to shift by, and in which rows that is +inf.
+
+    The reference is the largest kept score, or the k-th largest. A ``-inf`` score counts as masked. Where
+    the reference is ``+inf``, only the ``+inf`` entries take part. All three come from detached scores:
+    they select, they carry no gradient.
     """
     xp = ops.xp
     x = ops.detach(x)
     keep = x != -math.inf
     if mask is not None:
         keep = keep & mask
-    top = largest(ops, xp.where(keep, x, -math.inf), axes)
-    peak = top == math.inf
+    kept = xp.where(keep, x, -math.inf)
+    reference = largest(ops, kept, axes) if k is None else kth_largest(ops, kept, k, axes)
+    peak = reference == math.inf
     keep = keep & (~peak | (x == math.inf))
-    return keep, top, peak
+    return keep, reference, peak
 
 
-def scaled(ops, x: Array, temperature: Array | None, mask: Array | None, axes: tuple[int, ...]):
-    """Return ``z = (x - max x) / temperature`` and where it takes part; z is 0 elsewhere.
+def scaled(ops, x: Array, temperature: Array | None, mask: Array | None, axes: tuple[int, ...], k: int | None = None):
+    """Return ``z = (x - reference) / temperature`` and where it takes part; z is 0 elsewhere.
 
     The shift comes before the division, so neither a tiny temperature nor a huge score overflows.
     Scores whose ``exp(z)`` would fall below the smallest normal number take no part: what is left of
-    them differs between frameworks, which may or may not flush subnormal numbers to zero.
-    Selecting before any arithmetic keeps the gradient of the others exact (a masked NaN times zero
-    would be NaN).
+    them differs between frameworks, which may or may not flush subnormal numbers to zero. As far above a
+    k-th largest score, z is held at that distance. Selecting before any arithmetic keeps the gradient of
+    the others exact (a masked NaN times zero would be NaN).
     """
     xp = ops.xp
-    keep, top, peak = kept_and_peak(ops, x, mask, axes)
-    flat = peak | (top == -math.inf)
-    top = xp.where(flat, 0.0, top)
-    half_gap = ops.detach(x) * 0.5 - top * 0.5  # halved, because scores at both ends of the range overflow
-    floor = math.log(xp.finfo(x.dtype).smallest_normal) / 2
-    bound = floor if temperature is None else floor * ops.detach(temperature)
+    keep, reference, peak = kept_and_reference(ops, x, mask, axes, k)
+    flat = peak | (reference == -math.inf)
+    reference = xp.where(flat, 0.0, reference)
+    half_gap = ops.detach(x) * 0.5 - reference * 0.5  # halved, because scores at both ends of the range overflow
+    floor = math.log(xp.finfo(x.dtype).smallest_normal)
+    bound = floor / 2 if temperature is None else floor / 2 * ops.detach(temperature)
     keep = keep & (flat | ~(half_gap < bound))  # ~(<) and not >=, so that NaN stays and shows
-    z = xp.where(keep & ~flat, x, top) - top
-    return (z if temperature is None else z / temperature), keep
+    high = half_gap > -bound
+    z = xp.where(keep & ~flat & ~high, x, reference) - reference
+    z = z if temperature is None else z / temperature
+    return (z if k is None else xp.where(high & keep & ~flat, -floor, z)), keep

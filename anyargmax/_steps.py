@@ -91,3 +91,18 @@ def _finish_jvp(ops, t, y, stacked, *, axes, count):
 
 
 FINISH = Rule("finish", _finish, (_finish_vjp,), (_finish_jvp,), _finish, native=True)
+
+
+def _halves(ops, y):
+    d = y.shape[-1] // 2
+    return y[..., :d], y[..., d:]
+
+
+HALVES = Rule(
+    "halves",
+    _halves,
+    (lambda ops, g, y, stacked: ops.xp.concat(list(g), axis=-1),),
+    (lambda ops, t, y, stacked: _halves(ops, t),),
+    _halves,
+    native=True,
+)

@@ -90,7 +90,7 @@ def all_axes(shape: tuple[int, ...], name: str = "axis") -> tuple[int, ...]:
 
 def positive_number(ops: Ops, value: Any, name: str, dtype: Any, reduced: tuple[int, ...]) -> Any:
     """Return None for 1, a float for a number, or an array of the reduced shape: a temperature."""
-    if isinstance(value, numbers.Real) and not isinstance(value, bool) and not hasattr(value, "aval"):
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
         number = float(value)
         if not number > 0:
             raise ValueError(
@@ -105,6 +105,14 @@ def positive_number(ops: Ops, value: Any, name: str, dtype: Any, reduced: tuple[
 
 
 def _broadcast_temperature(ops, value, name, dtype, reduced):
+    array = _fitted(ops, value, name, dtype, reduced)
+    if ops.is_concrete(value) and bool(ops.xp.any(~(ops.detach(value) > 0))):
+        raise ValueError(f"`{name}` must be greater than 0 everywhere, got {ops.detach(value)}. Pass positive values.")
+    return array
+
+
+def _fitted(ops, value, name, dtype, reduced):
+    """Return an array of one number a row, in the compute dtype and broadcast to the reduced shape."""
     xp = ops.xp
     if not xp.isdtype(value.dtype, ("real floating", "integral")):
         raise TypeError(f"`{name}` must be real, got dtype {value.dtype}. Convert it to the dtype of the scores.")
@@ -115,11 +123,42 @@ def _broadcast_temperature(ops, value, name, dtype, reduced):
             f"`{name}` must broadcast against the reduced shape {reduced} (reduced axes kept, with length 1), "
             f"got shape {shape}. Add the reduced axis to it, such as with `{name}[..., None]`."
         )
-    if ops.is_concrete(value) and bool(xp.any(~(ops.detach(value) > 0))):
-        raise ValueError(f"`{name}` must be greater than 0 everywhere, got {ops.detach(value)}. Pass positive values.")
     if value.dtype != dtype:
         value = ops.prepare(value, dtype=dtype, sign=1, flat=False)
     return xp.broadcast_to(value, reduced)
+
+
+def entmax_order(ops: Ops, value: Any, dtype: Any, reduced: tuple[int, ...]) -> tuple[float | None, Any]:
+    """Return alpha as a number and None, or as None and an array of the reduced shape."""
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        if not 1 <= float(value) < math.inf:
+            raise ValueError(f"`alpha` must be a finite number of at least 1, got {value!r}. Pass 1 for softmax, 2 for sparsemax.")
+        return float(value), None
+    if isinstance(value, bool) or not hasattr(value, "shape"):
+        raise TypeError(f"`alpha` must be a real number or an array, got {_described(value)}. Pass 1 for softmax, 2 for sparsemax.")
+    array = _fitted(ops, value, "alpha", dtype, reduced)
+    if ops.is_concrete(value) and bool(ops.xp.any(~(ops.detach(value) >= 1))):
+        raise ValueError(f"`alpha` must be at least 1 everywhere, got {ops.detach(value)}. Clip it, or learn its logarithm above 1.")
+    return None, array
+
+
+def count_of_winners(value: Any, n: int) -> int:
+    """Return how many entries share the weight."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 1 <= value <= n:
+        raise ValueError(f"`k` must be an integer from 1 to {n}, the length of the axis, got {value!r}. Pass how many to choose.")
+    return int(value)
+
+
+def reach(value: Any, count: int) -> tuple[int, ...] | None:
+    """Return a window for each of so many axes."""
+    if value is None:
+        return None
+    windows = value if isinstance(value, (tuple, list)) else (value,) * count
+    whole = all(isinstance(w, numbers.Integral) and not isinstance(w, bool) and w >= 0 for w in windows)
+    if not whole or len(windows) != count:
+        ways = "an integer of at least 0" + (f", or {count} of them" if count > 1 else "")
+        raise ValueError(f"`window` must be {ways}, got {value!r}. Pass how far from the argmax weights may reach.")
+    return tuple(int(w) for w in windows)
 
 
 def boolean_mask(ops: Ops, mask: Any, shape: tuple[int, ...]) -> Array | None:
@@ -189,3 +228,31 @@ def total_power(power: Any, rounds: Any) -> float:
             f"`power ** rounds` must be a finite number greater than 0, got {power!r} ** {rounds!r}. Pass fewer rounds."
         )
     return total
+
+
+def target_of(ops: Ops, target: Any, shape: tuple[int, ...], axis: int) -> Array:
+    """Return target weights of the scores' shape, or target indices of the shape without the axis."""
+    if not hasattr(target, "shape") or not ops.xp.isdtype(target.dtype, ("real floating", "integral")):
+        raise TypeError(f"`target` must be an array of weights or of integer indices, got {_described(target)}. Pass one of these.")
+    indices = ops.xp.isdtype(target.dtype, "integral")
+    expected = (*shape[:axis], *shape[axis + 1 :]) if indices else shape
+    if tuple(target.shape) != expected:
+        what = "indices, of the scores' shape without the axis," if indices else "weights, of the scores' shape,"
+        raise ValueError(f"`target` must be {what} {expected}, got shape {tuple(target.shape)}. Give one target a row.")
+    if ops.is_concrete(target):
+        (_check_indices if indices else _check_weights)(ops, ops.detach(target), shape[axis], axis)
+    return target
+
+
+def _check_indices(ops, target, n, axis):
+    wrong = (target < 0) | (target >= n)
+    if bool(ops.xp.any(wrong)):
+        raise ValueError(f"`target` must hold indices from 0 to {n - 1}, got {target}. Mask or drop rows without a target.")
+
+
+def _check_weights(ops, target, n, axis):
+    xp = ops.xp
+    slack = float(xp.finfo(target.dtype).eps) ** 0.5
+    total = xp.sum(xp.astype(target, real_floating(ops, target, "target")), axis=axis)
+    if bool(xp.any(~(target >= 0))) or bool(xp.any(~(xp.abs(total - 1) <= slack))):
+        raise ValueError(f"`target` must be weights >= 0 that sum to 1 along the axis, got {target}. Normalise it first.")

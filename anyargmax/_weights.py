@@ -1,67 +1,100 @@
 """The two rules that carry the library: scores to weights, and scores to expected positions."""
 
 from ._readouts import mean, mean_tangent, spread
-from ._relaxations import jacobian_product, softmax
+from ._relaxations import alpha_derivative, jacobian_product
 from ._rule import Rule
-from ._scores import kept_and_peak, scaled
+from ._scores import kept_and_reference, scaled
+from ._thresholds import differentiable, solved
 
-# Arguments of both rules: x scores, temperature (None is 1) of the reduced shape with the reduced
-# axes kept, mask (None keeps all); `expectation` also takes the positions, a tuple of constant
-# arrays that broadcast against x. Static: axes, a tuple of non-negative integers.
-
-
-def _weights(ops, x, temperature, mask, *, axes):
-    z, keep = scaled(ops, x, temperature, mask, axes)
-    return softmax(ops, z, keep, axes)
+# Arguments of both rules: x scores; temperature (None is 1) and alpha (None is that of the relaxation)
+# of the reduced shape with the reduced axes kept; mask (None keeps all); `expectation` also takes the
+# positions, a tuple of constant arrays that broadcast against x. Static: axes, a tuple of non-negative
+# integers, and the relaxation.
 
 
-def _product_x(ops, v, p, x, temperature, mask, *, axes):
+def _weights(ops, x, temperature, alpha, mask, *, axes, relaxation):
+    z, keep = scaled(ops, x, temperature, mask, axes, relaxation.k)
+    return solved(ops, z, keep, alpha, relaxation, axes)
+
+
+def _weights_plain(ops, x, temperature, alpha, mask, *, axes, relaxation):
+    z, keep = scaled(ops, x, temperature, mask, axes, relaxation.k)
+    return differentiable(ops, z, keep, alpha, relaxation, axes)
+
+
+def _dead(ops, p, x, mask, axes, relaxation):
+    """Where no weight can move: at weight 0, and in rows that are spread over +inf scores."""
+    _, _, peak = kept_and_reference(ops, x, mask, axes, relaxation.k)
+    return peak | (ops.detach(p) == 0)
+
+
+def _product_x(ops, v, p, x, temperature, alpha, mask, *, axes, relaxation):
     """``J v / T``: what a tangent of the scores does to p and, J being symmetric, a cotangent to x."""
-    _, _, peak = kept_and_peak(ops, x, mask, axes)
-    product = jacobian_product(ops, v, p, axes, peak | (ops.detach(p) == 0))
+    dead = _dead(ops, p, x, mask, axes, relaxation)
+    product = jacobian_product(ops, v, p, alpha, relaxation, axes, dead)
     return product if temperature is None else product / temperature
 
 
-def _vjp_temperature(ops, g, p, x, temperature, mask, *, axes):
+def _vjp_temperature(ops, g, p, x, temperature, alpha, mask, *, axes, relaxation):
     """``dp/dT = -J z / T``, so the cotangent is ``-<J g / T, z>``."""
-    z, _ = scaled(ops, x, temperature, mask, axes)
-    return -ops.xp.sum(_product_x(ops, g, p, x, temperature, mask, axes=axes) * z, axis=axes, keepdims=True)
+    z, _ = scaled(ops, x, temperature, mask, axes, relaxation.k)
+    product = _product_x(ops, g, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+    return -ops.xp.sum(product * z, axis=axes, keepdims=True)
 
 
-def _jvp_temperature(ops, t, p, x, temperature, mask, *, axes):
-    z, _ = scaled(ops, x, temperature, mask, axes)
-    return -_product_x(ops, z * t, p, x, temperature, mask, axes=axes)
+def _jvp_temperature(ops, t, p, x, temperature, alpha, mask, *, axes, relaxation):
+    z, _ = scaled(ops, x, temperature, mask, axes, relaxation.k)
+    return -_product_x(ops, z * t, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+
+
+def _slope_alpha(ops, p, x, alpha, mask, axes, relaxation):
+    slope = alpha_derivative(ops, p, alpha, relaxation, axes)
+    return ops.xp.where(_dead(ops, p, x, mask, axes, relaxation), 0.0, slope)
+
+
+def _vjp_alpha(ops, g, p, x, temperature, alpha, mask, *, axes, relaxation):
+    slope = _slope_alpha(ops, p, x, alpha, mask, axes, relaxation)
+    g = ops.xp.where(ops.detach(p) == 0, 0.0, g)
+    return ops.xp.sum(g * slope, axis=axes, keepdims=True)
+
+
+def _jvp_alpha(ops, t, p, x, temperature, alpha, mask, *, axes, relaxation):
+    return t * _slope_alpha(ops, p, x, alpha, mask, axes, relaxation)
 
 
 WEIGHTS = Rule(
     name="weights",
     forward=_weights,
-    vjps=(_product_x, _vjp_temperature),
-    jvps=(_product_x, _jvp_temperature),
-    plain=_weights,
+    vjps=(_product_x, _vjp_temperature, _vjp_alpha),
+    jvps=(_product_x, _jvp_temperature, _jvp_alpha),
+    plain=_weights_plain,
 )
 
 
-def _expectation(ops, x, temperature, mask, positions, *, axes):
-    return mean(ops, _weights(ops, x, temperature, mask, axes=axes), positions, axes=axes)
+def _expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation):
+    p = _weights(ops, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+    return mean(ops, p, positions, axes=axes)
 
 
-def _expectation_plain(ops, x, temperature, mask, positions, *, axes):
-    return mean(ops, ops.weights(x, temperature, mask, axes=axes), positions, axes=axes)
+def _expectation_plain(ops, x, temperature, alpha, mask, positions, *, axes, relaxation):
+    p = ops.weights(x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+    return mean(ops, p, positions, axes=axes)
 
 
 def _expectation_vjp(product):
-    def vjp(ops, g, y, x, temperature, mask, positions, *, axes):
-        p = ops.weights(x, temperature, mask, axes=axes)
-        return product(ops, spread(ops, g, positions, axes=axes), p, x, temperature, mask, axes=axes)
+    def vjp(ops, g, y, x, temperature, alpha, mask, positions, *, axes, relaxation):
+        p = ops.weights(x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+        v = spread(ops, g, positions, axes=axes)
+        return product(ops, v, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
 
     return vjp
 
 
 def _expectation_jvp(product):
-    def jvp(ops, t, y, x, temperature, mask, positions, *, axes):
-        p = ops.weights(x, temperature, mask, axes=axes)
-        return mean_tangent(ops, product(ops, t, p, x, temperature, mask, axes=axes), y, p, positions, axes=axes)
+    def jvp(ops, t, y, x, temperature, alpha, mask, positions, *, axes, relaxation):
+        p = ops.weights(x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+        dp = product(ops, t, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+        return mean_tangent(ops, dp, y, p, positions, axes=axes)
 
     return jvp
 

@@ -28,6 +28,20 @@ def default_float():
     return jax.dtypes.canonicalize_dtype(float)
 
 
+def iterate(advance, state, unrolled):
+    """Advance a state until its last entry is False everywhere: a loop that is compiled once."""
+
+    def unfinished(counted):
+        count, state = counted
+        return (count < 4 * unrolled) & namespace.any(state[-1])
+
+    def count_and_advance(counted):
+        count, state = counted
+        return count + 1, advance(state)
+
+    return jax.lax.while_loop(unfinished, count_and_advance, (0, state))[1]
+
+
 def lift(rule, ops):
     """Register a rule's JVPs; they are linear in the tangent, so JAX transposes them for reverse mode."""
     if rule.native:

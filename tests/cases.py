@@ -27,6 +27,8 @@ def _mask(shape):
 
 
 ROWS = np.asarray([[0.25], [1.5], [3.0]])
+ORDERS = np.asarray([[1.0], [1.25], [1.5], [2.0]])
+SHARES = np.asarray([[0.5, 0.0, 0.125], [0.25, 0.0, 0.25], [0.0, 1.0, 0.125], [0.125, 0.0, 0.5], [0.125, 0.0, 0.0]])
 BINS = np.asarray([-2.0, -0.5, 0.0, 3.0, 8.0])
 CASES = [
     Case("position along the last axis", "soft_argmax", (3, 5), {"axis": -1}, {}),
@@ -64,6 +66,39 @@ CASES = [
     Case("coordinates with the axes swapped", "spatial_soft_argmax", (4, 3), {"axes": (1, 0), "temperature": 0.5}, {}),
     Case("coordinates along three axes under a mask", "spatial_soft_argmax", (2, 3, 2), {"axes": (0, 1, 2)}, {"mask": _mask((2, 3, 2))}),
     Case("median coordinates", "spatial_soft_argmax", (3, 4), {"readout": "median", "temperature": 0.25}, {}),
+    Case("sparsemax weights", "soft_one_hot", (3, 5), {"alpha": 2}, {}),
+    Case("sparsemax weights over all axes at a temperature", "soft_one_hot", (2, 4), {"axis": None, "alpha": 2, "temperature": 2.0}, {}),
+    Case("1.5-entmax weights", "soft_one_hot", (4, 6), {"alpha": 1.5}, {}),
+    Case("1.5-entmax weights under a mask", "soft_one_hot", (5, 4), {"alpha": 1.5, "axis": 0}, {"mask": _mask((5, 4))}),
+    Case("4/3-entmax weights", "soft_one_hot", (4, 6), {"alpha": 4 / 3}, {}),
+    Case("1.1-entmax weights at a temperature a row", "soft_one_hot", (3, 5), {"alpha": 1.1}, {"temperature": ROWS}),
+    Case("entmax weights near softmax", "soft_one_hot", (3, 5), {"alpha": 1 + 2.0**-20}, {}),
+    Case("1.75-entmax weights", "soft_one_hot", (3, 5), {"alpha": 1.75}, {}),
+    Case("entmax weights of an order a row", "soft_one_hot", (4, 5), {}, {"alpha": ORDERS}),
+    Case("sparsemax position", "soft_argmax", (3, 5), {"axis": -1, "alpha": 2, "temperature": 2.0}, {}),
+    Case("1.5-entmax position of the minimum", "soft_argmin", (3, 5), {"axis": -1, "alpha": 1.5}, {}),
+    Case("entmax position of an order a row", "soft_argmax", (4, 5), {"axis": -1}, {"alpha": ORDERS, "mask": _mask((4, 5))}),
+    Case("1.5-entmax median", "soft_argmax", (4, 5), {"axis": -1, "alpha": 1.5, "readout": "median"}, {}),
+    Case("1.25-entmax mean and variance", "soft_argmax_moments", (3, 5), {"axis": -1, "alpha": 1.25}, {}),
+    Case("1.5-entmax coordinates", "spatial_soft_argmax", (2, 3, 4), {"alpha": 1.5}, {}),
+    Case("mean and variance of coordinates", "spatial_soft_argmax", (2, 3, 4), {"readout": "moments", "coordinates": "corner"}, {}),
+    Case("capped weights of one winner", "soft_top_k", (3, 5), {"k": 1}, {}),
+    Case("capped weights of two winners", "soft_top_k", (3, 6), {"k": 2, "temperature": 3.0}, {}),
+    Case("capped weights of three winners under a mask", "soft_top_k", (6, 4), {"k": 3, "axis": 0}, {"mask": _mask((6, 4))}),
+    Case("capped weights of all", "soft_top_k", (2, 4), {"k": 4}, {}),
+    Case("sigmoid weights of two winners", "soft_top_k", (3, 6), {"k": 2, "kind": "sigmoid"}, {}),
+    Case("sigmoid weights of four winners at a temperature a row", "soft_top_k", (3, 6), {"k": 4, "kind": "sigmoid"}, {"temperature": ROWS}),
+    Case("position within a window", "soft_argmax", (4, 7), {"axis": -1, "window": 1}, {}),
+    Case("1.5-entmax position within a window under a mask", "soft_argmax", (7, 3), {"axis": 0, "window": 2, "alpha": 1.5}, {"mask": _mask((7, 3))}),
+    Case("coordinates within a window", "spatial_soft_argmax", (2, 4, 5), {"window": (1, 2)}, {}),
+    Case("mean and variance within a window", "soft_argmax_moments", (3, 7), {"axis": -1, "window": 2}, {}),
+    Case("position on a zero background", "soft_argmax", (3, 6), {"axis": -1, "zero_background": True, "temperature": 0.5}, {}),
+    Case("position on a masked zero background at a temperature a row", "soft_argmax", (3, 6), {"axis": -1, "zero_background": True}, {"temperature": ROWS, "mask": _mask((3, 6))}),
+    Case("coordinates on a zero background", "spatial_soft_argmax", (2, 3, 4), {"zero_background": True, "coordinates": "center"}, {}),
+    Case("cross-entropy of indices", "fenchel_young_loss", (3, 5), {}, {"target": np.asarray([0, 4, 2])}),
+    Case("cross-entropy of weights at a temperature", "fenchel_young_loss", (5, 3), {"axis": 0, "temperature": 0.5}, {"target": SHARES}),
+    Case("sparsemax loss of weights", "fenchel_young_loss", (5, 3), {"axis": 0, "alpha": 2}, {"target": SHARES}),
+    Case("1.5-entmax loss of indices", "fenchel_young_loss", (3, 5), {"alpha": 1.5}, {"target": np.asarray([1, 1, 3])}),
     Case("sharpened weights", "sharpen", (3, 5), {"power": 3.0, "rounds": 2}, {}),
     Case("normalised weights along the first axis", "sharpen", (5, 3), {"rounds": 0, "axis": 0}, {}),
 ]  # fmt: skip
@@ -76,6 +111,8 @@ def scores(case: Case, dtype: str) -> np.ndarray:
     if case.function == "sharpen":
         x = rng.random(case.shape)
         x[(0,) * x.ndim] = 0
+    if case.options.get("zero_background"):
+        x = np.abs(x) * (rng.random(case.shape) < 0.7)
     return round_to(x, dtype)
 
 
@@ -88,7 +125,7 @@ def round_to(x, dtype: str) -> np.ndarray:
 
 
 def _exact_options(case: Case) -> dict[str, Any]:
-    arrays = {name: value if name == "mask" else oracle.exact(value) for name, value in case.arrays.items()}
+    arrays = {name: value if name in ("mask", "target") else oracle.exact(value) for name, value in case.arrays.items()}
     return case.options | arrays
 
 
@@ -124,7 +161,9 @@ def call(case: Case, backend, **extra):
     """The library's function of the scores alone, with the case's options in the framework's arrays."""
     function = getattr(anyargmax, case.function)
     arrays = {name: backend.array(value) for name, value in case.arrays.items()}
-    return lambda x: function(x, **case.options, **arrays, **extra)
+    options = case.options | arrays | extra
+    second = [options.pop(name) for name in ("k", "target") if name in options]  # positional in the library
+    return lambda x: function(x, *second, **options)
 
 
 def close(actual, expected, dtype: str, kind: str, stored: str | None = None) -> None:

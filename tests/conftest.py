@@ -109,10 +109,11 @@ def _dask():
 
     def array(values, dtype=None):
         values = np.asarray(values, dtype=dtype)
-        return da.from_array(values, chunks=tuple(max(1, (n + 1) // 2) for n in values.shape))
+        last = tuple(max(1, (n + 1) // 2) for n in values.shape[-1:])
+        return da.from_array(values, chunks=values.shape[:-1] + last)
 
     return Backend(
-        "dask", da, array, np.asarray, anyargmax.vjp, anyargmax.jvp, ("float16", "float32", "float64"), da.argmax
+        "dask", da, array, np.asarray, anyargmax.vjp, anyargmax.jvp, ("float32", "float64"), da.argmax
     )
 
 

@@ -32,6 +32,73 @@ def softmax_row(scores):
     return [value / total for value in e]
 
 
+def _root(excess, low, high):
+    """Bisection in float64, refined by Newton in 50 digits: excess(t, module) returns value and slope."""
+    a, b = float(low), float(high)
+    for _ in range(200):
+        middle = (a + b) / 2
+        a, b = (middle, b) if excess(middle, np)[0] > 0 else (a, middle)
+    t = mpmath.mpf(b)
+    for _ in range(6):
+        value, slope = excess(t, mpmath)
+        t = t + value / slope if slope else t
+    return t
+
+
+def entmax_row(scores, alpha=1):
+    """Weights ``[1 + (alpha - 1)(z - t)]_+^(1 / (alpha - 1))``."""
+    if alpha == 1:
+        return softmax_row(scores)
+    top, a = max(scores), mpmath.mpf(alpha) - 1
+    z = [score - top for score in scores]
+    floats, order = np.asarray([float(max(value, -1e300)) for value in z]), float(a)
+
+    def excess(t, module):
+        if module is np:
+            base = np.maximum(order * (floats - t), -1)
+            with np.errstate(divide="ignore"):
+                return np.sum(np.exp(np.log1p(base) / order)) - 1, None
+        bases = [base for base in (1 + a * (value - t) for value in z) if base > 0]
+        return mpmath.fsum(base ** (1 / a) for base in bases) - 1, mpmath.fsum(base ** (1 / a - 1) for base in bases)
+
+    t = _root(excess, 0, np.log(len(z)) + 1e-9)
+    return [max(1 + a * (value - t), mpmath.mpf(0)) ** (1 / a) for value in z]
+
+
+def top_k_row(scores, k, kind):
+    """Weights ``clip(x - t, 0, 1)`` or ``1 / (1 + exp(t - x))`` that sum to k."""
+    if len(scores) <= k:
+        return [mpmath.mpf(1)] * len(scores)
+    reference = sorted(scores)[-k]
+    z = [score - reference for score in scores]
+    floats = np.asarray([float(value) for value in z])
+
+    def clipped(t, module):
+        if module is np:
+            return np.sum(np.clip(floats - t, 0, 1)) - k, None
+        inside = sum(0 < value - t < 1 for value in z)
+        return mpmath.fsum(min(max(value - t, mpmath.mpf(0)), mpmath.mpf(1)) for value in z) - k, inside
+
+    def sigmoid(t, module):
+        if module is np:
+            return np.sum(0.5 * (1 + np.tanh((floats - t) / 2))) - k, None
+        p = [1 / (1 + mpmath.exp(t - value)) for value in z]
+        return mpmath.fsum(p) - k, mpmath.fsum(value * (1 - value) for value in p)
+
+    if kind == "capped":
+        t = _root(clipped, -1, 0)
+        return [min(max(value - t, mpmath.mpf(0)), mpmath.mpf(1)) for value in z]
+    t = _root(sigmoid, floats.min() - 50, floats.max() + 50)
+    return [1 / (1 + mpmath.exp(t - value)) for value in z]
+
+
+def background_row(scores):
+    """Weights proportional to ``exp(x) - 1``."""
+    w = [mpmath.expm1(score) for score in scores]
+    total = mpmath.fsum(w)
+    return [value / total for value in w] if total else [mpmath.mpf(1) / len(w)] * len(w)
+
+
 def _rows(x, axes):
     """Views of x as (rows, entries), and how to put (rows, entries) back."""
     axes = [axis % x.ndim for axis in axes]
@@ -42,25 +109,49 @@ def _rows(x, axes):
     return flat, lambda rows: np.transpose(rows.reshape(shape), np.argsort(others + axes))
 
 
-def weights(x, *, axes, temperature=1, mask=None):
-    temperature = np.broadcast_to(
-        np.asarray(temperature, dtype=object),
-        [1 if k in [a % x.ndim for a in axes] else n for k, n in enumerate(x.shape)],
-    )
-    full = np.broadcast_to(temperature, x.shape)
+def _near(keep, x, axes, window):
+    """The kept entries within a window of the (first) largest kept one."""
+    windows = window if isinstance(window, tuple) else (window,) * len(axes)
+    out = np.zeros(x.shape, dtype=bool)
+    others = [axis for axis in range(x.ndim) if axis not in axes]
+    for lead in np.ndindex(*(x.shape[axis] for axis in others)):
+        best, place = None, None
+        entries = list(np.ndindex(*(x.shape[axis] for axis in axes)))
+
+        def full(entry, lead=lead):
+            index = dict(zip(others, lead, strict=True)) | dict(zip(axes, entry, strict=True))
+            return tuple(index[axis] for axis in range(x.ndim))
+
+        for entry in entries:
+            if keep[full(entry)] and (best is None or x[full(entry)] > best):
+                best, place = x[full(entry)], entry
+        for entry in entries:
+            out[full(entry)] = place is not None and all(
+                abs(i - j) <= w for i, j, w in zip(entry, place, windows, strict=True)
+            )
+    return keep & out
+
+
+def weights(x, *, axes, temperature=1, mask=None, alpha=1, window=None, row=None):
+    """Weights along the axes; row replaces the entmax of each row's kept scores."""
+    axes = tuple(axis % x.ndim for axis in axes)
+    reduced = [1 if k in axes else n for k, n in enumerate(x.shape)]
     keep = np.ones(x.shape, dtype=bool) if mask is None else np.broadcast_to(mask, x.shape)
+    if window is not None:
+        keep = _near(keep, x, axes, window)
     rows, back = _rows(x, axes)
     keeps, _ = _rows(keep, axes)
-    temperatures, _ = _rows(full, axes)
+    spread = (np.broadcast_to(np.broadcast_to(np.asarray(value, dtype=object), reduced), x.shape) for value in (temperature, alpha))
+    temperatures, alphas = (_rows(value, axes)[0] for value in spread)
     out = np.full(rows.shape, mpmath.mpf(0), dtype=object)
-    for r, (row, kept, divisor) in enumerate(zip(rows, keeps, temperatures, strict=True)):
-        alive = [i for i in range(len(row)) if kept[i] and row[i] != -INF]
-        if any(mpmath.isnan(row[i]) for i in alive):
+    for r, scores in enumerate(rows):
+        alive = [i for i in range(len(scores)) if keeps[r, i] and scores[i] != -INF]
+        if any(mpmath.isnan(scores[i]) for i in alive):
             out[r, alive] = mpmath.nan
         elif alive:
-            peaks = [i for i in alive if row[i] == INF]
-            scores = [mpmath.mpf(0)] * len(peaks) if peaks else [row[i] / divisor[i] for i in alive]
-            out[r, peaks or alive] = softmax_row(scores)
+            peaks = [i for i in alive if scores[i] == INF]
+            z = [mpmath.mpf(0)] * len(peaks) if peaks else [scores[i] / temperatures[r, i] for i in alive]
+            out[r, peaks or alive] = row(z) if row else entmax_row(z, alphas[r, 0])
     return back(out)
 
 
@@ -101,17 +192,20 @@ def _reduce(p, c, axis, row_function):
     return out
 
 
-def soft_argmax(x, *, axis=None, keepdims=False, temperature=1, mask=None, positions=None, readout="mean"):
+def soft_argmax(x, *, axis=None, keepdims=False, positions=None, readout="mean", zero_background=False, **options):
     ndim = x.ndim
     if axis is None:
-        temperature = np.asarray(temperature, dtype=object).reshape(-1)[0]
-        mask = None if mask is None else np.broadcast_to(mask, x.shape).reshape(-1)
+        for name in ("temperature", "alpha"):
+            if name in options:
+                options[name] = np.asarray(options[name], dtype=object).reshape(-1)[0]
+        if options.get("mask") is not None:
+            options["mask"] = np.broadcast_to(options["mask"], x.shape).reshape(-1)
         positions = positions.reshape(-1) if positions is not None else None
         x, axis, lost = x.reshape(-1), 0, tuple(range(ndim))
     else:
         axis %= ndim
         lost = (axis,)
-    p = weights(x, axes=(axis,), temperature=temperature, mask=mask)
+    p = weights(x, axes=(axis,), row=background_row if zero_background else None, **options)
     c = np.array(_coordinate(x.shape[axis], "index"), dtype=object) if positions is None else positions
     if c.ndim == 1:
         c = c.reshape((-1,) + (1,) * (x.ndim - axis - 1))
@@ -127,24 +221,58 @@ def soft_argmax_moments(x, **options):
     return soft_argmax(x, **options), soft_argmax(x, readout="variance", **options)
 
 
-def soft_one_hot(x, *, axis=-1, temperature=1, mask=None):
+def soft_one_hot(x, *, axis=-1, **options):
     axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    return weights(x, axes=axes, temperature=temperature, mask=mask)
+    return weights(x, axes=axes, **options)
 
 
-def spatial_soft_argmax(x, *, axes=(-2, -1), coordinates="index", temperature=1, mask=None, readout="mean"):
+def soft_top_k(x, *, k, axis=-1, kind="capped", **options):
+    return weights(x, axes=(axis,), row=lambda scores: top_k_row(scores, k, kind), **options)
+
+
+def spatial_soft_argmax(x, *, axes=(-2, -1), coordinates="index", readout="mean", zero_background=False, **options):
+    if readout == "moments":
+        rest = {"axes": axes, "coordinates": coordinates, "zero_background": zero_background} | options
+        return spatial_soft_argmax(x, **rest), spatial_soft_argmax(x, readout="variance", **rest)
     axes = tuple(axis % x.ndim for axis in axes)
-    p = weights(x, axes=axes, temperature=temperature, mask=mask)
+    p = weights(x, axes=axes, row=background_row if zero_background else None, **options)
     answers = []
     for axis in axes:
         others = tuple(other for other in axes if other != axis)
         marginal = p.sum(axis=others) if others else p
         place = axis - sum(other < axis for other in others)
-        c = np.array(_coordinate(x.shape[axis], coordinates), dtype=object).reshape(
-            (-1,) + (1,) * (marginal.ndim - place - 1)
-        )
+        c = np.array(_coordinate(x.shape[axis], coordinates), dtype=object)
+        c = c.reshape((-1,) + (1,) * (marginal.ndim - place - 1))
         answers.append(_reduce(marginal, c, place, READOUTS[readout]))
     return np.stack(answers, axis=-1)
+
+
+def _entropy(p, alpha):
+    """Tsallis entropy of order alpha."""
+    alive = [mpmath.mpf(value) for value in p if value > 0]
+    if alpha == 1:
+        return -mpmath.fsum(value * mpmath.log(value) for value in alive)
+    alpha = mpmath.mpf(alpha)
+    return mpmath.fsum(value - value**alpha for value in alive) / (alpha * (alpha - 1))
+
+
+def fenchel_young_loss(x, *, target, axis=-1, alpha=1, temperature=1, mask=None):
+    """Conjugate of the scores, plus that of the target, less their product."""
+    p = np.moveaxis(weights(x, axes=(axis,), alpha=alpha, temperature=temperature, mask=mask), axis, -1)
+    x = np.moveaxis(x, axis, -1)
+    target = np.asarray(target)
+    if target.dtype.kind == "i":
+        target = np.eye(x.shape[-1])[target]
+    else:
+        target = np.moveaxis(target, axis, -1)
+    divisors = np.broadcast_to(np.moveaxis(np.broadcast_to(np.asarray(temperature, dtype=object), [1] * x.ndim), axis, -1), (*x.shape[:-1], 1))
+    out = np.empty(x.shape[:-1], dtype=object)
+    for index in np.ndindex(out.shape):
+        q, y, scores, divisor = p[index], target[index], x[index], divisors[index][0]
+        kept = [i for i in range(len(q)) if q[i] > 0 or y[i] > 0]
+        conjugate = mpmath.fsum(q[i] * scores[i] for i in kept) + divisor * _entropy(q, alpha)
+        out[index] = conjugate - divisor * _entropy(y, alpha) - mpmath.fsum(mpmath.mpf(float(y[i])) * scores[i] for i in kept)
+    return out
 
 
 def sharpen(p, *, axis=-1, power=10.0, rounds=1):

@@ -32,7 +32,7 @@ def refused(error, text, f, *args, **options):
 @pytest.mark.parametrize(
     ("bad", "text"),
     [
-        ([1.0, 2.0], "must be an array (NumPy, autograd, torch, JAX or any other of the Array API standard), got [1.0, 2.0] of type list. Pass an array, such as `numpy.asarray("),
+        ([1.0, 2.0], "got [1.0, 2.0] of type list."),
         (3.0, "got 3.0 of type float"),
         (None, "got None of type NoneType"),
         ("abc", "got 'abc' of type str"),

@@ -1,4 +1,7 @@
-"""The seed's model in Keras itself, run as a program: weights on standard input, gradients on the output."""
+"""The seed's model in Keras itself, run as a program: weights on standard input, gradients on the output.
+
+Keras' own tanh (on JAX) and mean round float64 to float32, so that those two are the framework's.
+"""
 
 import importlib
 import json
@@ -7,8 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from .._dispatch import select
+from .._rule import Array
 from .frameworks import Gradients, pull
 from .network import FEATURES, INPUTS, TARGETS, TEMPERATURE, UNITS, VOCABULARY, mean_square
+
+
+def _tanh(x: Array) -> Array:
+    xp: Any = select([x]).xp  # type: ignore[union-attr]
+    return xp.tanh(x)
 
 
 def keras_gradients(keras: Any, soft_layer: Any, weights: list[Any]) -> tuple[Gradients, Gradients]:
@@ -16,7 +26,7 @@ def keras_gradients(keras: Any, soft_layer: Any, weights: list[Any]) -> tuple[Gr
     model = keras.Sequential(
         [
             keras.layers.Embedding(VOCABULARY, FEATURES),
-            keras.layers.LSTM(UNITS, return_sequences=True),
+            keras.layers.LSTM(UNITS, activation=_tanh, return_sequences=True),
             keras.layers.TimeDistributed(keras.layers.Activation("softmax")),
         ]
     )
@@ -28,7 +38,6 @@ def keras_gradients(keras: Any, soft_layer: Any, weights: list[Any]) -> tuple[Gr
     def loss_through(argmax):
         def loss(*arrays):
             p, _ = model.stateless_call(list(arrays), others, inputs)
-            # not by Keras' own mean, which rounds float64 to float32
             return mean_square(keras.ops.cast(argmax(p), "float64") - target)
 
         return loss

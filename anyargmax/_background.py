@@ -1,0 +1,77 @@
+"""Weights of non-negative heatmaps without the pull of their zero background: proportional to ``expm1``."""
+
+from ._rule import Array, Rule
+from ._scores import kept_and_reference
+
+
+def _parts(ops, x, temperature, mask, axes):
+    """Return ``w = exp(z - m) - exp(-m)`` and ``e = exp(z - m)`` of the kept scores z = x / T, largest m; and sum(w)."""
+    xp = ops.xp
+    keep, top, _ = kept_and_reference(ops, x, mask, axes)
+    top = xp.where(top > 0, top, 0.0)
+    x, top = xp.where(keep, x, 0.0), xp.where(top == float("inf"), float("nan"), top)
+    if temperature is not None:
+        x, top = x / temperature, top / ops.detach(temperature)
+    small = ops.detach(x) < 1
+    shrunk = xp.exp(-top)
+    low = shrunk * xp.expm1(xp.where(small, x, 0.0))
+    w = xp.where(small, low, xp.exp(xp.where(small, 0.0, x - top)) - shrunk)
+    w = xp.where(keep, xp.where(ops.detach(x) < 0, float("nan"), w), 0.0)
+    return w, xp.where(keep, w + shrunk, 0.0), keep, xp.sum(w, axis=axes, keepdims=True)
+
+
+def _compensated(ops, x, temperature, mask, *, axes):
+    xp = ops.xp
+    w, _, keep, total = _parts(ops, x, temperature, mask, axes)
+    blank = ops.detach(total) == 0
+    count = xp.sum(xp.astype(keep, w.dtype), axis=axes, keepdims=True)
+    even = xp.where(keep, 1 / xp.where(count == 0, 1.0, count), 0.0)
+    return xp.where(blank, even, w / xp.where(blank, 1.0, total))
+
+
+def _slopes(ops, x, temperature, mask, axes):
+    """``s = exp(z) / sum expm1(z)``, the derivative of each weight before normalising; 0 in blank rows."""
+    xp = ops.xp
+    _, e, _, total = _parts(ops, x, temperature, mask, axes)
+    blank = ops.detach(total) == 0
+    return xp.where(blank, 0.0, e / xp.where(blank, 1.0, total))
+
+
+def _divided(product: Array, temperature):
+    return product if temperature is None else product / temperature
+
+
+def _vjp_x(ops, g, p, x, temperature, mask, *, axes):
+    """``J = diag(s) - p s^T``, which is not symmetric: ``J^T g = s (g - <p, g>)``."""
+    s = _slopes(ops, x, temperature, mask, axes)
+    g = ops.xp.where(ops.detach(s) == 0, 0.0, g)
+    return _divided(s * (g - ops.xp.sum(p * g, axis=axes, keepdims=True)), temperature)
+
+
+def _jvp_x(ops, t, p, x, temperature, mask, *, axes):
+    s = _slopes(ops, x, temperature, mask, axes)
+    t = ops.xp.where(ops.detach(s) == 0, 0.0, t)
+    return _divided(s * t - p * ops.xp.sum(s * t, axis=axes, keepdims=True), temperature)
+
+
+def _kept(ops, x, mask, axes):
+    return ops.xp.where(kept_and_reference(ops, x, mask, axes)[0], x, 0.0)
+
+
+def _vjp_temperature(ops, g, p, x, temperature, mask, *, axes):
+    """``dp/dT = -J x / T^2``."""
+    product = _vjp_x(ops, g, p, x, temperature, mask, axes=axes) * _kept(ops, x, mask, axes) / temperature
+    return -ops.xp.sum(product, axis=axes, keepdims=True)
+
+
+def _jvp_temperature(ops, t, p, x, temperature, mask, *, axes):
+    return -_jvp_x(ops, _kept(ops, x, mask, axes) * t / temperature, p, x, temperature, mask, axes=axes)
+
+
+COMPENSATED = Rule(
+    name="compensated",
+    forward=_compensated,
+    vjps=(_vjp_x, _vjp_temperature),
+    jvps=(_jvp_x, _jvp_temperature),
+    plain=_compensated,
+)

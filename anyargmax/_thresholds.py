@@ -1,0 +1,117 @@
+"""The threshold tau of ``sum phi(z - tau) = k``, and the weights at it: once to solve, once to differentiate."""
+
+import math
+
+from ._relaxations import Relaxation, phi, step
+from ._rule import Array
+
+# Where values cannot be looked at and the framework has no loop of its own, this many steps are unrolled;
+# where it can stop early, it may take four times as many. See tests/test_search.py for what is needed.
+NEWTON_STEPS, BRACKETED_STEPS = 24, 72
+
+
+def solved(ops, z: Array, keep: Array, alpha: Array | None, r: Relaxation, axes: tuple[int, ...]) -> Array:
+    """Return the weights of scores shifted so that their largest (or k-th largest) is 0."""
+    tau = 0.0 if _is_softmax(alpha, r) else _threshold(ops, z, keep, alpha, r, axes)
+    p, _ = phi(ops, z - tau, keep, alpha, r)
+    return _settled(ops, p, keep, r, axes)
+
+
+def differentiable(ops, z: Array, keep: Array, alpha: Array | None, r: Relaxation, axes: tuple[int, ...]) -> Array:
+    """Return the same weights in operations that a framework differentiates exactly to second order.
+
+    The threshold is solved on detached scores and then takes two Newton steps in differentiable operations:
+    the first makes its first derivatives exact, the second its second.
+    """
+    xp = ops.xp
+    tau = 0.0
+    if not _is_softmax(alpha, r):
+        tau = _threshold(ops, ops.detach(z), keep, None if alpha is None else ops.detach(alpha), r, axes)
+        for _ in range(2):
+            p, s = phi(ops, z - tau, keep, alpha, r)
+            tau = tau + step(ops, xp.sum(p, axis=axes, keepdims=True), xp.sum(s, axis=axes, keepdims=True), alpha, r)
+    p, _ = phi(ops, z - tau, keep, alpha, r)
+    return _settled(ops, p, keep, r, axes)
+
+
+def _is_softmax(alpha, r):
+    return r.kind == "entmax" and alpha is None and r.alpha == 1
+
+
+def _settled(ops, p, keep, r, axes):
+    """Make the sum right to the last digits, or all of at most k kept entries 1; drop subnormal weights."""
+    xp = ops.xp
+    if r.k is not None:
+        count = xp.sum(xp.astype(keep, p.dtype), axis=axes, keepdims=True)
+        return xp.where((count <= r.k) & (ops.detach(p) == ops.detach(p)), xp.astype(keep, p.dtype), p)
+    total = xp.sum(p, axis=axes, keepdims=True)
+    p = p / xp.where(ops.detach(total) == 0, 1.0, total)
+    return xp.where(ops.detach(p) < float(xp.finfo(p.dtype).smallest_normal), 0.0, p)
+
+
+def _threshold(ops, z, keep, alpha, r, axes):
+    """Return tau, of the shape of z with the axes reduced and kept; the row of a NaN gets anything."""
+    xp = ops.xp
+
+    def sums(tau):
+        p, s = phi(ops, z - tau, keep, alpha, r)
+        return xp.sum(p, axis=axes, keepdims=True), xp.sum(s, axis=axes, keepdims=True)
+
+    start = xp.zeros_like(xp.sum(z, axis=axes, keepdims=True))
+    if r.kind == "entmax" and alpha is None and r.alpha is not None and r.alpha <= 2:
+        return _newton(ops, sums, start, alpha, r)
+    low, high = _bracket(ops, z, keep, start, alpha, r, axes)
+    return _bracketed(ops, sums, low, high, alpha, r)
+
+
+def _newton(ops, sums, tau, alpha, r):
+    """Newton from ``tau = 0``, where the sum is at least 1: monotone, so it has ended when nothing rises."""
+    xp = ops.xp
+
+    def advance(state):
+        tau, _ = state
+        new = tau + step(ops, *sums(tau), alpha, r)
+        return xp.where(new > tau, new, tau), new > tau
+
+    tau, _ = ops.iterate(advance, (tau, tau == tau), NEWTON_STEPS)
+    return tau
+
+
+def _bracket(ops, z, keep, start, alpha, r, axes):
+    """Thresholds at which the sum is surely at least k, and surely at most k."""
+    xp = ops.xp
+    n = math.prod(z.shape[axis] for axis in axes)
+    if r.kind == "capped":
+        return start - 1, start
+    if r.kind == "entmax":
+        a = start + ((r.alpha if alpha is None else alpha) - 1)
+        safe = xp.where(a == 0, 1.0, a)
+        return start, xp.where(a == 0, math.log(n), -xp.expm1(-safe * math.log(n)) / safe)
+    level = xp.sum(xp.astype(keep & (z >= 0), z.dtype), axis=axes, keepdims=True) > r.k
+    floor = math.log(xp.finfo(z.dtype).smallest_normal)
+    below = xp.max(xp.where(keep & (z < 0), z, floor), axis=axes, keepdims=True)
+    return xp.where(level, 0.0, below) - math.log(r.k), start + math.log(max(n - r.k, 1))
+
+
+def _bracketed(ops, sums, low, high, alpha, r):
+    """Newton that stays within a bracket, with a bisection every third step."""
+    xp = ops.xp
+    eps = float(xp.finfo(low.dtype).eps)
+    goal = 1 if r.k is None else r.k
+    convex = r.kind != "entmax" or (r.alpha if alpha is None else alpha) <= 2
+
+    def advance(state):
+        tau, low, high, age, _ = state
+        total, slope = sums(tau)
+        low, high = xp.where(total >= goal, tau, low), xp.where(total < goal, tau, high)
+        move = step(ops, total, slope, alpha, r)
+        new = tau + move
+        inside = (new > low) & (new < high) & (age < 2)
+        size = 1 + xp.abs(tau)
+        settled = (xp.abs(move) <= eps * size) & convex
+        new = xp.where(settled | inside, new, (low + high) / 2)
+        moved = ~settled & (high - low > eps * size) & (total == total)
+        return new, low, high, xp.where(inside, age + 1, 0.0), moved
+
+    state = (low, low, high, xp.zeros_like(low), low == low)
+    return ops.iterate(advance, state, BRACKETED_STEPS)[0]

@@ -1,0 +1,62 @@
+"""The loss that goes with the weights."""
+
+import numbers
+from typing import Any
+
+from . import _core, _validate
+from ._arguments import entmax_controls
+from ._core import Options
+from ._rule import Array
+
+
+def fenchel_young_loss(
+    x: Array,
+    target: Array,
+    /,
+    *,
+    axis: int = -1,
+    alpha: float = 1.0,
+    temperature: Any = 1.0,
+    mask: Array | None = None,
+) -> Array:
+    """Return the Fenchel-Young loss of each row: ``>= 0``, and 0 only where the weights are the target.
+
+    At alpha = 1 it is the cross-entropy (for target weights less their own entropy, which is the
+    Kullback-Leibler divergence), at 2 the sparsemax loss.
+
+    Parameters
+    ----------
+    x, temperature, mask
+        As in `soft_argmax`. Where the target has weight on a masked score, the loss is ``+inf``.
+    target
+        Weights of the shape of x, ``>= 0`` and summing to 1 along the axis; or integer indices, of the shape of
+        x without the axis. Concrete values are checked; traced indices out of range make their row NaN.
+    axis
+        The axis along which the weights sum to 1.
+    alpha
+        The relaxation, a number of at least 1.
+
+    Returns
+    -------
+    array
+        The loss of each row, of the shape of x without the axis, in x's floating dtype but at least float32.
+        Reducing it further is left to the caller.
+
+    Notes
+    -----
+    ``L = <p - y, x> + T H(p) - T H(y)`` with the Tsallis entropy H and ``p = soft_one_hot(x)``. Jacobian:
+    ``dL/dx = p - y``, exactly.
+
+    References
+    ----------
+    Blondel, Martins and Niculae (2020), "Learning with Fenchel-Young losses", JMLR 21, eq. 13.
+    Martins and Astudillo (2016), arXiv:1602.02068, eq. 16 (the sparsemax loss).
+    """
+    ops = _validate.operations(x, "x", target, temperature, mask)
+    shape, dtype = tuple(x.shape), _validate.real_floating(ops, x, "x")
+    axes = (_validate.one_axis(axis, shape),)
+    if not isinstance(alpha, numbers.Real):
+        raise TypeError(f"`alpha` must be a number here, got {alpha!r}. Pass such as 1.5.")
+    controls, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
+    target = _validate.target_of(ops, target, shape, axes[0])
+    return ops.run(_core.loss, x, target, controls, options=Options(axes=axes, dtype=dtype, relaxation=relaxation))

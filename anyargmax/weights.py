@@ -1,0 +1,145 @@
+"""The public functions that answer with weights."""
+
+from typing import Any
+
+from . import _core, _validate
+from ._arguments import entmax_controls, reduced_shape
+from ._core import Controls, Options
+from ._relaxations import Relaxation
+from ._rule import Array
+
+
+def soft_one_hot(
+    x: Array,
+    /,
+    *,
+    axis: int | tuple[int, ...] | None = -1,
+    temperature: Any = 1.0,
+    alpha: Any = 1.0,
+    mask: Array | None = None,
+    hard: bool = False,
+) -> Array:
+    """Return the weights of the scores: a soft one-hot encoding of their argmax.
+
+    Parameters
+    ----------
+    x, temperature, alpha, mask
+        As in `soft_argmax`.
+    axis
+        The axis along which the weights sum to 1; a tuple or None (all) for several at once.
+    hard
+        Straight-through: the value is exactly the one-hot encoding of the (first) argmax, the gradient
+        that of the soft weights.
+
+    Returns
+    -------
+    array
+        Weights of the shape of x, ``>= 0``, summing to 1 along the axis (to 0 in a row without any kept
+        score), in the dtype of x where that is floating.
+
+    Notes
+    -----
+    ``p = argmax_{p in simplex} <x / T, p> + H(p)`` with the Tsallis entropy H of order alpha. Jacobian:
+    ``(diag(s) - s s^T / sum(s)) / T`` with ``s = p^(2 - alpha)`` on the support and 0 off it, symmetric.
+
+    References
+    ----------
+    Martins and Astudillo (2016), arXiv:1602.02068; Peters, Niculae and Martins (2019), arXiv:1905.05702.
+    """
+    ops = _validate.operations(x, "x", temperature, alpha, mask)
+    shape, dtype = tuple(x.shape), _validate.real_floating(ops, x, "x")
+    if isinstance(axis, (tuple, list)):
+        axes = _validate.several_axes(axis, shape, "axis")
+    else:
+        axes = _validate.all_axes(shape) if axis is None else (_validate.one_axis(axis, shape),)
+    controls, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
+    options = Options(axes=axes, dtype=dtype, hard=_validate.flag(hard, "hard"), relaxation=relaxation)
+    return ops.run(_core.weights, x, controls, options=options)
+
+
+def soft_top_k(
+    x: Array,
+    k: int,
+    /,
+    *,
+    axis: int = -1,
+    temperature: Any = 1.0,
+    kind: str = "capped",
+    mask: Array | None = None,
+    hard: bool = False,
+) -> Array:
+    """Return weights that share a sum of k: a soft choice of the k largest scores.
+
+    Parameters
+    ----------
+    x, temperature, mask
+        As in `soft_argmax`.
+    k
+        How many, an integer from 1 to n. At most k kept scores have weight 1 each and gradient 0.
+    axis
+        The axis along which the weights sum to k.
+    kind
+        ``"capped"``: ``clip(x / T - tau, 0, 1)``, exactly 0 and 1 far from the threshold, and sparsemax at
+        k = 1; ``"sigmoid"``: ``1 / (1 + exp(tau - x / T))``, never quite either.
+    hard
+        Straight-through: the value is exactly 1 at the k largest scores (of equal ones, the first) and 0
+        elsewhere, the gradient that of the soft weights.
+
+    Returns
+    -------
+    array
+        Weights of the shape of x, in [0, 1], summing to k along the axis (to the number of kept scores where
+        that is less), in the dtype of x where that is floating.
+
+    Notes
+    -----
+    ``p = argmax_p <x / T, p> + H(p)`` over ``0 <= p <= 1, sum p = k``, with ``H = -|p|^2 / 2`` (capped) or the
+    sum of binary entropies (sigmoid). Jacobian: ``(diag(s) - s s^T / sum(s)) / T`` with s = 1 where
+    ``0 < p < 1`` (capped) or ``s = p (1 - p)`` (sigmoid).
+
+    References
+    ----------
+    Blondel, Martins and Niculae (2020), "Learning with Fenchel-Young losses", section 7.3.
+    Amos, Koltun and Kolter (2019), arXiv:1906.08707 (the sigmoid kind).
+    """
+    ops = _validate.operations(x, "x", temperature, mask)
+    shape, dtype = tuple(x.shape), _validate.real_floating(ops, x, "x")
+    axes = (_validate.one_axis(axis, shape),)
+    k = _validate.count_of_winners(k, shape[axes[0]])
+    mask = _validate.boolean_mask(ops, mask, shape)
+    temperature = _validate.positive_number(ops, temperature, "temperature", dtype, reduced_shape(shape, axes))
+    relaxation = Relaxation(_validate.choice(kind, "kind", ("capped", "sigmoid")), None, k)
+    options = Options(axes=axes, dtype=dtype, hard=_validate.flag(hard, "hard"), relaxation=relaxation)
+    return ops.run(_core.weights, x, Controls(temperature, None, mask), options=options)
+
+
+def sharpen(p: Array, /, *, axis: int = -1, power: float = 10.0, rounds: int = 1) -> Array:
+    """Return weights raised to a power and normalised again, so many times over.
+
+    Parameters
+    ----------
+    p
+        Weights, ``>= 0``; they need not sum to 1. A negative one makes its row NaN.
+    axis
+        The axis along which the result sums to 1.
+    power
+        The exponent of each round, greater than 0; above 1 sharpens, below 1 flattens.
+    rounds
+        How many times, an integer ``>= 0``; 0 only normalises.
+
+    Returns
+    -------
+    array
+        ``p^(power^rounds)`` normalised, computed as a softmax of logarithms, so that it neither overflows
+        nor divides 0 by 0. An entry of weight 0 keeps weight 0; unless ``power^rounds`` is 1 its gradient
+        is given as 0, the limit for powers above 1 (below 1 it is infinite).
+
+    Notes
+    -----
+    k rounds are ``softmax(power^k log p)``. With q the result, ``dq/dp = power^k J(q) / p``.
+    """
+    ops = _validate.operations(p, "p")
+    shape, dtype = tuple(p.shape), _validate.real_floating(ops, p, "p")
+    axes = (_validate.one_axis(axis, shape),)
+    total = _validate.total_power(power, rounds)
+    return ops.run(_core.sharpened, p, options=Options(axes=axes, dtype=dtype, power=total))
