@@ -80,7 +80,7 @@ def _newton(ops, sums, tau, alpha, r):
 def _bracket(ops, z, keep, start, alpha, r, axes):
     """Thresholds at which the sum is surely at least k, and surely at most k."""
     xp = ops.xp
-    n = math.prod(z.shape[axis] for axis in axes)
+    n = math.prod([z.shape[axis] for axis in axes])
     if r.kind == "capped":
         return start - 1, start
     if r.kind == "entmax":

@@ -125,7 +125,7 @@ def _fitted(ops, value, name, dtype, reduced):
         )
     if value.dtype != dtype:
         value = ops.prepare(value, dtype=dtype, sign=1, flat=False)
-    return xp.broadcast_to(value, reduced)
+    return xp.broadcast_to(xp.reshape(value, padded), reduced)  # autograd cannot add axes by broadcasting
 
 
 def entmax_order(ops: Ops, value: Any, dtype: Any, reduced: tuple[int, ...]) -> tuple[float | None, Any]:

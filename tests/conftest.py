@@ -112,9 +112,7 @@ def _dask():
         last = tuple(max(1, (n + 1) // 2) for n in values.shape[-1:])
         return da.from_array(values, chunks=values.shape[:-1] + last)
 
-    return Backend(
-        "dask", da, array, np.asarray, anyargmax.vjp, anyargmax.jvp, ("float32", "float64"), da.argmax
-    )
+    return Backend("dask", da, array, np.asarray, anyargmax.vjp, anyargmax.jvp, ("float32", "float64"), da.argmax)
 
 
 LOADERS = {

@@ -141,7 +141,10 @@ def weights(x, *, axes, temperature=1, mask=None, alpha=1, window=None, row=None
         keep = _near(keep, x, axes, window)
     rows, back = _rows(x, axes)
     keeps, _ = _rows(keep, axes)
-    spread = (np.broadcast_to(np.broadcast_to(np.asarray(value, dtype=object), reduced), x.shape) for value in (temperature, alpha))
+    spread = (
+        np.broadcast_to(np.broadcast_to(np.asarray(value, dtype=object), reduced), x.shape)
+        for value in (temperature, alpha)
+    )
     temperatures, alphas = (_rows(value, axes)[0] for value in spread)
     out = np.full(rows.shape, mpmath.mpf(0), dtype=object)
     for r, scores in enumerate(rows):
@@ -265,13 +268,17 @@ def fenchel_young_loss(x, *, target, axis=-1, alpha=1, temperature=1, mask=None)
         target = np.eye(x.shape[-1])[target]
     else:
         target = np.moveaxis(target, axis, -1)
-    divisors = np.broadcast_to(np.moveaxis(np.broadcast_to(np.asarray(temperature, dtype=object), [1] * x.ndim), axis, -1), (*x.shape[:-1], 1))
+    divisors = np.broadcast_to(
+        np.moveaxis(np.broadcast_to(np.asarray(temperature, dtype=object), [1] * x.ndim), axis, -1), (*x.shape[:-1], 1)
+    )
     out = np.empty(x.shape[:-1], dtype=object)
     for index in np.ndindex(out.shape):
         q, y, scores, divisor = p[index], target[index], x[index], divisors[index][0]
         kept = [i for i in range(len(q)) if q[i] > 0 or y[i] > 0]
         conjugate = mpmath.fsum(q[i] * scores[i] for i in kept) + divisor * _entropy(q, alpha)
-        out[index] = conjugate - divisor * _entropy(y, alpha) - mpmath.fsum(mpmath.mpf(float(y[i])) * scores[i] for i in kept)
+        out[index] = (
+            conjugate - divisor * _entropy(y, alpha) - mpmath.fsum(mpmath.mpf(float(y[i])) * scores[i] for i in kept)
+        )
     return out
 
 

@@ -9,11 +9,13 @@ from conftest import LOADERS, PRESENT, backend_parameters
 
 import anyargmax
 from anyargmax import (
+    fenchel_young_loss,
     sharpen,
     soft_argmax,
     soft_argmax_moments,
     soft_argmin,
     soft_one_hot,
+    soft_top_k,
     spatial_soft_argmax,
 )
 
@@ -194,15 +196,73 @@ def test_positions_that_are_no_real_array_are_refused(positions):
     [
         ({"readout": "mode"}, "`readout` must be 'mean' or 'median', got 'mode'. Pass one of them."),
         ({"readout": "moments"}, "`readout` must be 'mean' or 'median', got 'moments'."),
-        ({"alpha": 2}, "`alpha` must be 1 (softmax) in this release, got 2."),
-        ({"window": 3}, "`window` must be None in this release, got 3."),
+        (
+            {"alpha": 0.5},
+            "`alpha` must be a finite number of at least 1, got 0.5. Pass 1 for softmax, 2 for sparsemax.",
+        ),
+        ({"alpha": float("nan")}, "`alpha` must be a finite number of at least 1, got nan."),
+        ({"alpha": np.asarray([0.5])}, "`alpha` must be at least 1 everywhere, got [0.5]."),
+        ({"alpha": np.asarray([0.5, 2.0])}, "`alpha` must broadcast against the reduced shape (1, 1)"),
+        ({"window": -1}, "`window` must be an integer of at least 0, got -1."),
+        ({"window": 1.5}, "`window` must be an integer of at least 0, got 1.5."),
+        ({"window": (1, 2)}, "`window` must be an integer of at least 0, got (1, 2)."),
+        ({"zero_background": True, "alpha": 2}, "`zero_background` must go with alpha 1, got alpha 2."),
     ],
 )
 def test_options_that_do_not_exist_are_refused(options, text):
     refused(ValueError, text, soft_argmax, X, **options)
 
 
-@pytest.mark.parametrize("option", ["hard", "keepdims"])
+@pytest.mark.parametrize("alpha", ["soft", None, [1.5], True])
+def test_an_alpha_that_is_no_number_is_refused(alpha):
+    refused(TypeError, f"`alpha` must be a real number or an array, got {alpha!r}", soft_argmax, X, alpha=alpha)
+
+
+@pytest.mark.parametrize("k", [0, 5, -1, 1.5, True, None, "two"])
+def test_a_k_that_counts_no_entries_is_refused(backend, k):
+    text = f"`k` must be an integer from 1 to 4, the length of the axis, got {k!r}. Pass how many to choose."
+    refused(ValueError, text, soft_top_k, backend.array(X), k)
+
+
+def test_a_window_needs_one_number_for_each_axis():
+    text = "`window` must be an integer of at least 0, or 2 of them, got (1, 2, 3)."
+    refused(ValueError, text, spatial_soft_argmax, X, window=(1, 2, 3))
+
+
+def test_the_variance_of_a_hard_choice_is_refused():
+    refused(
+        ValueError, "`hard` must be False with readout 'moments'", spatial_soft_argmax, X, readout="moments", hard=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "text"),
+    [
+        (np.full((3, 4), 0.3), ValueError, "`target` must be weights >= 0 that sum to 1 along the axis, got"),
+        (np.asarray([[2.0, -1.0, 0.0, 0.0]] * 3), ValueError, "`target` must be weights >= 0 that sum to 1"),
+        (np.full((3, 4), np.nan), ValueError, "`target` must be weights >= 0 that sum to 1"),
+        (np.asarray([0, 1, 4]), ValueError, "`target` must hold indices from 0 to 3, got [0 1 4]."),
+        (np.asarray([0, -1, 2]), ValueError, "`target` must hold indices from 0 to 3, got [ 0 -1  2]."),
+        (np.ones((4, 3)) / 4, ValueError, "`target` must be weights, of the scores' shape, (3, 4), got shape (4, 3)."),
+        (
+            np.zeros((3, 1), dtype=int),
+            ValueError,
+            "`target` must be indices, of the scores' shape without the axis, (3,)",
+        ),
+        ([0, 1, 2], TypeError, "`target` must be an array of weights or of integer indices, got [0, 1, 2]"),
+        (np.ones((3, 4), dtype=bool), TypeError, "`target` must be an array of weights or of integer indices"),
+    ],
+)
+def test_a_target_that_is_no_distribution_is_refused(target, error, text):
+    refused(error, text, fenchel_young_loss, X, target)
+
+
+def test_an_alpha_array_has_no_loss():
+    text = "`alpha` must be a number here, got array([1.5]). Pass such as 1.5."
+    refused(TypeError, text, fenchel_young_loss, X, np.zeros(3, dtype=int), alpha=np.asarray([1.5]))
+
+
+@pytest.mark.parametrize("option", ["hard", "keepdims", "zero_background"])
 def test_flags_must_be_booleans(option):
     refused(TypeError, f"`{option}` must be True or False, got 1 of type int.", soft_argmax, X, **{option: 1})
 

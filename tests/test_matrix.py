@@ -7,7 +7,10 @@ from conftest import COMPUTED_IN, LOADED, PRESENT, dtype_name
 
 HALF = ("float16", "bfloat16")
 # Half precision is computed in float32: what remains to check is the way in and out, once a kind of call.
-KINDS = {(case.function, *sorted(case.options.keys() & {"readout", "alpha", "kind"}), *sorted(case.arrays)): case.id for case in CASES}
+KINDS = {
+    (case.function, *sorted(case.options.keys() & {"readout", "alpha", "kind"}), *sorted(case.arrays)): case.id
+    for case in CASES
+}
 
 
 # A threshold is 24 or 72 steps of a lazy graph, seconds for each call: on Dask, one of a kind must do.
@@ -29,7 +32,11 @@ def combinations(full, half):
                 slow = name == "dask" and is_slow_on_dask(case) and (len(full) > 1 or case.id not in ON_DASK)
                 if there and wanted and not slow:
                     marks = () if name in PRESENT else pytest.mark.skip(reason=str(backend))
-                    found.append(pytest.param(backend, dtype, case, id=f"{name}-{dtype}-{case.id.replace(' ', '_')}", marks=marks))
+                    found.append(
+                        pytest.param(
+                            backend, dtype, case, id=f"{name}-{dtype}-{case.id.replace(' ', '_')}", marks=marks
+                        )
+                    )
     return pytest.mark.parametrize(("backend", "dtype", "case"), found)
 
 

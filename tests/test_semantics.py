@@ -263,5 +263,6 @@ def test_moments_are_those_of_the_weights(backend, rng):
 
 def test_the_public_names_are_exactly_those_promised():
     promised = {"jvp", "register_backend", "sharpen", "soft_argmax", "soft_argmax_moments", "soft_argmin"}
-    assert set(anyargmax.__all__) == promised | {"soft_one_hot", "spatial_soft_argmax", "vjp"}
+    promised |= {"fenchel_young_loss", "soft_one_hot", "soft_top_k", "spatial_soft_argmax", "vjp"}
+    assert set(anyargmax.__all__) == promised
     assert all(getattr(anyargmax, name).__doc__ for name in anyargmax.__all__)
