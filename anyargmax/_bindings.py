@@ -84,12 +84,19 @@ def plain(xp) -> Ops:
 
 
 def __getattr__(framework):
+    adapter: Any
     if framework == "torch":
-        from .backends import torch as adapter
+        from .backends import torch
+
+        adapter = torch
     elif framework == "jax":
-        from .backends import jax as adapter
+        from .backends import jax
+
+        adapter = jax
     elif framework == "autograd":
-        from .backends import autograd as adapter
+        from .backends import autograd
+
+        adapter = autograd
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {framework!r}")
     globals()[framework] = ops = Ops(adapter)

@@ -4,7 +4,7 @@ A relaxation is a scalar function phi. With ``s = phi'(z - tau)`` the Jacobian o
 ``diag(s) - s s^T / sum(s)``, and s is a function of the weights alone.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ._rule import Array
 
@@ -15,6 +15,12 @@ class Relaxation(NamedTuple):
     kind: str = "entmax"
     alpha: float | None = 1.0
     k: int | None = None
+
+
+def excess_order(alpha: Array | None, r: Relaxation) -> Any:
+    """Return ``alpha - 1``, from the array if there is one."""
+    order: Any = r.alpha if alpha is None else alpha
+    return order - 1
 
 
 def phi(ops, u: Array, keep: Array, alpha: Array | None, r: Relaxation):
@@ -35,7 +41,7 @@ def phi(ops, u: Array, keep: Array, alpha: Array | None, r: Relaxation):
     if r.alpha == 1:
         p = xp.where(keep, xp.exp(u), 0.0)
         return p, p
-    a = (r.alpha if alpha is None else alpha) - 1
+    a = excess_order(alpha, r)
     rise = a * u
     alive = keep & ~(ops.detach(rise) <= -1)
     rise, u = xp.where(alive, rise, 0.0), xp.where(alive, u, 0.0)
@@ -89,7 +95,7 @@ def step(ops, total: Array, slope: Array, alpha: Array | None, r: Relaxation) ->
         return (total - r.k) / slope
     total = xp.where(ops.detach(total) > 0, total, xp.where(ops.detach(total) == 0, 1.0, total))
     log = xp.log(total)
-    a = (r.alpha if alpha is None else alpha) - 1
+    a = excess_order(alpha, r)
     return total * log * expm1_ratio(ops, -a * log) / slope
 
 
@@ -106,7 +112,7 @@ def sensitivity(ops, p: Array, alpha: Array | None, r: Relaxation) -> Array:
     if alpha is None and r.alpha == 2:
         return xp.where(value > 0, 1.0, value * 0)
     positive = xp.where(value > 0, p, 1.0)
-    exponent = 2 - (r.alpha if alpha is None else alpha)
+    exponent = 1 - excess_order(alpha, r)
     return xp.where(value > 0, xp.exp(exponent * xp.log(positive)), p * 0)
 
 

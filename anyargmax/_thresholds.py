@@ -2,7 +2,7 @@
 
 import math
 
-from ._relaxations import Relaxation, phi, step
+from ._relaxations import Relaxation, excess_order, phi, step
 from ._rule import Array
 
 # Where values cannot be looked at and the framework has no loop of its own, this many steps are unrolled;
@@ -70,7 +70,8 @@ def _newton(ops, sums, tau, alpha, r):
 
     def advance(state):
         tau, _ = state
-        new = tau + step(ops, *sums(tau), alpha, r)
+        total, slope = sums(tau)
+        new = tau + step(ops, total, slope, alpha, r)
         return xp.where(new > tau, new, tau), new > tau
 
     tau, _ = ops.iterate(advance, (tau, tau == tau), NEWTON_STEPS)
@@ -84,7 +85,7 @@ def _bracket(ops, z, keep, start, alpha, r, axes):
     if r.kind == "capped":
         return start - 1, start
     if r.kind == "entmax":
-        a = start + ((r.alpha if alpha is None else alpha) - 1)
+        a = start + excess_order(alpha, r)
         safe = xp.where(a == 0, 1.0, a)
         return start, xp.where(a == 0, math.log(n), -xp.expm1(-safe * math.log(n)) / safe)
     level = xp.sum(xp.astype(keep & (z >= 0), z.dtype), axis=axes, keepdims=True) > r.k
@@ -98,7 +99,7 @@ def _bracketed(ops, sums, low, high, alpha, r):
     xp = ops.xp
     eps = float(xp.finfo(low.dtype).eps)
     goal = 1 if r.k is None else r.k
-    convex = r.kind != "entmax" or (r.alpha if alpha is None else alpha) <= 2
+    convex = r.kind != "entmax" or excess_order(alpha, r) <= 1
 
     def advance(state):
         tau, low, high, age, _ = state

@@ -132,20 +132,28 @@ def entmax_order(ops: Ops, value: Any, dtype: Any, reduced: tuple[int, ...]) -> 
     """Return alpha as a number and None, or as None and an array of the reduced shape."""
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
         if not 1 <= float(value) < math.inf:
-            raise ValueError(f"`alpha` must be a finite number of at least 1, got {value!r}. Pass 1 for softmax, 2 for sparsemax.")
+            raise ValueError(
+                f"`alpha` must be a finite number of at least 1, got {value!r}. Pass 1 for softmax, 2 for sparsemax."
+            )
         return float(value), None
     if isinstance(value, bool) or not hasattr(value, "shape"):
-        raise TypeError(f"`alpha` must be a real number or an array, got {_described(value)}. Pass 1 for softmax, 2 for sparsemax.")
+        raise TypeError(
+            f"`alpha` must be a real number or an array, got {_described(value)}. Pass 1 for softmax, 2 for sparsemax."
+        )
     array = _fitted(ops, value, "alpha", dtype, reduced)
     if ops.is_concrete(value) and bool(ops.xp.any(~(ops.detach(value) >= 1))):
-        raise ValueError(f"`alpha` must be at least 1 everywhere, got {ops.detach(value)}. Clip it, or learn its logarithm above 1.")
+        raise ValueError(
+            f"`alpha` must be at least 1 everywhere, got {ops.detach(value)}. Clip it, or learn its logarithm above 1."
+        )
     return None, array
 
 
 def count_of_winners(value: Any, n: int) -> int:
     """Return how many entries share the weight."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 1 <= value <= n:
-        raise ValueError(f"`k` must be an integer from 1 to {n}, the length of the axis, got {value!r}. Pass how many to choose.")
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 1 <= int(value) <= n:
+        raise ValueError(
+            f"`k` must be an integer from 1 to {n}, the length of the axis, got {value!r}. Pass how many to choose."
+        )
     return int(value)
 
 
@@ -154,7 +162,7 @@ def reach(value: Any, count: int) -> tuple[int, ...] | None:
     if value is None:
         return None
     windows = value if isinstance(value, (tuple, list)) else (value,) * count
-    whole = all(isinstance(w, numbers.Integral) and not isinstance(w, bool) and w >= 0 for w in windows)
+    whole = all(isinstance(w, numbers.Integral) and not isinstance(w, bool) and int(w) >= 0 for w in windows)
     if not whole or len(windows) != count:
         ways = "an integer of at least 0" + (f", or {count} of them" if count > 1 else "")
         raise ValueError(f"`window` must be {ways}, got {value!r}. Pass how far from the argmax weights may reach.")
@@ -233,7 +241,9 @@ def total_power(power: Any, rounds: Any) -> float:
 def target_of(ops: Ops, target: Any, shape: tuple[int, ...], axis: int) -> Array:
     """Return target weights of the scores' shape, or target indices of the shape without the axis."""
     if not hasattr(target, "shape") or not ops.xp.isdtype(target.dtype, ("real floating", "integral")):
-        raise TypeError(f"`target` must be an array of weights or of integer indices, got {_described(target)}. Pass one of these.")
+        raise TypeError(
+            f"`target` must be an array of weights or of integer indices, got {_described(target)}. Pass one of these."
+        )
     indices = ops.xp.isdtype(target.dtype, "integral")
     expected = (*shape[:axis], *shape[axis + 1 :]) if indices else shape
     if tuple(target.shape) != expected:
@@ -247,7 +257,9 @@ def target_of(ops: Ops, target: Any, shape: tuple[int, ...], axis: int) -> Array
 def _check_indices(ops, target, n, axis):
     wrong = (target < 0) | (target >= n)
     if bool(ops.xp.any(wrong)):
-        raise ValueError(f"`target` must hold indices from 0 to {n - 1}, got {target}. Mask or drop rows without a target.")
+        raise ValueError(
+            f"`target` must hold indices from 0 to {n - 1}, got {target}. Mask or drop rows without a target."
+        )
 
 
 def _check_weights(ops, target, n, axis):
@@ -255,4 +267,6 @@ def _check_weights(ops, target, n, axis):
     slack = float(xp.finfo(target.dtype).eps) ** 0.5
     total = xp.sum(xp.astype(target, real_floating(ops, target, "target")), axis=axis)
     if bool(xp.any(~(target >= 0))) or bool(xp.any(~(xp.abs(total - 1) <= slack))):
-        raise ValueError(f"`target` must be weights >= 0 that sum to 1 along the axis, got {target}. Normalise it first.")
+        raise ValueError(
+            f"`target` must be weights >= 0 that sum to 1 along the axis, got {target}. Normalise it first."
+        )

@@ -40,7 +40,7 @@ class SoftArgmax(keras.layers.Layer):
     axis
         The axis that is reduced, the batch counting as axis 0; None takes the flattened array, batch and
         all, and returns a scalar.
-    keepdims, temperature, alpha, positions, window, readout, hard
+    keepdims, temperature, alpha, positions, window, zero_background, readout, hard
         As in `soft_argmax`. Lists and arrays (positions, temperature) are constants, saved with the layer.
     **kwargs
         What every layer takes: ``name``, ``dtype``, ``trainable``.
@@ -91,6 +91,7 @@ class SoftArgmax(keras.layers.Layer):
         alpha: Any = 1.0,
         positions: Any = None,
         window: Any = None,
+        zero_background: bool = False,
         readout: str = "mean",
         hard: bool = False,
         **kwargs: Any,
@@ -102,12 +103,13 @@ class SoftArgmax(keras.layers.Layer):
         self.alpha = _constant(alpha, "alpha")
         self.positions = _constant(positions, "positions")
         self.window = _constant(window, "window")
+        self.zero_background = zero_background
         self.readout = readout
         self.hard = hard
         self._check_options()
 
     def _options(self):
-        names = ("keepdims", "temperature", "alpha", "positions", "window", "readout", "hard")
+        names = ("keepdims", "temperature", "alpha", "positions", "window", "zero_background", "readout", "hard")
         return {name: getattr(self, name) for name in names}
 
     def _check_options(self):

@@ -94,8 +94,7 @@ def jit(core):
 
 def vjp(f, *arrays):
     if _transformed() or torch.compiler.is_compiling():
-        value, pullback = torch.func.vjp(f, *arrays)
-        return value, pullback
+        return torch.func.vjp(f, *arrays)
     leaves = [x.detach().requires_grad_() if x.dtype.is_floating_point else x for x in arrays]
     with torch.enable_grad():
         value = f(*leaves)
@@ -122,7 +121,7 @@ class SoftArgmax(torch.nn.Module):
     ----------
     axis
         The axis that is reduced; None takes the flattened tensor.
-    keepdims, alpha, window, readout, hard
+    keepdims, alpha, window, zero_background, readout, hard
         As in `soft_argmax`.
     temperature
         A number, or a tensor that broadcasts against the reduced shape (reduced axes kept, with length 1): a
@@ -159,6 +158,7 @@ class SoftArgmax(torch.nn.Module):
         alpha: Any = 1.0,
         positions: Any = None,
         window: Any = None,
+        zero_background: bool = False,
         readout: str = "mean",
         hard: bool = False,
     ):
@@ -167,6 +167,7 @@ class SoftArgmax(torch.nn.Module):
         self.keepdims = keepdims
         self.alpha = alpha
         self.window = window
+        self.zero_background = zero_background
         self.readout = readout
         self.hard = hard
         if positions is not None and not isinstance(positions, torch.Tensor):
@@ -188,6 +189,7 @@ class SoftArgmax(torch.nn.Module):
             "alpha": self.alpha,
             "positions": self.positions,
             "window": self.window,
+            "zero_background": self.zero_background,
             "readout": self.readout,
             "hard": self.hard,
         }

@@ -264,10 +264,7 @@ def fenchel_young_loss(x, *, target, axis=-1, alpha=1, temperature=1, mask=None)
     p = np.moveaxis(weights(x, axes=(axis,), alpha=alpha, temperature=temperature, mask=mask), axis, -1)
     x = np.moveaxis(x, axis, -1)
     target = np.asarray(target)
-    if target.dtype.kind == "i":
-        target = np.eye(x.shape[-1])[target]
-    else:
-        target = np.moveaxis(target, axis, -1)
+    target = np.eye(x.shape[-1])[target] if target.dtype.kind == "i" else np.moveaxis(target, axis, -1)
     divisors = np.broadcast_to(
         np.moveaxis(np.broadcast_to(np.asarray(temperature, dtype=object), [1] * x.ndim), axis, -1), (*x.shape[:-1], 1)
     )

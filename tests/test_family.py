@@ -6,7 +6,7 @@ import mpmath
 import numpy as np
 import oracle
 import pytest
-from cases import CASES, call, close, round_to, scores, tuple_of
+from cases import CASES, call, close, round_to, scores
 from conftest import EPS, PRESENT, TOLERANCE, backend_parameters, dtype_name
 
 import anyargmax

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._dispatch import select
 from .._rule import Array
-from ..operators import soft_one_hot
+from ..weights import soft_one_hot
 
 VOCABULARY, FEATURES, UNITS = 10, 3, 20
 INPUTS = ((1, 2, 7), (3, 9, 6))
