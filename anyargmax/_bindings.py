@@ -13,14 +13,14 @@ from ._loss import FENCHEL_YOUNG
 from ._plain import plain_adapter
 from ._readouts import MEAN, MEDIAN, MOMENTS
 from ._rule import Array
-from ._steps import FINISH, HALVES, LOG, NORMALISE, PREPARE, STRAIGHT_THROUGH
+from ._steps import BLANK, FINISH, HALVES, LOG, NORMALISE, PREPARE, STRAIGHT_THROUGH
 from ._weights import EXPECTATION, WEIGHTS
 
 RULES = (
     *(PREPARE, LOG, NORMALISE),
     *(WEIGHTS, EXPECTATION, COMPENSATED, FENCHEL_YOUNG),
     *(MEAN, MOMENTS, MEDIAN),
-    *(STRAIGHT_THROUGH, FINISH, HALVES),
+    *(STRAIGHT_THROUGH, BLANK, FINISH, HALVES),
 )
 
 
@@ -38,6 +38,7 @@ class Ops:
     moments: Callable[..., Array]
     median: Callable[..., Array]
     straight_through: Callable[..., Array]
+    blank: Callable[..., Array]
     finish: Callable[..., Any]
     halves: Callable[..., Any]
 

@@ -126,7 +126,7 @@ def loss(ops, x, target, controls: Controls, *, options: Options):
     inside = (target >= 0) & (target < x.shape[axis])
     y = xp.astype(index == xp.expand_dims(xp.where(inside, target, 0), axis=axis), o.dtype)
     value = ops.fenchel_young(z, y, controls.temperature, controls.mask, axes=o.axes, relaxation=o.relaxation)
-    return ops.straight_through(value, xp.where(inside, ops.detach(value), float("nan")))
+    return ops.blank(value, inside)
 
 
 def _restored(ops, p: Array, x: Array) -> Array:

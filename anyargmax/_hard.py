@@ -41,8 +41,8 @@ def k_largest(ops, x: Array, keep: Array, k: int, axes: tuple[int, ...]) -> Arra
     xp = ops.xp
     kth = kth_largest(ops, xp.where(keep, x, _lowest(ops, x)), k, axes)
     above, level = keep & (x > kth), keep & (x == kth)
-    counted = xp.astype(level, xp.int64)
-    left = k - xp.sum(xp.astype(above, xp.int64), axis=axes, keepdims=True)
+    counted = xp.astype(level, xp.int32)
+    left = k - xp.sum(xp.astype(above, xp.int32), axis=axes, keepdims=True)
     return above | (level & (xp.cumulative_sum(counted, axis=axes[0]) <= left))
 
 

@@ -5,6 +5,11 @@ import math
 from ._rule import Array
 
 
+def log_smallest(ops, dtype) -> float:
+    """Logarithm of the smallest normal number; of float64 for dtypes that reach below it."""
+    return math.log(max(float(ops.xp.finfo(dtype).smallest_normal), 2.0**-1022))
+
+
 def largest(ops, x: Array, axes: tuple[int, ...]) -> Array:
     """Maximum along the axes, kept. An empty batch has none, but no entries to show it either."""
     reduce = ops.xp.max if math.prod(x.shape) != 0 else ops.xp.sum
@@ -54,8 +59,10 @@ def scaled(ops, x: Array, temperature: Array | None, mask: Array | None, axes: t
     flat = peak | (reference == -math.inf)
     reference = xp.where(flat, 0.0, reference)
     half_gap = ops.detach(x) * 0.5 - reference * 0.5  # halved, because scores at both ends of the range overflow
-    floor = math.log(xp.finfo(x.dtype).smallest_normal)
+    floor = log_smallest(ops, x.dtype)
     bound = floor / 2 if temperature is None else floor / 2 * ops.detach(temperature)
+    if isinstance(bound, float):
+        bound = max(bound, -float(xp.finfo(x.dtype).max))
     keep = keep & (flat | ~(half_gap < bound))  # ~(<) and not >=, so that NaN stays and shows
     high = half_gap > -bound
     z = xp.where(keep & ~flat & ~high, x, reference) - reference

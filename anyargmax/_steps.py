@@ -76,6 +76,20 @@ STRAIGHT_THROUGH = Rule(
 )
 
 
+def _blank(ops, y, valid):
+    return ops.xp.where(valid, y, float("nan"))
+
+
+BLANK = Rule(
+    "blank",
+    _blank,
+    (lambda ops, g, y, answer, valid: ops.xp.where(valid, g, 0.0),),
+    (lambda ops, t, y, answer, valid: ops.xp.where(valid, t, 0.0),),
+    _blank,
+    native=True,
+)
+
+
 def _finish(ops, y, *, axes, count):
     """Put the reduced axes back if axes names any, and unstack the answers: one array or a tuple."""
     y = expand(ops, y, axes)

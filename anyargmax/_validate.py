@@ -3,7 +3,6 @@
 import math
 import numbers
 import operator
-import sys
 from typing import Any
 
 from ._dispatch import Ops, select
@@ -18,18 +17,27 @@ def _described(value: Any) -> str:
 
 def operations(x: Array, name: str, *others: Any) -> Ops:
     """Return the operations for x; every other array must belong to the same framework."""
-    arrays = [x, *(other for other in others if hasattr(other, "shape"))]
+    arrays = [x, *[other for other in others if hasattr(other, "shape") and not isinstance(other, numbers.Real)]]
     ops = select(arrays)
     if ops is None:
         raise TypeError(
             f"`{name}` must be an array (NumPy, autograd, torch, JAX or any other of the Array API standard), "
             f"got {_described(x)}. Pass an array, such as `numpy.asarray({name})`."
         )
-    numpy_ma = sys.modules.get("numpy.ma")
-    if numpy_ma is not None and isinstance(x, numpy_ma.MaskedArray):
+    if type(x).__name__ in ("MaskedArray", "matrix"):
         raise TypeError(
-            f"`{name}` must be a plain array, got a MaskedArray. Pass `{name}.data` with `mask=~numpy.ma.getmaskarray({name})`."
+            f"`{name}` must be a plain array, got a {type(x).__name__}. Pass `numpy.asarray({name})`, "
+            f"of a masked array with `mask=~numpy.ma.getmaskarray({name})`."
         )
+    if getattr(x, "is_sparse", False):
+        raise TypeError(f"`{name}` must be a dense array, got a sparse one. Pass `{name}.to_dense()`.")
+    for other in arrays:
+        constant = getattr(ops.adapter, "takes_numpy", False) and type(other).__module__ == "numpy"
+        if not constant and select([other]) is not ops:
+            raise TypeError(
+                f"`{name}` and the arrays beside it must be of one framework, here {ops.name}, got {_described(other)} of "
+                f"{type(other).__module__}. Convert all of them to one."
+            )
     return ops
 
 
@@ -44,7 +52,9 @@ def real_floating(ops: Ops, x: Array, name: str) -> Any:
             f"`{name}` must have a real floating-point or integer dtype, got {x.dtype}. "
             "Convert it first, such as with `astype`; of complex values take the real part or the modulus."
         )
-    return xp.float32 if xp.finfo(x.dtype).bits < 32 else x.dtype
+    dtype = xp.float32 if xp.finfo(x.dtype).bits < 32 else x.dtype
+    canonical = getattr(ops.adapter, "canonical_dtype", None)
+    return dtype if canonical is None else canonical(dtype)
 
 
 def one_axis(axis: Any, shape: tuple[int, ...], name: str = "axis") -> int:
@@ -96,7 +106,8 @@ def positive_number(ops: Ops, value: Any, name: str, dtype: Any, reduced: tuple[
             raise ValueError(
                 f"`{name}` must be greater than 0, got {value!r}. Pass a small positive number for a nearly hard argmax."
             )
-        return None if number == 1 else max(number, float(ops.xp.finfo(dtype).smallest_normal))
+        limits = ops.xp.finfo(dtype)
+        return None if number == 1 else min(max(number, float(limits.smallest_normal)), float(limits.max))
     if isinstance(value, bool) or not hasattr(value, "shape"):
         raise TypeError(
             f"`{name}` must be a real number or an array, got {_described(value)}. Pass a number greater than 0."

@@ -7,6 +7,7 @@ import jax.numpy as namespace
 from jax.custom_derivatives import SymbolicZero
 
 name = "jax"
+takes_numpy = True  # a NumPy array beside a tracer is a constant
 detach = jax.lax.stop_gradient
 
 
@@ -22,6 +23,11 @@ def is_concrete(x):
 def place(x):
     """Keyword arguments that create an array beside x: none, new arrays are not committed to a device."""
     return {}
+
+
+def canonical_dtype(dtype):
+    """What JAX makes of a dtype: float32 of float64, unless 64 bits are enabled."""
+    return jax.dtypes.canonicalize_dtype(dtype)
 
 
 def default_float():

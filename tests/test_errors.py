@@ -38,12 +38,31 @@ def refused(error, text, f, *args, **options):
         (3.0, "got 3.0 of type float"),
         (None, "got None of type NoneType"),
         ("abc", "got 'abc' of type str"),
-        (np.ma.masked_array([1.0, 2.0], [True, False]), "must be a plain array, got a MaskedArray. Pass `"),
+        (np.ma.masked_array([1.0, 2.0], [True, False]), "must be a plain array, got a MaskedArray. Pass `numpy.asarray("),
     ],
     ids=["list", "float", "None", "str", "masked_array"],
 )  # fmt: skip
 def test_what_is_no_array_is_refused(f, bad, text):
     refused(TypeError, text, f, bad)
+
+
+@pytest.mark.parametrize("backend", backend_parameters(("torch", "array_api_strict", "dask")))
+@pytest.mark.parametrize("option", ["mask", "temperature", "positions"])
+def test_arrays_of_two_frameworks_are_refused(backend, option):
+    other = X > 0 if option == "mask" else np.ones((3, 1)) if option == "temperature" else np.arange(4.0)
+    text = "`x` and the arrays beside it must be of one framework, here"
+    refused(TypeError, text, soft_argmax, backend.array(X), axis=-1, **{option: other})
+    refused(TypeError, text, soft_argmax, X, axis=-1, **{option: backend.array(other)})
+
+
+@pytest.mark.parametrize("backend", backend_parameters(("torch",)))
+def test_a_sparse_tensor_is_refused(backend):
+    refused(
+        TypeError,
+        "`x` must be a dense array, got a sparse one. Pass `x.to_dense()`.",
+        soft_argmax,
+        backend.array(X).to_sparse(),
+    )
 
 
 @every_function

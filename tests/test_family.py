@@ -7,7 +7,7 @@ import numpy as np
 import oracle
 import pytest
 from cases import CASES, call, close, round_to, scores
-from conftest import EPS, PRESENT, TOLERANCE, backend_parameters, dtype_name
+from conftest import EPS, LOADERS, PRESENT, TOLERANCE, backend_parameters, dtype_name
 
 import anyargmax
 from anyargmax import fenchel_young_loss, soft_argmax, soft_argmax_moments, soft_one_hot, soft_top_k
@@ -15,6 +15,10 @@ from anyargmax._plain import plain_adapter
 
 ALPHAS = (1, 1 + 2.0**-20, 1.1, 4 / 3, 1.5, 1.75, 2)
 eager = pytest.mark.parametrize("backend", backend_parameters(("numpy", "torch", "jax", "array_api_strict")))
+
+
+# Dask unrolls the steps of a threshold into its graph, seconds a call: tests/test_matrix.py has one of each kind.
+quick = pytest.mark.parametrize("backend", backend_parameters(tuple(name for name in LOADERS if name != "dask")))
 
 
 def value(backend, f, x, dtype="float64"):
@@ -82,6 +86,7 @@ def test_winners_of_long_rows_are_the_oracles(backend, kind, k):
         np.testing.assert_array_equal((actual > 0) & (actual < 1), (expected > 0) & (expected < 1))
 
 
+@quick
 @pytest.mark.parametrize("alpha", [2.5, 3.0])
 def test_orders_above_2_are_as_good_as_the_scores_determine_them(backend, alpha, rng):
     """At the edge of the support the slope of the weights in the scores is infinite: half of the digits."""
@@ -157,12 +162,14 @@ def test_temperature_alpha_and_positions_have_gradients_together(backend, rng):
         close(gradients[name], expected, "float64", "derivative")
 
 
+@quick
 def test_one_winner_is_sparsemax(backend, rng):
     x = rng.normal(size=(4, 6))
     f = partial(soft_one_hot, alpha=2)
     close(value(backend, lambda x: soft_top_k(x, 1), x), value(backend, f, x), "float64", "value")
 
 
+@quick
 def test_all_winners_have_weight_1_and_gradient_0(backend, rng):
     x, g = rng.normal(size=(2, 2, 5))
     for kind in ("capped", "sigmoid"):
@@ -171,6 +178,7 @@ def test_all_winners_have_weight_1_and_gradient_0(backend, rng):
         np.testing.assert_array_equal(gradient(backend, f, x, g), 0)
 
 
+@quick
 @pytest.mark.parametrize("kind", ["capped", "sigmoid"])
 def test_hard_winners_are_exactly_the_k_largest_with_the_soft_gradient(backend, kind, rng):
     x = np.asarray([[1.0, 3.0, 3.0, 3.0, 0.0], [5.0, 1.0, 2.0, 4.0, 3.0]])
@@ -182,6 +190,7 @@ def test_hard_winners_are_exactly_the_k_largest_with_the_soft_gradient(backend, 
     )
 
 
+@quick
 @pytest.mark.parametrize("kind", ["capped", "sigmoid"])
 @pytest.mark.parametrize("poison", [1e30, np.nan, np.inf], ids=str)
 def test_a_masked_score_wins_nothing(backend, kind, poison):
@@ -194,6 +203,7 @@ def test_a_masked_score_wins_nothing(backend, kind, poison):
     np.testing.assert_allclose(p.sum(-1), [2, 1], rtol=0, atol=8 * EPS["float64"])
 
 
+@quick
 def test_a_nan_makes_its_row_of_winners_nan(backend):
     x = np.asarray([[1.0, np.nan, 0.0], [2.0, 1.0, 0.0]])
     for kind in ("capped", "sigmoid"):
@@ -202,6 +212,7 @@ def test_a_nan_makes_its_row_of_winners_nan(backend):
         assert np.isfinite(p[1]).all()
 
 
+@quick
 @pytest.mark.parametrize("alpha", [1.5, 2, 3])
 def test_a_nan_makes_its_row_of_sparse_weights_nan(backend, alpha):
     x = np.asarray([[1.0, np.nan, 0.0], [2.0, 1.0, 0.0]])
@@ -228,6 +239,7 @@ def test_a_zero_background_does_not_pull(backend):
     assert np.isnan(value(backend, f, np.asarray([[1.0, -1.0]]))[0])
 
 
+@quick
 def test_losses_are_not_negative_and_0_at_the_target(backend, rng):
     x = rng.normal(size=(4, 5))
     for alpha in (1, 1.25, 1.5, 2, 3):
@@ -238,6 +250,7 @@ def test_losses_are_not_negative_and_0_at_the_target(backend, rng):
         assert np.all(elsewhere > 0)
 
 
+@quick
 @pytest.mark.parametrize("alpha", [1, 1.5, 2])
 def test_the_gradient_of_the_loss_is_weights_minus_target(backend, alpha, rng):
     x, g = rng.normal(size=(3, 4)), np.asarray([1.0, -2.0, 0.5])

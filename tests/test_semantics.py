@@ -261,6 +261,14 @@ def test_moments_are_those_of_the_weights(backend, rng):
     np.testing.assert_allclose(backend.numpy(variance), p @ c**2 - (p @ c) ** 2, rtol=0, atol=512 * EPS["float64"])
 
 
+def test_extended_precision_and_a_temperature_beyond_the_range_do_not_fail():
+    x = np.asarray([0.0, 1.0, 3.0])
+    extended = soft_argmax(x.astype(np.longdouble))
+    assert extended.dtype == np.longdouble
+    np.testing.assert_allclose(extended, soft_argmax(x), rtol=1e-15)
+    np.testing.assert_allclose(soft_one_hot(x.astype(np.float32), temperature=1e300), 1 / 3, rtol=1e-6)
+
+
 def test_the_public_names_are_exactly_those_promised():
     promised = {"jvp", "register_backend", "sharpen", "soft_argmax", "soft_argmax_moments", "soft_argmin"}
     promised |= {"fenchel_young_loss", "soft_one_hot", "soft_top_k", "spatial_soft_argmax", "vjp"}
