@@ -9,7 +9,7 @@ from ._dispatch import Ops, select
 from ._rule import Array
 
 
-def _described(value: Any) -> str:
+def described(value: Any) -> str:
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"a {type(value).__name__} of shape {tuple(value.shape)} and dtype {value.dtype}"
     return f"{value!r} of type {type(value).__name__}"
@@ -22,7 +22,7 @@ def operations(x: Array, name: str, *others: Any) -> Ops:
     if ops is None:
         raise TypeError(
             f"`{name}` must be an array (NumPy, autograd, torch, JAX or any other of the Array API standard), "
-            f"got {_described(x)}. Pass an array, such as `numpy.asarray({name})`."
+            f"got {described(x)}. Pass an array, such as `numpy.asarray({name})`."
         )
     if type(x).__name__ in ("MaskedArray", "matrix"):
         raise TypeError(
@@ -35,7 +35,7 @@ def operations(x: Array, name: str, *others: Any) -> Ops:
         constant = getattr(ops.adapter, "takes_numpy", False) and type(other).__module__ == "numpy"
         if not constant and select([other]) is not ops:
             raise TypeError(
-                f"`{name}` and the arrays beside it must be of one framework, here {ops.name}, got {_described(other)} of "
+                f"`{name}` and the arrays beside it must be of one framework, here {ops.name}, got {described(other)} of "
                 f"{type(other).__module__}. Convert all of them to one."
             )
     return ops
@@ -64,7 +64,7 @@ def one_axis(axis: Any, shape: tuple[int, ...], name: str = "axis") -> int:
         index = operator.index(axis)
     except TypeError:
         raise TypeError(
-            f"`{name}` must be an integer, got {_described(axis)}. Pass one axis of shape {shape}."
+            f"`{name}` must be an integer, got {described(axis)}. Pass one axis of shape {shape}."
         ) from None
     if isinstance(axis, bool) or not -ndim <= index < ndim:
         allowed = f"in [{-ndim}, {ndim - 1}]" if ndim else "None"
@@ -81,7 +81,7 @@ def several_axes(axes: Any, shape: tuple[int, ...], name: str = "axes") -> tuple
     """Return valid, distinct, non-negative axes in the order given."""
     if not isinstance(axes, (tuple, list)) or not axes:
         raise TypeError(
-            f"`{name}` must be a tuple of one or more integers, got {_described(axes)}. Pass such as `(-2, -1)`."
+            f"`{name}` must be a tuple of one or more integers, got {described(axes)}. Pass such as `(-2, -1)`."
         )
     result = tuple(one_axis(axis, shape, name) for axis in axes)
     if len(set(result)) != len(result):
@@ -110,7 +110,7 @@ def positive_number(ops: Ops, value: Any, name: str, dtype: Any, reduced: tuple[
         return None if number == 1 else min(max(number, float(limits.smallest_normal)), float(limits.max))
     if isinstance(value, bool) or not hasattr(value, "shape"):
         raise TypeError(
-            f"`{name}` must be a real number or an array, got {_described(value)}. Pass a number greater than 0."
+            f"`{name}` must be a real number or an array, got {described(value)}. Pass a number greater than 0."
         )
     return _broadcast_temperature(ops, value, name, dtype, reduced)
 
@@ -149,7 +149,7 @@ def entmax_order(ops: Ops, value: Any, dtype: Any, reduced: tuple[int, ...]) -> 
         return float(value), None
     if isinstance(value, bool) or not hasattr(value, "shape"):
         raise TypeError(
-            f"`alpha` must be a real number or an array, got {_described(value)}. Pass 1 for softmax, 2 for sparsemax."
+            f"`alpha` must be a real number or an array, got {described(value)}. Pass 1 for softmax, 2 for sparsemax."
         )
     array = _fitted(ops, value, "alpha", dtype, reduced)
     if ops.is_concrete(value) and bool(ops.xp.any(~(ops.detach(value) >= 1))):
@@ -186,7 +186,7 @@ def boolean_mask(ops: Ops, mask: Any, shape: tuple[int, ...]) -> Array | None:
         return None
     if not hasattr(mask, "shape") or not ops.xp.isdtype(mask.dtype, "bool"):
         raise TypeError(
-            f"`mask` must be a boolean array, True where a score is kept, got {_described(mask)}. Pass such as `mask != 0`."
+            f"`mask` must be a boolean array, True where a score is kept, got {described(mask)}. Pass such as `mask != 0`."
         )
     got = tuple(mask.shape)
     padded = (1,) * (len(shape) - len(got)) + got
@@ -201,7 +201,7 @@ def position_table(ops: Ops, positions: Any, dtype: Any, shape: tuple[int, ...],
     """Return the positions in the compute dtype, laid along the axis if 1-D."""
     if not hasattr(positions, "shape") or not ops.xp.isdtype(positions.dtype, ("real floating", "integral")):
         raise TypeError(
-            f"`positions` must be a real array, got {_described(positions)}. Pass one position for each entry of the axis."
+            f"`positions` must be a real array, got {described(positions)}. Pass one position for each entry of the axis."
         )
     got, n = tuple(positions.shape), shape[axis]
     if len(got) == 1 and got[0] == n:
@@ -228,7 +228,7 @@ def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
 def flag(value: Any, name: str) -> bool:
     """Return a Boolean option."""
     if not isinstance(value, bool):
-        raise TypeError(f"`{name}` must be True or False, got {_described(value)}. Pass one of them.")
+        raise TypeError(f"`{name}` must be True or False, got {described(value)}. Pass one of them.")
     return value
 
 
@@ -247,37 +247,3 @@ def total_power(power: Any, rounds: Any) -> float:
             f"`power ** rounds` must be a finite number greater than 0, got {power!r} ** {rounds!r}. Pass fewer rounds."
         )
     return total
-
-
-def target_of(ops: Ops, target: Any, shape: tuple[int, ...], axis: int) -> Array:
-    """Return target weights of the scores' shape, or target indices of the shape without the axis."""
-    if not hasattr(target, "shape") or not ops.xp.isdtype(target.dtype, ("real floating", "integral")):
-        raise TypeError(
-            f"`target` must be an array of weights or of integer indices, got {_described(target)}. Pass one of these."
-        )
-    indices = ops.xp.isdtype(target.dtype, "integral")
-    expected = (*shape[:axis], *shape[axis + 1 :]) if indices else shape
-    if tuple(target.shape) != expected:
-        what = "indices, of the scores' shape without the axis," if indices else "weights, of the scores' shape,"
-        raise ValueError(f"`target` must be {what} {expected}, got shape {tuple(target.shape)}. Give one target a row.")
-    if ops.is_concrete(target):
-        (_check_indices if indices else _check_weights)(ops, ops.detach(target), shape[axis], axis)
-    return target
-
-
-def _check_indices(ops, target, n, axis):
-    wrong = (target < 0) | (target >= n)
-    if bool(ops.xp.any(wrong)):
-        raise ValueError(
-            f"`target` must hold indices from 0 to {n - 1}, got {target}. Mask or drop rows without a target."
-        )
-
-
-def _check_weights(ops, target, n, axis):
-    xp = ops.xp
-    slack = float(xp.finfo(target.dtype).eps) ** 0.5
-    total = xp.sum(xp.astype(target, real_floating(ops, target, "target")), axis=axis)
-    if bool(xp.any(~(target >= 0))) or bool(xp.any(~(xp.abs(total - 1) <= slack))):
-        raise ValueError(
-            f"`target` must be weights >= 0 that sum to 1 along the axis, got {target}. Normalise it first."
-        )

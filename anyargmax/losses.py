@@ -7,6 +7,7 @@ from . import _core, _validate
 from ._arguments import entmax_controls
 from ._core import Options
 from ._rule import Array
+from ._targets import target_of
 
 
 def fenchel_young_loss(
@@ -58,5 +59,5 @@ def fenchel_young_loss(
     if not isinstance(alpha, numbers.Real):
         raise TypeError(f"`alpha` must be a number here, got {alpha!r}. Pass such as 1.5.")
     controls, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
-    target = _validate.target_of(ops, target, shape, axes[0])
+    target = target_of(ops, target, shape, axes[0])
     return ops.run(_core.loss, x, target, controls, options=Options(axes=axes, dtype=dtype, relaxation=relaxation))

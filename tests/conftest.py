@@ -180,3 +180,11 @@ def backend_dtype(request) -> tuple[Backend, str]:
 def rng(request) -> np.random.Generator:
     """Random numbers that depend on nothing but the test's name without its parameters."""
     return np.random.default_rng(sum(request.function.__name__.encode()))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what the random search recorded: how many steps a threshold took at most."""
+    for report in terminalreporter.stats.get("passed", ()):
+        for name, text in report.user_properties:
+            if name == "steps":
+                terminalreporter.write_line(text)

@@ -531,10 +531,15 @@ def test_keras_that_is_not_installed_is_named():
 
 
 @on_keras
-@pytest.mark.parametrize("name", [name for name in ("torch", "jax", "numpy") if name != KERAS_BACKEND])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.skipif(name not in USABLE, reason=f"{name} is not installed"))
+        for name in ("torch", "jax", "numpy")
+        if name != KERAS_BACKEND
+    ],
+)
 def test_keras_tests_pass_on_another_backend(name, request):
-    if name not in USABLE:
-        pytest.skip(f"{name} is not installed")
     here = "test_keras_ and not on_another_backend"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", here, __file__]
     done = subprocess.run(
