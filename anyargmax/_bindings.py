@@ -50,11 +50,17 @@ class Ops:
         self.detach = adapter.detach
         self.is_concrete = adapter.is_concrete
         self.place = adapter.place
+        self.softmax = getattr(adapter, "softmax", None)
         self.iterate = getattr(adapter, "iterate", None) or self._iterate
         self.jit = getattr(adapter, "jit", None)
         self.compiled: dict[Callable, Callable] = {}
         for rule in RULES:
             setattr(self, rule.name, adapter.lift(rule, self))
+
+    def is_cheap_to_read(self, x) -> bool:
+        """Whether a number taken out of x costs no more than computing it: not traced, not on an accelerator."""
+        ready = getattr(self.adapter, "is_cheap_to_read", None)
+        return ready is not None and ready(x)
 
     def _iterate(self, advance, state, unrolled):
         """Advance a state until its last entry is False everywhere, or so many times where that is unknown."""

@@ -31,6 +31,7 @@ def plain_adapter(xp):
         lift=_lift,
         detach=lambda x: x,
         is_concrete=lambda x: not is_dask_array(x),
+        is_cheap_to_read=lambda x: type(x).__module__ == "numpy",
         place=lambda x: {} if is_dask_array(x) else {"device": device(x)},
         default_float=lambda: xp.__array_namespace_info__().default_dtypes()["real floating"],
         vjp=vjp,

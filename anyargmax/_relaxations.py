@@ -23,8 +23,8 @@ def excess_order(alpha: Array | None, r: Relaxation) -> Any:
     return order - 1
 
 
-def phi(ops, u: Array, keep: Array, alpha: Array | None, r: Relaxation):
-    """Return ``p = phi(u)`` and ``s = phi'(u)`` over the kept entries, 0 elsewhere.
+def phi(ops, u: Array, keep: Array | None, alpha: Array | None, r: Relaxation):
+    """Return ``p = phi(u)`` and ``s = phi'(u)`` over the kept entries (keep None: all), 0 elsewhere.
 
     ``entmax``: ``[1 + (alpha - 1) u]_+^(1 / (alpha - 1))``, at alpha = 1 its limit ``exp(u)``;
     ``capped``: ``clip(u, 0, 1)``; ``sigmoid``: ``1 / (1 + exp(-u))``.
@@ -39,11 +39,11 @@ def phi(ops, u: Array, keep: Array, alpha: Array | None, r: Relaxation):
         p = xp.where(keep, xp.where(ops.detach(u) < 0, e, 1.0) / (1 + e), 0.0)
         return p, xp.where(keep, e / (1 + e) ** 2, 0.0)
     if r.alpha == 1:
-        p = xp.where(keep, xp.exp(u), 0.0)
+        p = xp.exp(u) if keep is None else xp.where(keep, xp.exp(u), 0.0)
         return p, p
     a = excess_order(alpha, r)
     rise = a * u
-    alive = keep & ~(ops.detach(rise) <= -1)
+    alive = ~(ops.detach(rise) <= -1) if keep is None else keep & ~(ops.detach(rise) <= -1)
     rise, u = xp.where(alive, rise, 0.0), xp.where(alive, u, 0.0)
     base = 1 + rise
     powers = {2.0: lambda: (base, xp.ones_like(base)), 1.5: lambda: (base**2, base), 4 / 3: lambda: (base**3, base**2)}
@@ -116,17 +116,22 @@ def sensitivity(ops, p: Array, alpha: Array | None, r: Relaxation) -> Array:
     return xp.where(value > 0, xp.exp(exponent * xp.log(positive)), p * 0)
 
 
-def jacobian_product(ops, v: Array, p: Array, alpha: Array | None, r: Relaxation, axes: tuple[int, ...], dead: Array):
+def jacobian_product(
+    ops, v: Array, p: Array, alpha: Array | None, r: Relaxation, axes: tuple[int, ...], dead: Array | None
+):
     """Return ``J v = s * (v - <s, v> / sum(s))``; J is symmetric, so this is both JVP and VJP.
 
-    `dead` marks entries whose derivative is 0 whatever `v` holds there (even NaN).
+    `dead` marks entries whose derivative is 0 whatever `v` holds there (even NaN); None if there are none.
     """
     xp = ops.xp
     s = sensitivity(ops, p, alpha, r)
-    v = xp.where(dead, 0.0, v)
-    total = xp.sum(s, axis=axes, keepdims=True)
-    total = xp.where(ops.detach(total) == 0, 1.0, total)
-    return s * (v - xp.sum(s * v, axis=axes, keepdims=True) / total)
+    if dead is not None:
+        v = xp.where(dead, 0.0, v)
+    pulled = xp.sum(s * v, axis=axes, keepdims=True)
+    if not (r.kind == "entmax" and alpha is None and r.alpha == 1):  # softmax: s = p sums to 1, or to 0
+        total = xp.sum(s, axis=axes, keepdims=True)
+        pulled = pulled / xp.where(ops.detach(total) == 0, 1.0, total)
+    return s * (v - pulled)
 
 
 def alpha_derivative(ops, p: Array, alpha: Array, r: Relaxation, axes: tuple[int, ...]) -> Array:

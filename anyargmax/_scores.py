@@ -45,8 +45,23 @@ def kept_and_reference(ops, x: Array, mask: Array | None, axes: tuple[int, ...],
     return keep, reference, peak
 
 
+def is_tame(ops, x: Array, temperature: Array | None, mask: Array | None) -> bool:
+    """Whether no score needs care: none is masked, NaN or infinite, and none lies so low that its weight would vanish.
+
+    That costs two passes of reading and saves several of selecting, where values can be looked at cheaply.
+    """
+    if mask is not None or not ops.is_cheap_to_read(x) or math.prod(x.shape) == 0:
+        return False
+    xp = ops.xp
+    x = ops.detach(x)
+    spread = float(xp.max(x)) - float(xp.min(x))  # NaN or infinite if any score is
+    coldest = 1.0 if temperature is None else temperature
+    coldest = coldest if isinstance(coldest, float) else float(xp.min(ops.detach(coldest)))
+    return spread <= -0.9 * log_smallest(ops, x.dtype) * coldest
+
+
 def scaled(ops, x: Array, temperature: Array | None, mask: Array | None, axes: tuple[int, ...], k: int | None = None):
-    """Return ``z = (x - reference) / temperature`` and where it takes part; z is 0 elsewhere.
+    """Return ``z = (x - reference) / temperature`` and where it takes part (None: everywhere); z is 0 elsewhere.
 
     The shift comes before the division, so neither a tiny temperature nor a huge score overflows.
     Scores whose ``exp(z)`` would fall below the smallest normal number take no part: what is left of
@@ -55,6 +70,9 @@ def scaled(ops, x: Array, temperature: Array | None, mask: Array | None, axes: t
     the others exact (a masked NaN times zero would be NaN).
     """
     xp = ops.xp
+    if k is None and is_tame(ops, x, temperature, mask):
+        z = x - largest(ops, ops.detach(x), axes)
+        return (z if temperature is None else z / temperature), None
     keep, reference, peak = kept_and_reference(ops, x, mask, axes, k)
     flat = peak | (reference == -math.inf)
     reference = xp.where(flat, 0.0, reference)

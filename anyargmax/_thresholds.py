@@ -13,14 +13,28 @@ NEWTON_STEPS = 24
 BRACKETED_STEPS = {"capped": 40, "sigmoid": 48, "entmax": 72}
 
 
-def solved(ops, z: Array, keep: Array, alpha: Array | None, r: Relaxation, axes: tuple[int, ...]) -> Array:
+def solved(ops, z: Array, keep: Array | None, alpha: Array | None, r: Relaxation, axes: tuple[int, ...]) -> Array:
     """Return the weights of scores shifted so that their largest (or k-th largest) is 0."""
-    tau = 0.0 if _is_softmax(alpha, r) else _threshold(ops, z, keep, alpha, r, axes)
-    p, _ = phi(ops, z - tau, keep, alpha, r)
-    return _settled(ops, p, keep, r, axes)
+    if _is_softmax(alpha, r):
+        if ops.softmax is not None and len(axes) == 1:
+            return _native_softmax(ops, z, keep, axes[0])
+        return _settled(ops, phi(ops, z, keep, alpha, r)[0], keep, r, axes)
+    tau = _threshold(ops, z, keep, alpha, r, axes)
+    return _settled(ops, phi(ops, z - tau, keep, alpha, r)[0], keep, r, axes)
 
 
-def differentiable(ops, z: Array, keep: Array, alpha: Array | None, r: Relaxation, axes: tuple[int, ...]) -> Array:
+def _native_softmax(ops, z, keep, axis):
+    if keep is None:
+        return ops.softmax(z, axis)
+    xp = ops.xp
+    p = ops.softmax(xp.where(keep, z, -math.inf), axis)
+    small = p < float(xp.finfo(p.dtype).smallest_normal)
+    return xp.where(keep & ~small, p, 0.0)
+
+
+def differentiable(
+    ops, z: Array, keep: Array | None, alpha: Array | None, r: Relaxation, axes: tuple[int, ...]
+) -> Array:
     """Return the same weights in operations that a framework differentiates exactly to second order.
 
     The threshold is solved on detached scores and then takes two Newton steps in differentiable operations:
@@ -48,6 +62,8 @@ def _settled(ops, p, keep, r, axes):
         count = xp.sum(xp.astype(keep, p.dtype), axis=axes, keepdims=True)
         return xp.where((count <= r.k) & (ops.detach(p) == ops.detach(p)), xp.astype(keep, p.dtype), p)
     total = xp.sum(p, axis=axes, keepdims=True)
+    if keep is None and r.alpha == 1:
+        return p / total
     p = p / xp.where(ops.detach(total) == 0, 1.0, total)
     return xp.where(ops.detach(p) < float(xp.finfo(p.dtype).smallest_normal), 0.0, p)
 

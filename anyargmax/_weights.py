@@ -3,7 +3,7 @@
 from ._readouts import mean, mean_tangent, spread
 from ._relaxations import alpha_derivative, jacobian_product
 from ._rule import Rule
-from ._scores import kept_and_reference, scaled
+from ._scores import is_tame, kept_and_reference, scaled
 from ._thresholds import differentiable, solved
 
 # Arguments of both rules: x scores; temperature (None is 1) and alpha (None is that of the relaxation)
@@ -22,15 +22,17 @@ def _weights_plain(ops, x, temperature, alpha, mask, *, axes, relaxation):
     return differentiable(ops, z, keep, alpha, relaxation, axes)
 
 
-def _dead(ops, p, x, mask, axes, relaxation):
-    """Where no weight can move: at weight 0, and in rows that are spread over +inf scores."""
+def _dead(ops, p, x, temperature, mask, axes, relaxation):
+    """Where no weight can move: at weight 0, and in rows that are spread over +inf scores. None: nowhere."""
+    if relaxation.k is None and relaxation.alpha == 1 and is_tame(ops, x, temperature, mask):
+        return None
     _, _, peak = kept_and_reference(ops, x, mask, axes, relaxation.k)
     return peak | (ops.detach(p) == 0)
 
 
 def _product_x(ops, v, p, x, temperature, alpha, mask, *, axes, relaxation):
     """``J v / T``: what a tangent of the scores does to p and, J being symmetric, a cotangent to x."""
-    dead = _dead(ops, p, x, mask, axes, relaxation)
+    dead = _dead(ops, p, x, temperature, mask, axes, relaxation)
     product = jacobian_product(ops, v, p, alpha, relaxation, axes, dead)
     return product if temperature is None else product / temperature
 
@@ -47,19 +49,19 @@ def _jvp_temperature(ops, t, p, x, temperature, alpha, mask, *, axes, relaxation
     return -_product_x(ops, z * t, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
 
 
-def _slope_alpha(ops, p, x, alpha, mask, axes, relaxation):
+def _slope_alpha(ops, p, x, temperature, alpha, mask, axes, relaxation):
     slope = alpha_derivative(ops, p, alpha, relaxation, axes)
-    return ops.xp.where(_dead(ops, p, x, mask, axes, relaxation), 0.0, slope)
+    return ops.xp.where(_dead(ops, p, x, temperature, mask, axes, relaxation), 0.0, slope)
 
 
 def _vjp_alpha(ops, g, p, x, temperature, alpha, mask, *, axes, relaxation):
-    slope = _slope_alpha(ops, p, x, alpha, mask, axes, relaxation)
+    slope = _slope_alpha(ops, p, x, temperature, alpha, mask, axes, relaxation)
     g = ops.xp.where(ops.detach(p) == 0, 0.0, g)
     return ops.xp.sum(g * slope, axis=axes, keepdims=True)
 
 
 def _jvp_alpha(ops, t, p, x, temperature, alpha, mask, *, axes, relaxation):
-    return t * _slope_alpha(ops, p, x, alpha, mask, axes, relaxation)
+    return t * _slope_alpha(ops, p, x, temperature, alpha, mask, axes, relaxation)
 
 
 WEIGHTS = Rule(

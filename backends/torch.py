@@ -30,6 +30,16 @@ def is_concrete(x):
     return not torch.compiler.is_compiling() and x.device.type != "meta" and not _transformed()
 
 
+def is_cheap_to_read(x):
+    """Whether looking at a value waits for nothing: a plain tensor on the CPU, outside every transform."""
+    return type(x) in (torch.Tensor, torch.nn.Parameter) and x.device.type == "cpu" and is_concrete(x)
+
+
+def softmax(z, axis):
+    """The framework's own, for scores that need no care."""
+    return torch.softmax(z, axis)
+
+
 def place(x):
     """Keyword arguments that create an array beside x."""
     return {"device": x.device}
