@@ -112,8 +112,8 @@ def vjp(f, *arrays):
     def pull(g):
         outs, gs = (value, g) if isinstance(value, tuple) else ((value,), (g,))
         wanted = [x for x in leaves if x.requires_grad]
-        if not wanted or not any(out.requires_grad for out in outs):
-            return tuple(torch.zeros_like(x) if x.requires_grad else None for x in leaves)
+        if not any(out.requires_grad for out in outs):
+            return (None,) * len(leaves)
         grads = iter(torch.autograd.grad(outs, wanted, gs, retain_graph=True, materialize_grads=True))
         return tuple(next(grads) if x.requires_grad else None for x in leaves)
 
