@@ -40,8 +40,8 @@ def vjp(f: Callable[..., Any], /, *arrays: Array, **options: Any) -> tuple[Any, 
         What f returns: an array or a tuple of arrays.
     pullback
         Takes the cotangent ``g``, of the structure of the value, and returns a tuple with one gradient
-        ``J^T g`` per array. Arrays that cannot have one (integers) get None, or what the framework puts
-        there.
+        ``J^T g`` per array. Arrays that cannot have one (integers, or in torch all of them if the value
+        depends on none) get None, or what the framework puts there.
 
     Raises
     ------

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from conftest import EPS, dtype_name
+from conftest import EPS, backend_parameters, dtype_name
 
 import anyargmax
 from anyargmax import (
@@ -259,6 +259,12 @@ def test_moments_are_those_of_the_weights(backend, rng):
     p, c = value(backend, soft_one_hot, x), np.arange(7.0)
     np.testing.assert_allclose(backend.numpy(mean), p @ c, rtol=0, atol=32 * EPS["float64"])
     np.testing.assert_allclose(backend.numpy(variance), p @ c**2 - (p @ c) ** 2, rtol=0, atol=512 * EPS["float64"])
+
+
+@pytest.mark.parametrize("backend", backend_parameters(("torch",)))
+def test_what_torch_does_not_follow_has_no_gradient(backend):
+    _, pullback = anyargmax.vjp(lambda x: 1.0 * backend.argmax(x), backend.array([1.0, 2.0]))
+    assert pullback(backend.array(1.0)) == (None,)
 
 
 def test_extended_precision_and_a_temperature_beyond_the_range_do_not_fail():

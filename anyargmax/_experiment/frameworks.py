@@ -73,17 +73,12 @@ def _float64_on_cpu(framework: Framework) -> Iterator[None]:
 
 
 def pull(loss: Callable[..., Array], *arrays: Array) -> Gradients:
-    """Return the gradients of a scalar loss; None if the framework refuses, for there is nothing to follow."""
+    """Return the gradients of a scalar loss; None if the framework has none, for there is nothing to follow."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Output seems independent of input")  # autograd, of the hard argmax
         value, pullback = vjp(loss, *arrays)
-    try:
-        gradients = pullback(0 * value + 1)
-    except RuntimeError as error:
-        if "does not require grad" not in str(error):  # torch, of the hard argmax
-            raise
-        return None
-    return [np.asarray(g) for g in gradients]
+    found = pullback(0 * value + 1)
+    return None if any(g is None for g in found) else [np.asarray(g) for g in found]
 
 
 def gradients(framework: Framework, loss: Callable[..., Array], weights: Weights, *constants: Array) -> Gradients:
