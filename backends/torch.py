@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 
 from ..operators import soft_argmax
@@ -26,8 +27,10 @@ def _transformed():
 
 
 def is_concrete(x):
-    """Whether the values may be looked at: not while tracing, and not inside a transform."""
-    return not torch.compiler.is_compiling() and x.device.type != "meta" and not _transformed()
+    """Whether the values may be looked at: not while tracing, not inside a transform, and not if there are none."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or _transformed():
+        return False
+    return x.device.type != "meta" and not isinstance(x, FakeTensor)
 
 
 def is_cheap_to_read(x):

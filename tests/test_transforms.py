@@ -1,5 +1,6 @@
 """The transforms of each framework: they must trace, and give what the eager call gives."""
 
+import contextlib
 import math
 import subprocess
 import sys
@@ -142,6 +143,20 @@ class TestTorch:
             same(torch_backend, soft_argmax(x).clone(), soft_argmax(x.detach()))
         assert not soft_argmax(x.detach()).requires_grad
         assert soft_argmax(x).requires_grad
+
+    @pytest.mark.parametrize("device", ["fake", "meta"])
+    def test_shapes_come_out_of_tensors_without_values(self, torch_backend, device):
+        import torch
+        from torch._subclasses.fake_tensor import FakeTensorMode
+
+        x = torch_backend.array(X)
+        mode = FakeTensorMode() if device == "fake" else contextlib.nullcontext()
+        with mode:
+            x = (x.to("meta") if device == "meta" else mode.from_tensor(x)).requires_grad_()
+            for alpha in (1, 1.5, 3):
+                p = soft_one_hot(x, alpha=alpha, temperature=0.5)
+                (gradient,) = torch.autograd.grad(p.sum(), x)
+                assert p.shape == gradient.shape == x.shape
 
     def test_a_parameter_and_a_subclass_keep_their_gradient(self, torch_backend):
         import torch
