@@ -260,6 +260,38 @@ def test_the_gradient_of_the_loss_is_weights_minus_target(backend, alpha, rng):
     close(gradient(backend, f, x, g), expected, "float64", "derivative")
 
 
+@pytest.mark.parametrize("backend", backend_parameters(("numpy", "autograd", "torch", "jax", "array_api_strict")))
+@pytest.mark.parametrize("alpha", [1, 1.5, 2])
+def test_the_rule_of_the_loss_gives_weights_minus_target_exactly(backend, alpha, rng):
+    x, target = rng.normal(size=(3, 4)), np.asarray([[1.0, 0, 0, 0], [0.25, 0.25, 0.5, 0], [0, 0, 0, 1.0]])
+    slopes = gradient(
+        backend, lambda x: fenchel_young_loss(x, backend.array(target), alpha=alpha), x, np.asarray([1.0, -2.0, 0.5])
+    )
+    expected = value(backend, partial(soft_one_hot, alpha=alpha), x) - target
+    np.testing.assert_array_equal(slopes, np.asarray([[1.0], [-2.0], [0.5]]) * expected)
+
+
+@pytest.mark.parametrize("backend", backend_parameters(("dask",)))
+def test_nothing_is_computed_before_it_is_asked_for(backend, rng):
+    """Values, hard choices, sparse weights, winners and gradients stay lazy graphs."""
+    import dask
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("computed")
+
+    x, mask = backend.array(rng.normal(size=(2, 4))), backend.array(np.ones((2, 4), dtype=bool))
+    with dask.config.set(scheduler=refuse):
+        answers = [
+            soft_argmax(x, axis=-1, mask=mask, hard=True, readout="median"),
+            soft_one_hot(x, alpha=1.5),
+            soft_top_k(x, 2),
+            backend.vjp(soft_argmax, x)[1](backend.array(1.0))[0],
+        ]
+        assert all(type(answer) is type(x) for answer in answers)
+        with pytest.raises(AssertionError, match="computed"):
+            answers[0].compute()
+
+
 @pytest.mark.parametrize("alpha", [1, 1.5, 2])
 def test_half_precision_holds_for_sparse_weights_at_scores_of_minus_1000(backend_dtype, alpha):
     backend, dtype = backend_dtype
