@@ -160,7 +160,7 @@ def expected_jacobians(case_id: str, dtype: str) -> tuple[np.ndarray, ...]:
 def call(case: Case, backend, **extra):
     """The library's function of the scores alone, with the case's options in the framework's arrays."""
     function = getattr(anyargmax, case.function)
-    arrays = {name: backend.array(value) for name, value in case.arrays.items()}
+    arrays = {name: backend.asarray(value) for name, value in case.arrays.items()}
     options = case.options | arrays | extra
     second = [options.pop(name) for name in ("k", "target") if name in options]  # positional in the library
     return lambda x: function(x, *second, **options)

@@ -30,8 +30,8 @@ class Backend(NamedTuple):
 
     name: str
     xp: Any
-    array: Callable[..., Any]
-    numpy: Callable[[Any], np.ndarray]
+    asarray: Callable[..., Any]
+    to_numpy: Callable[[Any], np.ndarray]
     vjp: Callable[..., Any]
     jvp: Callable[..., Any]
     dtypes: tuple[str, ...]

@@ -51,8 +51,8 @@ def test_what_is_no_array_is_refused(f, bad, text):
 def test_arrays_of_two_frameworks_are_refused(backend, option):
     other = X > 0 if option == "mask" else np.ones((3, 1)) if option == "temperature" else np.arange(4.0)
     text = "`x` and the arrays beside it must be of one framework, here"
-    refused(TypeError, text, soft_argmax, backend.array(X), axis=-1, **{option: other})
-    refused(TypeError, text, soft_argmax, X, axis=-1, **{option: backend.array(other)})
+    refused(TypeError, text, soft_argmax, backend.asarray(X), axis=-1, **{option: other})
+    refused(TypeError, text, soft_argmax, X, axis=-1, **{option: backend.asarray(other)})
 
 
 @pytest.mark.parametrize("backend", backend_parameters(("torch",)))
@@ -61,14 +61,14 @@ def test_a_sparse_tensor_is_refused(backend):
         TypeError,
         "`x` must be a dense array, got a sparse one. Pass `x.to_dense()`.",
         soft_argmax,
-        backend.array(X).to_sparse(),
+        backend.asarray(X).to_sparse(),
     )
 
 
 @every_function
 @pytest.mark.parametrize("dtype", ["bool", "complex128"])
 def test_bool_and_complex_are_refused_everywhere(backend, f, dtype):
-    x = backend.array(X) > 0 if dtype == "bool" else backend.array(X.astype("complex128"))
+    x = backend.asarray(X) > 0 if dtype == "bool" else backend.asarray(X.astype("complex128"))
     name = "p" if f is sharpen else "x"
     refused(TypeError, f"`{name}` must have a real floating-point or integer dtype, got", f, x)
 
@@ -82,7 +82,7 @@ def test_a_wrong_axis_is_named_with_the_shape(backend, f, axis):
         ValueError,
         f"`axis` must be in [-2, 1] for shape (3, 4), got {axis}. Pass one that the array has.",
         f,
-        backend.array(X),
+        backend.asarray(X),
         axis=axis,
     )
 
@@ -113,7 +113,7 @@ def test_wrong_axes_of_a_map_are_refused(axes, error, text):
 
 
 def test_an_empty_axis_is_refused(backend):
-    x = backend.array(np.zeros((2, 0)))
+    x = backend.asarray(np.zeros((2, 0)))
     refused(
         ValueError,
         "`axis` must be an axis with at least one entry, got axis -1 of shape (2, 0): there is no argmax of nothing.",
@@ -144,25 +144,25 @@ def test_a_temperature_that_is_no_number_is_refused(f, temperature):
 
 @pytest.mark.parametrize("backend", backend_parameters(tuple(name for name in LOADERS if name != "dask")))
 def test_a_temperature_array_that_is_not_positive_is_refused(backend):
-    temperature = backend.array([[1.0], [0.0], [2.0]])
+    temperature = backend.asarray([[1.0], [0.0], [2.0]])
     text = "`temperature` must be greater than 0 everywhere, got"
-    refused(ValueError, text, soft_argmax, backend.array(X), axis=-1, temperature=temperature)
+    refused(ValueError, text, soft_argmax, backend.asarray(X), axis=-1, temperature=temperature)
 
 
 @pytest.mark.parametrize("backend", backend_parameters(("dask",)))
 def test_a_lazy_temperature_that_is_not_positive_gives_nan_where_it_is_used(backend):
     """Its values cannot be looked at before they are computed."""
-    x = backend.array(np.asarray([[0.0, 1.0], [0.0, 1.0]]))
-    y = soft_argmax(x, axis=-1, temperature=backend.array([[1.0], [0.0]]))
+    x = backend.asarray(np.asarray([[0.0, 1.0], [0.0, 1.0]]))
+    y = soft_argmax(x, axis=-1, temperature=backend.asarray([[1.0], [0.0]]))
     with pytest.warns(RuntimeWarning, match="invalid value"):
-        y = backend.numpy(y)
+        y = backend.to_numpy(y)
     np.testing.assert_array_equal(np.isnan(y), [False, True])
 
 
 @pytest.mark.parametrize("shape", [(3,), (4,), (3, 4), (1, 3, 1)])
 def test_a_temperature_of_the_wrong_shape_is_refused(backend, shape):
     text = f"`temperature` must broadcast against the reduced shape (3, 1) (reduced axes kept, with length 1), got shape {shape}."
-    refused(ValueError, text, soft_argmax, backend.array(X), axis=-1, temperature=backend.array(np.ones(shape)))
+    refused(ValueError, text, soft_argmax, backend.asarray(X), axis=-1, temperature=backend.asarray(np.ones(shape)))
 
 
 @reducing
@@ -171,8 +171,8 @@ def test_a_mask_that_is_not_boolean_is_refused(backend, f):
         TypeError,
         "`mask` must be a boolean array, True where a score is kept, got",
         f,
-        backend.array(X),
-        mask=backend.array(np.ones((3, 4))),
+        backend.asarray(X),
+        mask=backend.asarray(np.ones((3, 4))),
     )
 
 
@@ -240,7 +240,7 @@ def test_an_alpha_that_is_no_number_is_refused(alpha):
 @pytest.mark.parametrize("k", [0, 5, -1, 1.5, True, None, "two"])
 def test_a_k_that_counts_no_entries_is_refused(backend, k):
     text = f"`k` must be an integer from 1 to 4, the length of the axis, got {k!r}. Pass how many to choose."
-    refused(ValueError, text, soft_top_k, backend.array(X), k)
+    refused(ValueError, text, soft_top_k, backend.asarray(X), k)
 
 
 def test_a_window_needs_one_number_for_each_axis():
@@ -323,8 +323,8 @@ def test_a_foreign_function_has_no_derivative_without_automatic_differentiation(
     assert name in PRESENT, f"{name} is needed here"
     backend = PRESENT[name]
     text = "`f` must be one call of a function of this library on arrays that have no automatic differentiation, got '<lambda>'"
-    refused(TypeError, text, anyargmax.vjp, lambda x: soft_argmax(x) + 1, backend.array(X))
-    refused(TypeError, text, anyargmax.jvp, lambda x: x * 2, (backend.array(X),), (backend.array(X),))
+    refused(TypeError, text, anyargmax.vjp, lambda x: soft_argmax(x) + 1, backend.asarray(X))
+    refused(TypeError, text, anyargmax.jvp, lambda x: x * 2, (backend.asarray(X),), (backend.asarray(X),))
 
 
 def test_vjp_needs_an_array():

@@ -22,12 +22,12 @@ quick = pytest.mark.parametrize("backend", backend_parameters(tuple(name for nam
 
 
 def value(backend, f, x, dtype="float64"):
-    return backend.numpy(f(backend.array(x, dtype)))
+    return backend.to_numpy(f(backend.asarray(x, dtype)))
 
 
 def gradient(backend, f, x, g, dtype="float64"):
-    y, pullback = backend.vjp(f, backend.array(x, dtype))
-    return backend.numpy(pullback(backend.array(g, dtype_name(y)))[0])
+    y, pullback = backend.vjp(f, backend.asarray(x, dtype))
+    return backend.to_numpy(pullback(backend.asarray(g, dtype_name(y)))[0])
 
 
 def rows_with_every_support(n):
@@ -128,9 +128,9 @@ def test_learnable_alpha_has_the_oracles_gradient(backend, dtype, alpha, rng):
         up, down = oracle.entmax_row(row, order + h), oracle.entmax_row(row, order - h)
         expected = float(sum(w * (a - b) for w, a, b in zip(oracle.exact(g), up, down, strict=True)) / (2 * h))
     _, pullback = backend.vjp(
-        lambda a: soft_one_hot(backend.array(x, dtype), alpha=a), backend.array(np.float32(alpha), dtype)
+        lambda a: soft_one_hot(backend.asarray(x, dtype), alpha=a), backend.asarray(np.float32(alpha), dtype)
     )
-    actual = backend.numpy(pullback(backend.array(g, dtype))[0])
+    actual = backend.to_numpy(pullback(backend.asarray(g, dtype))[0])
     close(actual, expected, dtype, "derivative")
 
 
@@ -145,10 +145,10 @@ def test_temperature_alpha_and_positions_have_gradients_together(backend, rng):
     g = rng.normal(size=3)
 
     def f(*arrays):
-        return soft_argmax(backend.array(x), axis=-1, **dict(zip(given, arrays, strict=True)))
+        return soft_argmax(backend.asarray(x), axis=-1, **dict(zip(given, arrays, strict=True)))
 
-    _, pullback = backend.vjp(f, *map(backend.array, given.values()))
-    gradients = dict(zip(given, map(backend.numpy, pullback(backend.array(g))), strict=True))
+    _, pullback = backend.vjp(f, *map(backend.asarray, given.values()))
+    gradients = dict(zip(given, map(backend.to_numpy, pullback(backend.asarray(g))), strict=True))
     exact = {name: oracle.exact(array) for name, array in given.items()}
     for name, array in exact.items():
         expected = np.zeros(array.shape)
@@ -196,7 +196,7 @@ def test_hard_winners_are_exactly_the_k_largest_with_the_soft_gradient(backend, 
 def test_a_masked_score_wins_nothing(backend, kind, poison):
     x = np.asarray([[1.0, 2.0, 0.5, 1.5], [3.0, 1.0, 2.0, 0.0]])
     mask = np.asarray([[True, True, False, True], [False, False, True, False]])
-    f = lambda x: soft_top_k(x, 2, kind=kind, mask=backend.array(mask))  # noqa: E731
+    f = lambda x: soft_top_k(x, 2, kind=kind, mask=backend.asarray(mask))  # noqa: E731
     p = value(backend, f, np.where(mask, x, poison))
     np.testing.assert_array_equal(p, value(backend, f, x))
     np.testing.assert_array_equal(p[~mask], 0)
@@ -243,10 +243,10 @@ def test_a_zero_background_does_not_pull(backend):
 def test_losses_are_not_negative_and_0_at_the_target(backend, rng):
     x = rng.normal(size=(4, 5))
     for alpha in (1, 1.25, 1.5, 2, 3):
-        target = soft_one_hot(backend.array(x), alpha=alpha)
-        at_target = backend.numpy(fenchel_young_loss(backend.array(x), target, alpha=alpha))
+        target = soft_one_hot(backend.asarray(x), alpha=alpha)
+        at_target = backend.to_numpy(fenchel_young_loss(backend.asarray(x), target, alpha=alpha))
         np.testing.assert_allclose(at_target, 0, atol=64 * EPS["float64"] if alpha <= 2 else 1e-7)
-        elsewhere = backend.numpy(fenchel_young_loss(backend.array(-3 * x), target, alpha=alpha))
+        elsewhere = backend.to_numpy(fenchel_young_loss(backend.asarray(-3 * x), target, alpha=alpha))
         assert np.all(elsewhere > 0)
 
 
@@ -255,7 +255,7 @@ def test_losses_are_not_negative_and_0_at_the_target(backend, rng):
 def test_the_gradient_of_the_loss_is_weights_minus_target(backend, alpha, rng):
     x, g = rng.normal(size=(3, 4)), np.asarray([1.0, -2.0, 0.5])
     target = np.asarray([[1.0, 0, 0, 0], [0.25, 0.25, 0.5, 0], [0, 0, 0, 1.0]])
-    f = lambda x: fenchel_young_loss(x, backend.array(target), alpha=alpha)  # noqa: E731
+    f = lambda x: fenchel_young_loss(x, backend.asarray(target), alpha=alpha)  # noqa: E731
     expected = g[:, None] * (value(backend, partial(soft_one_hot, alpha=alpha), x) - target)
     close(gradient(backend, f, x, g), expected, "float64", "derivative")
 
@@ -265,7 +265,7 @@ def test_the_gradient_of_the_loss_is_weights_minus_target(backend, alpha, rng):
 def test_the_rule_of_the_loss_gives_weights_minus_target_exactly(backend, alpha, rng):
     x, target = rng.normal(size=(3, 4)), np.asarray([[1.0, 0, 0, 0], [0.25, 0.25, 0.5, 0], [0, 0, 0, 1.0]])
     slopes = gradient(
-        backend, lambda x: fenchel_young_loss(x, backend.array(target), alpha=alpha), x, np.asarray([1.0, -2.0, 0.5])
+        backend, lambda x: fenchel_young_loss(x, backend.asarray(target), alpha=alpha), x, np.asarray([1.0, -2.0, 0.5])
     )
     expected = value(backend, partial(soft_one_hot, alpha=alpha), x) - target
     np.testing.assert_array_equal(slopes, np.asarray([[1.0], [-2.0], [0.5]]) * expected)
@@ -279,13 +279,13 @@ def test_nothing_is_computed_before_it_is_asked_for(backend, rng):
     def refuse(*args, **kwargs):
         raise AssertionError("computed")
 
-    x, mask = backend.array(rng.normal(size=(2, 4))), backend.array(np.ones((2, 4), dtype=bool))
+    x, mask = backend.asarray(rng.normal(size=(2, 4))), backend.asarray(np.ones((2, 4), dtype=bool))
     with dask.config.set(scheduler=refuse):
         answers = [
             soft_argmax(x, axis=-1, mask=mask, hard=True, readout="median"),
             soft_one_hot(x, alpha=1.5),
             soft_top_k(x, 2),
-            backend.vjp(soft_argmax, x)[1](backend.array(1.0))[0],
+            backend.vjp(soft_argmax, x)[1](backend.asarray(1.0))[0],
         ]
         assert all(type(answer) is type(x) for answer in answers)
         with pytest.raises(AssertionError, match="computed"):
@@ -312,12 +312,12 @@ def test_the_second_route_has_the_value_and_gradient_of_the_rule(backend, case, 
     import torch
 
     f = call(case, backend)
-    x = backend.array(scores(case, "float64"))
+    x = backend.asarray(scores(case, "float64"))
     by_rule, pullback = anyargmax.vjp(f, x)
     by_steps, second = torch.func.vjp(f, x)
     g = torch.asarray(rng.normal(size=tuple(by_rule.shape)))
-    close(backend.numpy(by_steps), backend.numpy(by_rule), "float64", "value")
-    close(backend.numpy(second(g)[0]), backend.numpy(pullback(g)[0]), "float64", "derivative")
+    close(backend.to_numpy(by_steps), backend.to_numpy(by_rule), "float64", "value")
+    close(backend.to_numpy(second(g)[0]), backend.to_numpy(pullback(g)[0]), "float64", "derivative")
 
 
 FUNCTIONS = {
@@ -338,7 +338,7 @@ SPARSE = np.asarray([[2.125, 1.75, -3.0, 1.25, -0.5], [0.25, 0.0, 0.5, 0.375, 3.
 def test_torchs_own_checks_pass_to_second_order(backend, name):
     import torch
 
-    x = backend.array(SPARSE).requires_grad_()
+    x = backend.asarray(SPARSE).requires_grad_()
     f = FUNCTIONS[name]
     assert torch.autograd.gradcheck(f, x, check_forward_ad=True, check_batched_grad=True)
     assert torch.autograd.gradgradcheck(f, x, check_fwd_over_rev=True)
@@ -358,7 +358,7 @@ def test_the_family_compiles_to_one_graph(backend, name):
     import torch
 
     torch._dynamo.reset()
-    x, y = (backend.array(SPARSE).requires_grad_() for _ in range(2))
+    x, y = (backend.asarray(SPARSE).requires_grad_() for _ in range(2))
     weighted = lambda x: (FUNCTIONS[name](x) ** 2).sum()  # noqa: E731
     torch.compile(weighted, fullgraph=True, backend="aot_eager")(x).backward()
     weighted(y).backward()
@@ -371,7 +371,7 @@ def test_jaxs_own_checks_pass_to_second_order(backend, name):
     import jax
     from jax.test_util import check_grads
 
-    check_grads(jax.jit(FUNCTIONS[name]), (backend.array(SPARSE),), order=2)
+    check_grads(jax.jit(FUNCTIONS[name]), (backend.asarray(SPARSE),), order=2)
 
 
 @pytest.mark.parametrize("backend", backend_parameters(("autograd",)))

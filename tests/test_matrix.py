@@ -53,22 +53,22 @@ def cotangents(rng):
 
 @combinations(full=("float64",), half=HALF)
 def test_value_is_the_oracles(backend, dtype, case):
-    actual = call(case, backend)(backend.array(scores(case, dtype), dtype))
+    actual = call(case, backend)(backend.asarray(scores(case, dtype), dtype))
     hold_values(backend, dtype, case, actual)
 
 
 def hold_values(backend, dtype, case, actual):
     for got, expected in zip(tuple_of(actual), expected_value(case.id, dtype), strict=True):
         assert dtype_name(got) == stored_dtype(case, dtype)
-        close(backend.numpy(got), expected, dtype, "value", stored_dtype(case, dtype))
+        close(backend.to_numpy(got), expected, dtype, "value", stored_dtype(case, dtype))
 
 
 def pulled_back(backend, dtype, case, gs):
     """Gradient of the value and the cotangents it was pulled back from, after holding the value."""
-    x = backend.array(scores(case, dtype), dtype)
+    x = backend.asarray(scores(case, dtype), dtype)
     value, pullback = backend.vjp(call(case, backend), x)
     hold_values(backend, dtype, case, value)
-    on_device = tuple(backend.array(np.nan_to_num(g), stored_dtype(case, dtype)) for g in gs)
+    on_device = tuple(backend.asarray(np.nan_to_num(g), stored_dtype(case, dtype)) for g in gs)
     (gradient,) = pullback(on_device if isinstance(value, tuple) else on_device[0])
     assert gradient.dtype == x.dtype
     return gradient
@@ -79,7 +79,7 @@ def test_vjp_is_the_oracles(backend, dtype, case, cotangents):
     gs = cotangents(expected_value(case.id, dtype))
     jacobians = expected_jacobians(case.id, dtype)
     expected = sum(np.tensordot(g, np.nan_to_num(j), axes=g.ndim) for g, j in zip(gs, jacobians, strict=True))
-    gradient = backend.numpy(pulled_back(backend, dtype, case, gs))
+    gradient = backend.to_numpy(pulled_back(backend, dtype, case, gs))
     close(gradient, expected.reshape(case.shape), dtype, "derivative", dtype)
 
 
@@ -87,11 +87,11 @@ def test_vjp_is_the_oracles(backend, dtype, case, cotangents):
 def test_jvp_is_the_oracles_and_the_adjoint_of_the_vjp(backend, dtype, case, cotangents):
     x = scores(case, dtype)
     t = cotangents([x])[0]
-    value, tangent = backend.jvp(call(case, backend), (backend.array(x, dtype),), (backend.array(t, dtype),))
+    value, tangent = backend.jvp(call(case, backend), (backend.asarray(x, dtype),), (backend.asarray(t, dtype),))
     hold_values(backend, dtype, case, value)
     for got, jacobian in zip(tuple_of(tangent), expected_jacobians(case.id, dtype), strict=True):
-        close(backend.numpy(got), jacobian @ t.reshape(-1), dtype, "derivative", stored_dtype(case, dtype))
+        close(backend.to_numpy(got), jacobian @ t.reshape(-1), dtype, "derivative", stored_dtype(case, dtype))
     gs = cotangents(expected_value(case.id, dtype))
-    gradient = backend.numpy(pulled_back(backend, dtype, case, gs))
-    left = sum(np.vdot(g, backend.numpy(dy)) for g, dy in zip(gs, tuple_of(tangent), strict=True))
+    gradient = backend.to_numpy(pulled_back(backend, dtype, case, gs))
+    left = sum(np.vdot(g, backend.to_numpy(dy)) for g, dy in zip(gs, tuple_of(tangent), strict=True))
     close(np.vdot(gradient, t), left, dtype, "derivative")

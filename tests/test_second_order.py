@@ -34,7 +34,7 @@ every_case = pytest.mark.parametrize("case", [pytest.param(case, id=case.id.repl
 def weighted_sum(case, backend, weights):
     """A scalar function of the scores: the case's value in a weighted, squared sum."""
     f = call(case, backend)
-    ws = [backend.array(w) for w in weights]
+    ws = [backend.asarray(w) for w in weights]
 
     def loss(x):
         return sum(backend.xp.sum(w * (1 + y) ** 2) for w, y in zip(ws, tuple_of(f(x)), strict=True))
@@ -135,9 +135,9 @@ def test_hessian_is_the_oracles(route, outer, inner, case, rng):
     weights = [rng.normal(size=np.shape(y)) for y in tuple_of(oracle_call(case, oracle.exact(x)))]
     t, u = rng.normal(size=(2, *x.shape))
     expected = curvature(case, weights, *map(oracle.exact, (x, t, u)))
-    actual = ROUTES[route](weighted_sum(case, backend, weights), *map(backend.array, (x, t, u)), outer, inner)
+    actual = ROUTES[route](weighted_sum(case, backend, weights), *map(backend.asarray, (x, t, u)), outer, inner)
     scale = sum(float(np.sum(np.abs(w))) for w in weights) * 100
-    close(backend.numpy(actual) / scale, expected / scale, "float64", "derivative")
+    close(backend.to_numpy(actual) / scale, expected / scale, "float64", "derivative")
 
 
 FUNCTIONS = {
@@ -161,7 +161,7 @@ class TestTorchChecks:
     def test_gradcheck_forward_reverse_and_batched(self, torch_backend, name):
         from torch.autograd import gradcheck
 
-        x = torch_backend.array(SCORES).requires_grad_()
+        x = torch_backend.asarray(SCORES).requires_grad_()
         assert gradcheck(
             FUNCTIONS[name], x, check_forward_ad=True, check_batched_grad=True, check_batched_forward_grad=True
         )
@@ -170,7 +170,7 @@ class TestTorchChecks:
     def test_gradgradcheck(self, torch_backend, name):
         from torch.autograd import gradgradcheck
 
-        x = torch_backend.array(SCORES).requires_grad_()
+        x = torch_backend.asarray(SCORES).requires_grad_()
         assert gradgradcheck(FUNCTIONS[name], x, check_fwd_over_rev=True, check_rev_over_rev=True)
 
     def test_gradients_in_scores_temperature_and_positions(self, torch_backend):
@@ -180,7 +180,7 @@ class TestTorchChecks:
             return soft_argmax(x, axis=-1, temperature=temperature, positions=positions)
 
         inputs = [
-            torch_backend.array(a).requires_grad_() for a in (SCORES, TEMPERATURE, np.asarray([0.5, -1.0, 2.0, 4.0]))
+            torch_backend.asarray(a).requires_grad_() for a in (SCORES, TEMPERATURE, np.asarray([0.5, -1.0, 2.0, 4.0]))
         ]
         assert gradcheck(f, inputs, check_forward_ad=True)
         assert gradgradcheck(f, inputs, check_fwd_over_rev=True)
@@ -194,7 +194,7 @@ class TestJaxChecks:
     def test_check_grads(self, jax_backend, name):
         from jax.test_util import check_grads
 
-        check_grads(FUNCTIONS[name], (jax_backend.array(SCORES),), order=2, modes=["fwd", "rev"])
+        check_grads(FUNCTIONS[name], (jax_backend.asarray(SCORES),), order=2, modes=["fwd", "rev"])
 
     def test_check_grads_in_scores_temperature_and_positions(self, jax_backend):
         from jax.test_util import check_grads
@@ -202,7 +202,9 @@ class TestJaxChecks:
         def f(x, temperature, positions):
             return soft_argmax(x, axis=-1, temperature=temperature, positions=positions)
 
-        check_grads(f, tuple(map(jax_backend.array, (SCORES, TEMPERATURE, np.asarray([0.5, -1.0, 2.0, 4.0])))), order=2)
+        check_grads(
+            f, tuple(map(jax_backend.asarray, (SCORES, TEMPERATURE, np.asarray([0.5, -1.0, 2.0, 4.0])))), order=2
+        )
 
 
 @pytest.mark.parametrize("autograd_backend", backend_parameters(("autograd",)))
@@ -234,7 +236,7 @@ class TestAutogradChecks:
 
 
 def test_straight_through_has_the_soft_gradient(backend, rng):
-    x, g = backend.array(SCORES), backend.array(rng.normal(size=3))
+    x, g = backend.asarray(SCORES), backend.asarray(rng.normal(size=3))
     (hard,) = backend.vjp(FUNCTIONS["straight_through"], x)[1](g)
     (soft,) = backend.vjp(partial(soft_argmax, axis=-1), x)[1](g)
-    np.testing.assert_array_equal(backend.numpy(hard), backend.numpy(soft))
+    np.testing.assert_array_equal(backend.to_numpy(hard), backend.to_numpy(soft))

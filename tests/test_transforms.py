@@ -33,9 +33,9 @@ G = np.random.default_rng(4).normal(size=(4, 5))
 
 
 def same(backend, actual, expected, tolerance=64):
-    expected = backend.numpy(expected)
+    expected = backend.to_numpy(expected)
     scale = max(1.0, float(np.max(np.abs(expected), initial=0.0)))
-    np.testing.assert_allclose(backend.numpy(actual), expected, rtol=0, atol=tolerance * EPS["float64"] * scale)
+    np.testing.assert_allclose(backend.to_numpy(actual), expected, rtol=0, atol=tolerance * EPS["float64"] * scale)
 
 
 def loss(name, xp):
@@ -56,7 +56,7 @@ class TestTorch:
 
         torch._dynamo.reset()
         compiled = torch.compile(loss(name, torch), fullgraph=True, backend="aot_eager")
-        x, y = (torch_backend.array(X).requires_grad_() for _ in range(2))
+        x, y = (torch_backend.asarray(X).requires_grad_() for _ in range(2))
         got, expected = compiled(x), loss(name, torch)(y)
         same(torch_backend, got, expected)
         got.backward()
@@ -67,7 +67,7 @@ class TestTorch:
     def test_func_grad_is_the_eager_gradient(self, torch_backend, name):
         import torch
 
-        x = torch_backend.array(X).requires_grad_()
+        x = torch_backend.asarray(X).requires_grad_()
         (expected,) = torch.autograd.grad(loss(name, torch)(x), x)
         same(torch_backend, torch.func.grad(loss(name, torch))(x.detach()), expected)
 
@@ -75,7 +75,7 @@ class TestTorch:
     def test_func_jacobians_of_both_modes_agree(self, torch_backend, name):
         import torch
 
-        x = torch_backend.array(X)
+        x = torch_backend.asarray(X)
         expected = torch.autograd.functional.jacobian(CALLS[name], x)
         same(torch_backend, torch.func.jacrev(CALLS[name])(x), expected)
         same(torch_backend, torch.func.jacfwd(CALLS[name])(x), expected)
@@ -84,7 +84,7 @@ class TestTorch:
     def test_vmap_is_a_loop(self, torch_backend, name):
         import torch
 
-        xs = torch_backend.array(np.stack([X, X[::-1], -X]))
+        xs = torch_backend.asarray(np.stack([X, X[::-1], -X]))
         same(torch_backend, torch.func.vmap(CALLS[name])(xs), torch.stack([CALLS[name](x) for x in xs]))
         same(
             torch_backend,
@@ -97,7 +97,7 @@ class TestTorch:
         import torch
         from torch.func import hessian, jacfwd, jacrev
 
-        f, x = loss(name, torch), torch_backend.array(X)
+        f, x = loss(name, torch), torch_backend.asarray(X)
         expected = hessian(f)(x)
         for outer in (jacfwd, jacrev):
             for inner in (jacfwd, jacrev):
@@ -109,7 +109,7 @@ class TestTorch:
         import torch
         from torch.autograd import forward_ad
 
-        x, t = torch_backend.array(X), torch_backend.array(G)
+        x, t = torch_backend.asarray(X), torch_backend.asarray(G)
         with forward_ad.dual_level():
             tangent = forward_ad.unpack_dual(CALLS[name](forward_ad.make_dual(x, t))).tangent
         same(torch_backend, tangent, torch.func.jvp(CALLS[name], (x,), (t,))[1])
@@ -122,13 +122,13 @@ class TestTorch:
             def forward(self, x):
                 return CALLS[name](x)
 
-        x = torch_backend.array(X)
+        x = torch_backend.asarray(X)
         same(torch_backend, torch.export.export(Module(), (x,)).module()(x), CALLS[name](x))
 
     def test_checkpointing_keeps_the_gradient(self, torch_backend):
         from torch.utils.checkpoint import checkpoint
 
-        x, y = (torch_backend.array(X).requires_grad_() for _ in range(2))
+        x, y = (torch_backend.asarray(X).requires_grad_() for _ in range(2))
         (checkpoint(CALLS["position"], x, use_reentrant=False) * y[:, 0].detach()).sum().backward()
         (CALLS["position"](y) * y[:, 0].detach()).sum().backward()
         same(torch_backend, x.grad, y.grad)
@@ -136,7 +136,7 @@ class TestTorch:
     def test_inference_without_a_gradient_keeps_no_graph(self, torch_backend):
         import torch
 
-        x = torch_backend.array(X).requires_grad_()
+        x = torch_backend.asarray(X).requires_grad_()
         with torch.no_grad():
             assert not soft_argmax(x).requires_grad
         with torch.inference_mode():
@@ -149,7 +149,7 @@ class TestTorch:
         import torch
         from torch._subclasses.fake_tensor import FakeTensorMode
 
-        x = torch_backend.array(X)
+        x = torch_backend.asarray(X)
         mode = FakeTensorMode() if device == "fake" else contextlib.nullcontext()
         with mode:
             x = (x.to("meta") if device == "meta" else mode.from_tensor(x)).requires_grad_()
@@ -161,7 +161,7 @@ class TestTorch:
     def test_a_parameter_and_a_subclass_keep_their_gradient(self, torch_backend):
         import torch
 
-        parameter = torch.nn.Parameter(torch_backend.array(X))
+        parameter = torch.nn.Parameter(torch_backend.asarray(X))
         soft_argmax(parameter, hard=True).backward()
         assert bool(torch.all(torch.isfinite(parameter.grad)))
         assert bool(torch.any(parameter.grad != 0))
@@ -195,7 +195,7 @@ class TestJax:
         import jax
         import jax.numpy as jnp
 
-        x = jax_backend.array(X)
+        x = jax_backend.asarray(X)
         same(jax_backend, jax.jit(CALLS[name])(x), CALLS[name](x))
         same(jax_backend, jax.jit(jax.grad(loss(name, jnp)))(x), jax.grad(loss(name, jnp))(x))
 
@@ -203,7 +203,7 @@ class TestJax:
     def test_jacobians_of_both_modes_agree(self, jax_backend, name):
         import jax
 
-        x = jax_backend.array(X)
+        x = jax_backend.asarray(X)
         same(jax_backend, jax.jacfwd(CALLS[name])(x), jax.jacrev(CALLS[name])(x))
 
     @every_call
@@ -211,7 +211,7 @@ class TestJax:
         import jax
         import jax.numpy as jnp
 
-        xs = jax_backend.array(np.stack([X, X[::-1], -X]))
+        xs = jax_backend.asarray(np.stack([X, X[::-1], -X]))
         same(jax_backend, jax.vmap(CALLS[name])(xs), jnp.stack([CALLS[name](x) for x in xs]))
         slope = jax.grad(loss(name, jnp))
         same(jax_backend, jax.vmap(slope)(xs), jnp.stack([slope(x) for x in xs]))
@@ -222,12 +222,12 @@ class TestJax:
         import jax
         import jax.numpy as jnp
 
-        f, x = loss(name, jnp), jax_backend.array(X)
+        f, x = loss(name, jnp), jax_backend.asarray(X)
         expected = jax.hessian(f)(x)
         for outer in (jax.jacfwd, jax.jacrev):
             for inner in (jax.jacfwd, jax.jacrev):
                 same(jax_backend, outer(inner(f))(x), expected, 256)
-        same(jax_backend, expected, jax_backend.array(torch_hessian(name)), 256)
+        same(jax_backend, expected, jax_backend.asarray(torch_hessian(name)), 256)
 
     def test_a_temperature_may_be_traced_and_annealed_without_compiling_again(self, jax_backend):
         import jax
@@ -239,7 +239,7 @@ class TestJax:
             traces.append(1)
             return soft_argmax(x, axis=-1, temperature=temperature)
 
-        x = jax_backend.array(X)
+        x = jax_backend.asarray(X)
         for temperature in (1.0, 0.5, 0.25):
             same(jax_backend, f(x, temperature), soft_argmax(x, axis=-1, temperature=temperature))
         assert len(traces) == 1
@@ -247,7 +247,7 @@ class TestJax:
     def test_a_mask_may_be_traced(self, jax_backend):
         import jax
 
-        x, mask = jax_backend.array(X), jax_backend.array(X > -0.5)
+        x, mask = jax_backend.asarray(X), jax_backend.asarray(X > -0.5)
 
         def f(x, mask):
             return soft_argmax(x, axis=-1, mask=mask)
