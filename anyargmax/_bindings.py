@@ -52,6 +52,7 @@ class Ops:
         self.place = adapter.place
         self.softmax = getattr(adapter, "softmax", None)
         self.iterate = getattr(adapter, "iterate", None) or self._iterate
+        self.by_rows = getattr(adapter, "by_rows", None)
         self.jit = getattr(adapter, "jit", None)
         self.compiled: dict[Callable, Callable] = {}
         for rule in RULES:

@@ -10,10 +10,11 @@ try:
         device,
         is_array_api_obj,
         is_dask_array,
+        to_device,
     )
 except ModuleNotFoundError as error:
     if error.name is None or not error.name.endswith("_array_api_compat_vendor"):
         raise
-    from array_api_compat import array_namespace, device, is_array_api_obj, is_dask_array
+    from array_api_compat import array_namespace, device, is_array_api_obj, is_dask_array, to_device
 
-__all__ = ["array_namespace", "device", "is_array_api_obj", "is_dask_array"]
+__all__ = ["array_namespace", "device", "is_array_api_obj", "is_dask_array", "to_device"]

@@ -7,7 +7,7 @@ library on a tape that records the rules it applies, and then apply their produc
 from contextvars import ContextVar
 from types import SimpleNamespace
 
-from ._compat import device, is_dask_array
+from ._compat import array_namespace, device, is_dask_array
 
 _tape: ContextVar[list | None] = ContextVar("tape", default=None)
 
@@ -23,9 +23,36 @@ def _lift(rule, ops):
     return op
 
 
+def _by_rows(xp):
+    """Have Dask run a function of whole rows chunk by chunk: a loop in its graph would be seconds a step.
+
+    The function takes operations and arrays and reduces the axes to length 1. Arrays may be None.
+    """
+
+    def by_rows(f, x, *others, axes):
+        from ._bindings import plain
+
+        def whole(a):
+            lead = x.ndim - a.ndim
+            sizes = {k: -1 if k + lead in axes else x.chunks[k + lead] for k, n in enumerate(a.shape) if n > 1}
+            return a.rechunk(sizes)
+
+        def block(*blocks):
+            rest = iter(blocks)
+            return f(plain(array_namespace(blocks[0])), *(next(rest) if there else None for there in present))
+
+        present = [a is not None for a in (x, *others)]
+        arrays = [whole(a) for a in (x, *others) if a is not None]
+        chunks = tuple((1,) if axis in axes else sizes for axis, sizes in enumerate(arrays[0].chunks))
+        return xp.map_blocks(block, *arrays, dtype=x.dtype, chunks=chunks, meta=x._meta)
+
+    return by_rows
+
+
 def plain_adapter(xp):
     """What the library needs to know of a namespace without automatic differentiation."""
     return SimpleNamespace(
+        by_rows=_by_rows(xp) if xp.__name__.endswith("dask.array") else None,
         name=xp.__name__.removeprefix("array_api_compat.").partition(".")[0],
         namespace=xp,
         lift=_lift,

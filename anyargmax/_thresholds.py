@@ -1,12 +1,13 @@
 """The threshold tau of ``sum phi(z - tau) = k``, and the weights at it: once to solve, once to differentiate."""
 
 import math
+from functools import partial
 
 from ._relaxations import Relaxation, excess_order, phi, step
 from ._rule import Array
 from ._scores import log_smallest
 
-# Where values cannot be looked at and the framework has no loop of its own, this many steps are unrolled;
+# Where values cannot be looked at and the framework has neither a loop of its own nor blocks to be run on, this many steps are unrolled;
 # where it can stop early, it may take four times as many. A search of adversarial rows in the tests prints
 # how many are needed: 9, 34, 40 and 62.
 NEWTON_STEPS = 24
@@ -70,6 +71,8 @@ def _settled(ops, p, keep, r, axes):
 
 def _threshold(ops, z, keep, alpha, r, axes):
     """Return tau, of the shape of z with the axes reduced and kept; the row of a NaN gets anything."""
+    if ops.by_rows is not None:
+        return ops.by_rows(partial(_threshold, r=r, axes=axes), z, keep, alpha, axes=axes)
     xp = ops.xp
 
     def sums(tau):

@@ -4,10 +4,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-import oracle
 from conftest import COMPUTED_IN, EPS, TOLERANCE
 
 import anyargmax
+from anyargmax.validation import oracle
 
 
 class Case(NamedTuple):

@@ -1,10 +1,9 @@
 """Every relaxation: the oracle at sizes that matter, learnable orders, winners, windows, losses, two routes."""
 
+from decimal import Decimal
 from functools import partial
 
-import mpmath
 import numpy as np
-import oracle
 import pytest
 from cases import CASES, call, close, round_to, scores
 from conftest import EPS, LOADERS, PRESENT, TOLERANCE, backend_parameters, dtype_name
@@ -12,6 +11,7 @@ from conftest import EPS, LOADERS, PRESENT, TOLERANCE, backend_parameters, dtype
 import anyargmax
 from anyargmax import fenchel_young_loss, soft_argmax, soft_argmax_moments, soft_one_hot, soft_top_k
 from anyargmax._plain import plain_adapter
+from anyargmax.validation import oracle
 
 ALPHAS = (1, 1 + 2.0**-20, 1.1, 4 / 3, 1.5, 1.75, 2)
 eager = pytest.mark.parametrize("backend", backend_parameters(("numpy", "torch", "jax", "array_api_strict")))
@@ -121,10 +121,10 @@ AUTODIFF = pytest.mark.parametrize("backend", backend_parameters(("autograd", "t
 @pytest.mark.parametrize("alpha", [1.0, 1 + 2.0**-20, 1.001, 1.25, 1.5, 2.0])
 def test_learnable_alpha_has_the_oracles_gradient(backend, dtype, alpha, rng):
     x, g = round_to(rng.normal(size=5), dtype), round_to(rng.normal(size=5), dtype)
-    order = mpmath.mpf(float(np.float32(alpha)))
+    order = oracle.number(np.float32(alpha))
     row = list(oracle.exact(x))
-    with mpmath.workdps(110):  # at alpha = 1 the oracle has no value: a point 1e-18 above it will do
-        order, h = (order, oracle.STEP) if order > 1 else (1 + mpmath.mpf(10) ** -18, mpmath.mpf(10) ** -32)
+    with oracle.digits(110):  # at alpha = 1 the oracle has no value: a point 1e-18 above it will do
+        order, h = (order, oracle.STEP) if order > 1 else (1 + Decimal(10) ** -18, Decimal(10) ** -32)
         up, down = oracle.entmax_row(row, order + h), oracle.entmax_row(row, order - h)
         expected = float(sum(w * (a - b) for w, a, b in zip(oracle.exact(g), up, down, strict=True)) / (2 * h))
     _, pullback = backend.vjp(
@@ -154,7 +154,7 @@ def test_temperature_alpha_and_positions_have_gradients_together(backend, rng):
         expected = np.zeros(array.shape)
         for index in np.ndindex(array.shape):
             unit = oracle.exact(np.zeros(array.shape))
-            unit[index] = mpmath.mpf(1)
+            unit[index] = oracle.ONE
             moved = oracle.derivative(
                 lambda z, name=name: oracle.soft_argmax(oracle.exact(x), axis=-1, **(exact | {name: z})), array, unit
             )

@@ -1,16 +1,16 @@
 """Second derivatives: against the oracle, against each framework's own checker, and in every nesting."""
 
+from decimal import Decimal
 from functools import partial
 from itertools import product
 
-import mpmath
 import numpy as np
-import oracle
 import pytest
 from cases import CASES, call, close, oracle_call, scores, tuple_of
 from conftest import PRESENT, backend_parameters
 
 from anyargmax import soft_argmax, soft_argmax_moments, soft_one_hot, spatial_soft_argmax
+from anyargmax.validation import oracle
 
 SECOND = [
     case
@@ -48,9 +48,10 @@ def exact_loss(case, weights, x):
     )
 
 
+@oracle.precise
 def curvature(case, weights, x, t, u):
     """``t^T H u`` of the exact loss, by differences of differences."""
-    h = mpmath.mpf(10) ** -12
+    h = Decimal(10) ** -12
     f = partial(exact_loss, case, weights)
     return float(
         (f(x + h * t + h * u) - f(x + h * t - h * u) - f(x - h * t + h * u) + f(x - h * t - h * u)) / (4 * h * h)

@@ -1,22 +1,48 @@
-"""An independent implementation in 50 digits: loops over rows of mpmath numbers, no rule of the library.
+"""An independent implementation in 50 digits: loops over rows of decimal numbers, no rule of the library.
 
 Derivatives are central differences with a step of 1e-20, good to about 30 digits.
 """
 
-import mpmath
+from collections.abc import Callable
+from decimal import Context, Decimal, getcontext, localcontext
+from functools import wraps
+from typing import Any
+
 import numpy as np
 
-mpmath.mp.dps = 50
-STEP = mpmath.mpf(10) ** -20
-INF = mpmath.inf
+DIGITS = 50
+STEP = Decimal(10) ** -20
+ZERO, ONE = Decimal(0), Decimal(1)
+INF, NAN = Decimal("Infinity"), Decimal("NaN")
+
+
+def digits(number: int = DIGITS):
+    """Compute with so many decimal digits in this scope, NaN and infinity being numbers as in floating point."""
+    return localcontext(Context(prec=number, traps=[]))
+
+
+def precise(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a function compute with 50 digits, or with more where the caller asked for them."""
+
+    @wraps(f)
+    def in_digits(*args, **options):
+        with digits(max(DIGITS, getcontext().prec)):
+            return f(*args, **options)
+
+    return in_digits
+
+
+def number(value) -> Decimal:
+    """The decimal number that is exactly a float."""
+    return value if isinstance(value, Decimal) else Decimal(float(value))
 
 
 def exact(values):
-    """Array of mpmath numbers that are exactly the given floats."""
+    """Array of decimal numbers that are exactly the given floats."""
     values = np.asarray(values)
     out = np.empty(values.shape, dtype=object)
     for index in np.ndindex(values.shape):
-        out[index] = mpmath.mpf(float(values[index]))
+        out[index] = number(values[index])
     return out
 
 
@@ -25,31 +51,35 @@ def rounded(values):
     return np.vectorize(float, otypes=[np.float64])(values) if np.size(values) else np.zeros(np.shape(values))
 
 
+@precise
 def softmax_row(scores):
     top = max(scores)
-    e = [mpmath.exp(score - top) for score in scores]
-    total = mpmath.fsum(e)
+    e = [(score - top).exp() for score in scores]
+    total = sum(e)
     return [value / total for value in e]
 
 
 def _root(excess, low, high):
     """Bisection in float64, refined by Newton in 50 digits: excess(t, module) returns value and slope."""
     a, b = float(low), float(high)
-    for _ in range(200):
-        middle = (a + b) / 2
+    while a < (middle := (a + b) / 2) < b:
         a, b = (middle, b) if excess(middle, np)[0] > 0 else (a, middle)
-    t = mpmath.mpf(b)
-    for _ in range(6):
-        value, slope = excess(t, mpmath)
-        t = t + value / slope if slope else t
+    t, negligible = Decimal(b), Decimal(10) ** (4 - getcontext().prec)
+    for _ in range(8):
+        value, slope = excess(t, None)
+        step = value / slope if slope else ZERO
+        t += step
+        if abs(step) < negligible:
+            break
     return t
 
 
+@precise
 def entmax_row(scores, alpha=1):
     """Weights ``[1 + (alpha - 1)(z - t)]_+^(1 / (alpha - 1))``."""
     if alpha == 1:
         return softmax_row(scores)
-    top, a = max(scores), mpmath.mpf(alpha) - 1
+    top, a = max(scores), number(alpha) - 1
     z = [score - top for score in scores]
     floats, order = np.asarray([float(max(value, -1e300)) for value in z]), float(a)
 
@@ -59,16 +89,17 @@ def entmax_row(scores, alpha=1):
             with np.errstate(divide="ignore"):
                 return np.sum(np.exp(np.log1p(base) / order)) - 1, None
         bases = [base for base in (1 + a * (value - t) for value in z) if base > 0]
-        return mpmath.fsum(base ** (1 / a) for base in bases) - 1, mpmath.fsum(base ** (1 / a - 1) for base in bases)
+        return sum(base ** (1 / a) for base in bases) - 1, sum(base ** (1 / a - 1) for base in bases)
 
     t = _root(excess, 0, np.log(len(z)) + 1e-9)
-    return [max(1 + a * (value - t), mpmath.mpf(0)) ** (1 / a) for value in z]
+    return [max(1 + a * (value - t), ZERO) ** (1 / a) for value in z]
 
 
+@precise
 def top_k_row(scores, k, kind):
     """Weights ``clip(x - t, 0, 1)`` or ``1 / (1 + exp(t - x))`` that sum to k."""
     if len(scores) <= k:
-        return [mpmath.mpf(1)] * len(scores)
+        return [ONE] * len(scores)
     reference = sorted(scores)[-k]
     z = [score - reference for score in scores]
     floats = np.asarray([float(value) for value in z])
@@ -77,26 +108,27 @@ def top_k_row(scores, k, kind):
         if module is np:
             return np.sum(np.clip(floats - t, 0, 1)) - k, None
         inside = sum(0 < value - t < 1 for value in z)
-        return mpmath.fsum(min(max(value - t, mpmath.mpf(0)), mpmath.mpf(1)) for value in z) - k, inside
+        return sum(min(max(value - t, ZERO), ONE) for value in z) - k, inside
 
     def sigmoid(t, module):
         if module is np:
             return np.sum(0.5 * (1 + np.tanh((floats - t) / 2))) - k, None
-        p = [1 / (1 + mpmath.exp(t - value)) for value in z]
-        return mpmath.fsum(p) - k, mpmath.fsum(value * (1 - value) for value in p)
+        p = [1 / (1 + (t - value).exp()) for value in z]
+        return sum(p) - k, sum(value * (1 - value) for value in p)
 
     if kind == "capped":
         t = _root(clipped, -1, 0)
-        return [min(max(value - t, mpmath.mpf(0)), mpmath.mpf(1)) for value in z]
+        return [min(max(value - t, ZERO), ONE) for value in z]
     t = _root(sigmoid, floats.min() - 50, floats.max() + 50)
-    return [1 / (1 + mpmath.exp(t - value)) for value in z]
+    return [1 / (1 + (t - value).exp()) for value in z]
 
 
+@precise
 def background_row(scores):
     """Weights proportional to ``exp(x) - 1``."""
-    w = [mpmath.expm1(score) for score in scores]
-    total = mpmath.fsum(w)
-    return [value / total for value in w] if total else [mpmath.mpf(1) / len(w)] * len(w)
+    w = [score.exp() - 1 for score in scores]
+    total = sum(w)
+    return [value / total for value in w] if total else [ONE / len(w)] * len(w)
 
 
 def _rows(x, axes):
@@ -132,6 +164,7 @@ def _near(keep, x, axes, window):
     return keep & out
 
 
+@precise
 def weights(x, *, axes, temperature=1, mask=None, alpha=1, window=None, row=None):
     """Weights along the axes; row replaces the entmax of each row's kept scores."""
     axes = tuple(axis % x.ndim for axis in axes)
@@ -146,41 +179,41 @@ def weights(x, *, axes, temperature=1, mask=None, alpha=1, window=None, row=None
         for value in (temperature, alpha)
     )
     temperatures, alphas = (_rows(value, axes)[0] for value in spread)
-    out = np.full(rows.shape, mpmath.mpf(0), dtype=object)
+    out = np.full(rows.shape, ZERO, dtype=object)
     for r, scores in enumerate(rows):
         alive = [i for i in range(len(scores)) if keeps[r, i] and scores[i] != -INF]
-        if any(mpmath.isnan(scores[i]) for i in alive):
-            out[r, alive] = mpmath.nan
+        if any(scores[i].is_nan() for i in alive):
+            out[r, alive] = NAN
         elif alive:
             peaks = [i for i in alive if scores[i] == INF]
-            z = [mpmath.mpf(0)] * len(peaks) if peaks else [scores[i] / temperatures[r, i] for i in alive]
+            z = [ZERO] * len(peaks) if peaks else [scores[i] / number(temperatures[r, i]) for i in alive]
             out[r, peaks or alive] = row(z) if row else entmax_row(z, alphas[r, 0])
     return back(out)
 
 
 def _coordinate(n, kind):
     if kind == "index" or n == 1:
-        return [mpmath.mpf(i if kind == "index" else 0) for i in range(n)]
+        return [Decimal(i if kind == "index" else 0) for i in range(n)]
     if kind == "corner":
-        return [mpmath.mpf(2 * i) / (n - 1) - 1 for i in range(n)]
-    return [mpmath.mpf(2 * i + 1) / n - 1 for i in range(n)]
+        return [Decimal(2 * i) / (n - 1) - 1 for i in range(n)]
+    return [Decimal(2 * i + 1) / n - 1 for i in range(n)]
 
 
 def mean_row(p, c):
-    return mpmath.fsum(a * b for a, b in zip(p, c, strict=True))
+    return sum(a * b for a, b in zip(p, c, strict=True))
 
 
 def median_row(p, c):
     place = c[0]
     for j in range(len(p) - 1):
-        above = mpmath.fsum(p[j + 1 :])
-        place += (c[j + 1] - c[j]) * min(max(2 * above - 1, mpmath.mpf(0)), mpmath.mpf(1))
+        above = sum(p[j + 1 :])
+        place += (c[j + 1] - c[j]) * min(max(2 * above - 1, ZERO), ONE)
     return place
 
 
 def variance_row(p, c):
     center = mean_row(p, c)
-    return mpmath.fsum(a * (b - center) ** 2 for a, b in zip(p, c, strict=True))
+    return sum(a * (b - center) ** 2 for a, b in zip(p, c, strict=True))
 
 
 READOUTS = {"mean": mean_row, "median": median_row, "variance": variance_row}
@@ -191,10 +224,11 @@ def _reduce(p, c, axis, row_function):
     out = np.empty(moved.shape[:-1], dtype=object)
     for index in np.ndindex(out.shape):
         row = list(moved[index])
-        out[index] = row_function(row, list(places[index])) if any(value != 0 for value in row) else mpmath.nan
+        out[index] = row_function(row, list(places[index])) if any(value != 0 for value in row) else NAN
     return out
 
 
+@precise
 def soft_argmax(x, *, axis=None, keepdims=False, positions=None, readout="mean", zero_background=False, **options):
     ndim = x.ndim
     if axis is None:
@@ -216,23 +250,28 @@ def soft_argmax(x, *, axis=None, keepdims=False, positions=None, readout="mean",
     return np.expand_dims(y, lost) if keepdims else y
 
 
+@precise
 def soft_argmin(x, **options):
     return soft_argmax(-x, **options)
 
 
+@precise
 def soft_argmax_moments(x, **options):
     return soft_argmax(x, **options), soft_argmax(x, readout="variance", **options)
 
 
+@precise
 def soft_one_hot(x, *, axis=-1, **options):
     axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     return weights(x, axes=axes, **options)
 
 
+@precise
 def soft_top_k(x, *, k, axis=-1, kind="capped", **options):
     return weights(x, axes=(axis,), row=lambda scores: top_k_row(scores, k, kind), **options)
 
 
+@precise
 def spatial_soft_argmax(x, *, axes=(-2, -1), coordinates="index", readout="mean", zero_background=False, **options):
     if readout == "moments":
         rest = {"axes": axes, "coordinates": coordinates, "zero_background": zero_background} | options
@@ -252,13 +291,14 @@ def spatial_soft_argmax(x, *, axes=(-2, -1), coordinates="index", readout="mean"
 
 def _entropy(p, alpha):
     """Tsallis entropy of order alpha."""
-    alive = [mpmath.mpf(value) for value in p if value > 0]
+    alive = [number(value) for value in p if value > 0]
     if alpha == 1:
-        return -mpmath.fsum(value * mpmath.log(value) for value in alive)
-    alpha = mpmath.mpf(alpha)
-    return mpmath.fsum(value - value**alpha for value in alive) / (alpha * (alpha - 1))
+        return -sum(value * value.ln() for value in alive)
+    alpha = number(alpha)
+    return sum(value - value**alpha for value in alive) / (alpha * (alpha - 1))
 
 
+@precise
 def fenchel_young_loss(x, *, target, axis=-1, alpha=1, temperature=1, mask=None):
     """Conjugate of the scores, plus that of the target, less their product."""
     p = np.moveaxis(weights(x, axes=(axis,), alpha=alpha, temperature=temperature, mask=mask), axis, -1)
@@ -270,29 +310,29 @@ def fenchel_young_loss(x, *, target, axis=-1, alpha=1, temperature=1, mask=None)
     )
     out = np.empty(x.shape[:-1], dtype=object)
     for index in np.ndindex(out.shape):
-        q, y, scores, divisor = p[index], target[index], x[index], divisors[index][0]
+        q, y, scores, divisor = p[index], target[index], x[index], number(divisors[index][0])
         kept = [i for i in range(len(q)) if q[i] > 0 or y[i] > 0]
-        conjugate = mpmath.fsum(q[i] * scores[i] for i in kept) + divisor * _entropy(q, alpha)
-        out[index] = (
-            conjugate - divisor * _entropy(y, alpha) - mpmath.fsum(mpmath.mpf(float(y[i])) * scores[i] for i in kept)
-        )
+        conjugate = sum(q[i] * scores[i] for i in kept) + divisor * _entropy(q, alpha)
+        out[index] = conjugate - divisor * _entropy(y, alpha) - sum(number(y[i]) * scores[i] for i in kept)
     return out
 
 
+@precise
 def sharpen(p, *, axis=-1, power=10.0, rounds=1):
     moved = np.moveaxis(p, axis, -1)
     out = np.empty(moved.shape, dtype=object)
     for index in np.ndindex(moved.shape[:-1]):
-        row = [mpmath.mpf(value) for value in moved[index]]
+        row = [number(value) for value in moved[index]]
         for _ in range(rounds):
-            row = [value ** mpmath.mpf(power) for value in row]
-        total = mpmath.fsum(row)
-        out[index] = [value / total if total else mpmath.mpf(0) for value in row]
+            row = [value ** number(power) for value in row]
+        total = sum(row)
+        out[index] = [value / total if total else ZERO for value in row]
     return np.moveaxis(out, -1, axis)
 
 
+@precise
 def derivative(f, x, t):
-    """Directional derivative ``J t`` of f (arrays of mpmath numbers to one, or to a tuple)."""
+    """Directional derivative ``J t`` of f (arrays of decimal numbers to one, or to a tuple)."""
     above, below = f(x + STEP * t), f(x - STEP * t)
     if isinstance(above, tuple):
         return tuple((a - b) / (2 * STEP) for a, b in zip(above, below, strict=True))

@@ -1,0 +1,222 @@
+"""The built-in functions with every option, and the oracle's answers to each call."""
+
+from decimal import Decimal
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import losses, operators, weights
+from . import oracle
+from .invariants import invariants
+from .problems import Answers, Inputs, Problem, cotangents, directions, rounded, tangents, tuple_of
+
+
+class Call(NamedTuple):
+    """A call: the function, its options, and those options that are arrays."""
+
+    id: str
+    function: str
+    shape: tuple[int, ...]
+    options: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+
+def _mask(shape):
+    mask = np.random.default_rng(5).random(shape) < 0.6
+    mask[(0,) * len(shape)] = True
+    return mask
+
+
+ROWS = np.asarray([[0.25], [1.5], [3.0]])
+ORDERS = np.asarray([[1.0], [1.25], [1.5], [2.0]])
+SHARES = np.asarray([[0.5, 0.0, 0.125], [0.25, 0.0, 0.25], [0.0, 1.0, 0.125], [0.125, 0.0, 0.5], [0.125, 0.0, 0.0]])
+BINS = np.asarray([-2.0, -0.5, 0.0, 3.0, 8.0])
+CALLS = [
+    Call("position along the last axis", "soft_argmax", (3, 5), {"axis": -1}, {}),
+    Call("position along the first axis", "soft_argmax", (5, 3), {"axis": 0}, {}),
+    Call("position along a middle axis", "soft_argmax", (2, 4, 2), {"axis": 1}, {}),
+    Call("position in the flattened array", "soft_argmax", (2, 5), {}, {}),
+    Call("position in the flattened array with the axes kept", "soft_argmax", (2, 5), {"keepdims": True}, {}),
+    Call("position with the axis kept", "soft_argmax", (5, 2), {"axis": 0, "keepdims": True}, {}),
+    Call("position of one entry", "soft_argmax", (3, 1), {"axis": -1}, {}),
+    Call("position at a temperature", "soft_argmax", (3, 5), {"axis": -1, "temperature": 0.25}, {}),
+    Call("position at a temperature a row", "soft_argmax", (3, 5), {"axis": -1}, {"temperature": ROWS}),
+    Call("position under a mask", "soft_argmax", (3, 5), {"axis": -1}, {"mask": _mask((3, 5))}),
+    Call("position under a mask of the columns", "soft_argmax", (3, 5), {"axis": -1}, {"mask": _mask((5,))}),
+    Call("position in the flattened masked array", "soft_argmax", (3, 4), {}, {"mask": _mask((3, 4))}),
+    Call("position among given bins", "soft_argmax", (3, 5), {"axis": -1}, {"positions": BINS}),
+    Call("position among bins along the first axis", "soft_argmax", (5, 3), {"axis": 0}, {"positions": BINS}),
+    Call("position among bins of each row", "soft_argmax", (2, 5), {"axis": -1}, {"positions": np.stack([BINS, 3 - BINS])}),
+    Call("median position", "soft_argmax", (4, 6), {"axis": -1, "readout": "median"}, {}),
+    Call("median position at a temperature", "soft_argmax", (6, 4), {"axis": 0, "readout": "median", "temperature": 0.5}, {}),
+    Call("median among given bins", "soft_argmax", (4, 5), {"axis": -1, "readout": "median"}, {"positions": BINS}),
+    Call("median in the flattened masked array", "soft_argmax", (2, 5), {"readout": "median"}, {"mask": _mask((2, 5))}),
+    Call("position of the minimum", "soft_argmin", (3, 5), {"axis": -1, "temperature": 0.5}, {}),
+    Call("position of the minimum in the flattened array", "soft_argmin", (3, 3), {}, {}),
+    Call("mean and variance", "soft_argmax_moments", (3, 5), {"axis": -1, "temperature": 0.5}, {}),
+    Call("mean and variance with the axis kept", "soft_argmax_moments", (5, 3), {"axis": 0, "keepdims": True}, {}),
+    Call("mean and variance among bins under a mask", "soft_argmax_moments", (3, 5), {"axis": 1}, {"positions": BINS, "mask": _mask((3, 5))}),
+    Call("weights along the last axis", "soft_one_hot", (3, 5), {}, {}),
+    Call("weights along the first axis", "soft_one_hot", (5, 3), {"axis": 0, "temperature": 0.5}, {}),
+    Call("weights over two axes", "soft_one_hot", (2, 3, 2), {"axis": (0, 2)}, {}),
+    Call("weights over all axes under a mask", "soft_one_hot", (3, 4), {"axis": None}, {"mask": _mask((3, 4))}),
+    Call("weights at a temperature a row", "soft_one_hot", (3, 5), {}, {"temperature": ROWS}),
+    Call("coordinates in a map", "spatial_soft_argmax", (2, 3, 4), {}, {}),
+    Call("coordinates from corner to corner", "spatial_soft_argmax", (2, 3, 4), {"coordinates": "corner"}, {}),
+    Call("coordinates of cell centers", "spatial_soft_argmax", (3, 1, 4), {"coordinates": "center", "axes": (0, 2)}, {}),
+    Call("coordinates with the axes swapped", "spatial_soft_argmax", (4, 3), {"axes": (1, 0), "temperature": 0.5}, {}),
+    Call("coordinates along three axes under a mask", "spatial_soft_argmax", (2, 3, 2), {"axes": (0, 1, 2)}, {"mask": _mask((2, 3, 2))}),
+    Call("median coordinates", "spatial_soft_argmax", (3, 4), {"readout": "median", "temperature": 0.25}, {}),
+    Call("sparsemax weights", "soft_one_hot", (3, 5), {"alpha": 2}, {}),
+    Call("sparsemax weights over all axes at a temperature", "soft_one_hot", (2, 4), {"axis": None, "alpha": 2, "temperature": 2.0}, {}),
+    Call("1.5-entmax weights", "soft_one_hot", (4, 6), {"alpha": 1.5}, {}),
+    Call("1.5-entmax weights under a mask", "soft_one_hot", (5, 4), {"alpha": 1.5, "axis": 0}, {"mask": _mask((5, 4))}),
+    Call("4/3-entmax weights", "soft_one_hot", (4, 6), {"alpha": 4 / 3}, {}),
+    Call("1.1-entmax weights at a temperature a row", "soft_one_hot", (3, 5), {"alpha": 1.1}, {"temperature": ROWS}),
+    Call("entmax weights near softmax", "soft_one_hot", (3, 5), {"alpha": 1 + 2.0**-20}, {}),
+    Call("1.75-entmax weights", "soft_one_hot", (3, 5), {"alpha": 1.75}, {}),
+    Call("entmax weights of an order a row", "soft_one_hot", (4, 5), {}, {"alpha": ORDERS}),
+    Call("sparsemax position", "soft_argmax", (3, 5), {"axis": -1, "alpha": 2, "temperature": 2.0}, {}),
+    Call("1.5-entmax position of the minimum", "soft_argmin", (3, 5), {"axis": -1, "alpha": 1.5}, {}),
+    Call("entmax position of an order a row", "soft_argmax", (4, 5), {"axis": -1}, {"alpha": ORDERS, "mask": _mask((4, 5))}),
+    Call("1.5-entmax median", "soft_argmax", (4, 5), {"axis": -1, "alpha": 1.5, "readout": "median"}, {}),
+    Call("1.25-entmax mean and variance", "soft_argmax_moments", (3, 5), {"axis": -1, "alpha": 1.25}, {}),
+    Call("1.5-entmax coordinates", "spatial_soft_argmax", (2, 3, 4), {"alpha": 1.5}, {}),
+    Call("mean and variance of coordinates", "spatial_soft_argmax", (2, 3, 4), {"readout": "moments", "coordinates": "corner"}, {}),
+    Call("capped weights of one winner", "soft_top_k", (3, 5), {"k": 1}, {}),
+    Call("capped weights of two winners", "soft_top_k", (3, 6), {"k": 2, "temperature": 3.0}, {}),
+    Call("capped weights of three winners under a mask", "soft_top_k", (6, 4), {"k": 3, "axis": 0}, {"mask": _mask((6, 4))}),
+    Call("capped weights of all", "soft_top_k", (2, 4), {"k": 4}, {}),
+    Call("sigmoid weights of two winners", "soft_top_k", (3, 6), {"k": 2, "kind": "sigmoid"}, {}),
+    Call("sigmoid weights of four winners at a temperature a row", "soft_top_k", (3, 6), {"k": 4, "kind": "sigmoid"}, {"temperature": ROWS}),
+    Call("position within a window", "soft_argmax", (4, 7), {"axis": -1, "window": 1}, {}),
+    Call("1.5-entmax position within a window under a mask", "soft_argmax", (7, 3), {"axis": 0, "window": 2, "alpha": 1.5}, {"mask": _mask((7, 3))}),
+    Call("coordinates within a window", "spatial_soft_argmax", (2, 4, 5), {"window": (1, 2)}, {}),
+    Call("mean and variance within a window", "soft_argmax_moments", (3, 7), {"axis": -1, "window": 2}, {}),
+    Call("position on a zero background", "soft_argmax", (3, 6), {"axis": -1, "zero_background": True, "temperature": 0.5}, {}),
+    Call("position on a masked zero background at a temperature a row", "soft_argmax", (3, 6), {"axis": -1, "zero_background": True}, {"temperature": ROWS, "mask": _mask((3, 6))}),
+    Call("coordinates on a zero background", "spatial_soft_argmax", (2, 3, 4), {"zero_background": True, "coordinates": "center"}, {}),
+    Call("cross-entropy of indices", "fenchel_young_loss", (3, 5), {}, {"target": np.asarray([0, 4, 2])}),
+    Call("cross-entropy of weights at a temperature", "fenchel_young_loss", (5, 3), {"axis": 0, "temperature": 0.5}, {"target": SHARES}),
+    Call("sparsemax loss of weights", "fenchel_young_loss", (5, 3), {"axis": 0, "alpha": 2}, {"target": SHARES}),
+    Call("1.5-entmax loss of indices", "fenchel_young_loss", (3, 5), {"alpha": 1.5}, {"target": np.asarray([1, 1, 3])}),
+    Call("sharpened weights", "sharpen", (3, 5), {"power": 3.0, "rounds": 2}, {}),
+    Call("normalised weights along the first axis", "sharpen", (5, 3), {"rounds": 0, "axis": 0}, {}),
+]  # fmt: skip
+
+
+FUNCTIONS = {
+    name: getattr(module, name)
+    for module, names in (
+        (operators, ("soft_argmax", "soft_argmin", "soft_argmax_moments", "spatial_soft_argmax")),
+        (weights, ("soft_one_hot", "soft_top_k", "sharpen")),
+        (losses, ("fenchel_young_loss",)),
+    )
+    for name in names
+}
+WEIGHTS = ("soft_one_hot", "soft_top_k", "sharpen")
+BY_ID = {call.id: call for call in CALLS}
+# One call of each kind: of each function with each set of options that takes another way through it.
+KINDS = tuple(
+    {
+        (
+            c.function,
+            *sorted(c.options.keys() & {"readout", "alpha", "kind", "window", "zero_background"}),
+            *c.arrays,
+        ): c
+        for c in reversed(CALLS)
+    }.values()
+)[::-1]
+
+
+def scores(call: Call, seed: int = 0) -> np.ndarray:
+    """Scores of the shape of the call; weights for `sharpen`."""
+    rng = np.random.default_rng([sum(call.id.encode()), seed])
+    x = 2 * rng.normal(size=call.shape)
+    if call.function == "sharpen":
+        x = rng.random(call.shape)
+        x[(0,) * x.ndim] = 0
+    if call.options.get("zero_background"):
+        x = np.abs(x) * (rng.random(call.shape) < 0.7)
+        x[(0,) * (x.ndim - 1)] += 1
+    return x
+
+
+def inputs(call: Call, dtype: str, seed: int = 0) -> Inputs:
+    """The call's scores, rounded to a dtype."""
+    return rounded((scores(call, seed),), dtype, seed)
+
+
+def bound(call: Call, put, **extra):
+    """The library's function of the scores alone, with the option arrays put where they belong."""
+    options = call.options | {name: put(value) for name, value in call.arrays.items()} | extra
+    second = [options.pop(name) for name in ("k", "target") if name in options]  # positional in the library
+    return lambda x: FUNCTIONS[call.function](x, *second, **options)
+
+
+def function(call: Call, backend, dtype: str = "float64", device=None, **extra):
+    """The call in a framework."""
+    return bound(call, lambda values: backend.asarray(values, None, device), **extra)
+
+
+def exactly(call: Call, x):
+    """The oracle's value of the call, of an array of decimal numbers."""
+    arrays = {name: value if name in ("mask", "target") else oracle.exact(value) for name, value in call.arrays.items()}
+    return getattr(oracle, call.function)(x, **(call.options | arrays))
+
+
+@oracle.precise
+def _jacobian_products(call: Call, x, gs, t):
+    """``J^T g``, column by column, and ``J t``."""
+    f = partial(exactly, call)
+    gradient = np.zeros(x.shape)
+    for index in np.ndindex(x.shape):
+        unit = oracle.exact(np.zeros(x.shape))
+        unit[index] = oracle.ONE
+        columns = tuple_of(oracle.derivative(f, x, unit))
+        gradient[index] = float(sum(_dot(g, column) for g, column in zip(gs, columns, strict=True)))
+    return gradient, tuple(map(oracle.rounded, tuple_of(oracle.derivative(f, x, t))))
+
+
+def _dot(g, y):
+    """Inner product in which rows without an answer, which are NaN whatever the scores, have no part."""
+    return sum((a * b for a, b in zip(np.ravel(g), np.ravel(y), strict=True) if not b.is_nan()), oracle.ZERO)
+
+
+@oracle.precise
+def curvature(f, x, t, u):
+    """``t^T H u`` of a scalar function, by differences of differences."""
+    h = Decimal(10) ** -12
+    return (f(x + h * t + h * u) - f(x + h * t - h * u) - f(x - h * t + h * u) + f(x - h * t - h * u)) / (4 * h * h)
+
+
+@cache
+def expected(call_id: str, dtype: str, seed: int, order: int = 1) -> Answers:
+    """The oracle's answers: value, VJP and JVP, and ``<second, u>`` for order 2."""
+    call = BY_ID[call_id]
+    given = inputs(call, dtype, seed)
+    x = oracle.exact(given.arrays[0])
+    value = tuple(map(oracle.rounded, tuple_of(exactly(call, x))))
+    if not order:
+        return Answers(value)
+    gs = tuple(map(oracle.exact, cotangents(seed, value)))
+    t = oracle.exact(tangents(given)[0])
+    gradient, tangent = _jacobian_products(call, x, gs, t)
+    if order == 1:
+        return Answers(value, gradient=(gradient,), tangent=tangent)
+    u = oracle.exact(directions(given)[0])
+    bent = curvature(lambda z: sum(_dot(g, y) for g, y in zip(gs, tuple_of(exactly(call, z)), strict=True)), x, t, u)
+    return Answers(value, gradient=(gradient,), tangent=tangent, second=(np.asarray(float(bent)),))
+
+
+def problem(call: Call, order: int = 1) -> Problem:
+    """The call as a problem that the frameworks, the oracle and the invariants have an answer to."""
+    return Problem(
+        call.id,
+        partial(function, call),
+        partial(inputs, call),
+        oracle=lambda given: expected(call.id, given.dtype, given.seed, order),
+        invariants=partial(invariants, call),
+        ours=True,
+    )

@@ -1,0 +1,118 @@
+"""Run a function in one framework: its value, and what its derivatives make of given directions."""
+
+from typing import Any
+
+import numpy as np
+
+from .frameworks import Backend
+from .problems import Answers, Inputs, Problem, cotangents, tangents, tuple_of
+from .tolerance import dtype_name
+
+# Frameworks that differentiate some functions only: NumPy and its like those of this library, autograd those that
+# know its arrays. Elsewhere a derivative that raises is a failure.
+UNSURE = ("numpy", "autograd", "array_api_strict", "dask", "cupy")
+
+
+def summary(error: BaseException) -> str:
+    """The first line of an error, after its kind."""
+    text = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+class Failure(Exception):
+    """A function that raised in a framework, or answered with something that is no array of it."""
+
+
+def _float64(backend: Backend, arrays) -> tuple[np.ndarray, ...]:
+    return tuple(np.asarray(backend.to_numpy(x), dtype=np.float64) for x in arrays)
+
+
+def _shaped(value, parts):
+    return tuple(parts) if isinstance(value, tuple) else parts[0]
+
+
+class Cell:
+    """A problem in one framework, dtype and device, with its inputs in place."""
+
+    def __init__(self, problem: Problem, backend: Backend, inputs: Inputs, device: Any = None):
+        self.problem, self.backend, self.inputs, self.device = problem, backend, inputs, device
+        self.arrays = tuple(
+            self.put(x, inputs.dtype if k in inputs.moving else None) for k, x in enumerate(inputs.arrays)
+        )
+        self.f = problem.function(backend, inputs.dtype, device)
+
+    def put(self, values, dtype=None):
+        return self.backend.asarray(values, dtype, self.device)
+
+    def moved(self, moving) -> tuple:
+        """The arrays with the differentiated ones replaced."""
+        arrays = list(self.arrays)
+        for k, x in zip(self.inputs.moving, moving, strict=True):
+            arrays[k] = x
+        return tuple(arrays)
+
+    def of_moving(self, *moving):
+        return self.f(*self.moved(moving))
+
+    @property
+    def moving(self) -> tuple:
+        return tuple(self.arrays[k] for k in self.inputs.moving)
+
+    def value_at(self, moving: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        """The value where the differentiated inputs are given NumPy arrays."""
+        y = self.of_moving(*(self.put(x, self.inputs.dtype) for x in moving))
+        return _float64(self.backend, tuple_of(y))
+
+    def gradient_at(self, moving: tuple[np.ndarray, ...], gs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        """The gradient where the differentiated inputs are given NumPy arrays."""
+        value, pullback = self.backend.vjp(self.of_moving, *(self.put(x, self.inputs.dtype) for x in moving))
+        return self._gradient(pullback, self.cotangents(value, gs))
+
+    def cotangents(self, value, gs):
+        parts = [self.put(g, dtype_name(y)) for g, y in zip(gs, tuple_of(value), strict=True)]
+        return _shaped(value, parts)
+
+    def _gradient(self, pullback, g):
+        found = tuple(pullback(g))
+        zeros = [np.zeros(self.inputs.arrays[k].shape) for k in self.inputs.moving]
+        return tuple(
+            zero if x is None else np.asarray(self.backend.to_numpy(x), dtype=np.float64)
+            for x, zero in zip(found, zeros, strict=True)
+        )
+
+    def tangents(self):
+        return tuple(self.put(t, self.inputs.dtype) for t in tangents(self.inputs))
+
+    def answers(self, order: int) -> Answers:
+        """Value, and for order 1 its VJP and JVP, for order 2 the second derivative too, of all that the framework has."""
+        y = self.f(*self.arrays)
+        if not all(hasattr(part, "dtype") and hasattr(part, "shape") for part in tuple_of(y)):
+            raise Failure(f"returned {type(y).__name__} instead of an array or a tuple of arrays")
+        answers = Answers(_float64(self.backend, tuple_of(y)), stored=tuple(map(dtype_name, tuple_of(y))))
+        if order < 1 or not self.inputs.moving:
+            return answers
+        try:
+            return self._differentiated(answers, order)
+        except Exception as error:
+            if self.problem.ours or self.backend.name not in UNSURE:
+                raise
+            return answers._replace(note=f"no derivative ({summary(error)})")
+
+    def _differentiated(self, answers: Answers, order: int) -> Answers:
+        gs = cotangents(self.inputs.seed, answers.value)
+        if self.backend.second is None and len(self.inputs.moving) > 1:
+            return answers._replace(note="no derivative (of one array only)")
+        pulled, pullback = self.backend.vjp(self.of_moving, *self.moving)
+        g = self.cotangents(pulled, gs)
+        gradient = self._gradient(pullback, g)
+        pushed, tangent = self.backend.jvp(self.of_moving, self.moving, self.tangents())
+        second = None
+        if order > 1 and self.backend.second is not None:
+            second = _float64(self.backend, self.backend.second(self.of_moving, self.moving, g, self.tangents()))
+        return answers._replace(
+            pulled=_float64(self.backend, tuple_of(pulled)),
+            pushed=_float64(self.backend, tuple_of(pushed)),
+            gradient=gradient,
+            tangent=_float64(self.backend, tuple_of(tangent)),
+            second=second,
+        )

@@ -1,0 +1,118 @@
+"""What must hold of the answers to a built-in call, whatever computed them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .problems import Answers, Inputs
+from .tolerance import COMPUTED_IN, EPS, TOLERANCE
+
+Condition = tuple[str, float, float]  # what must hold, the error in eps, how many are allowed
+WEIGHTS = ("soft_one_hot", "soft_top_k", "sharpen")
+
+
+def _axes(call: Any, ndim: int) -> tuple[int, ...]:
+    default = {"soft_argmax": None, "soft_argmin": None, "soft_argmax_moments": None}.get(call.function, -1)
+    axes = (
+        call.options.get("axes", (-2, -1))
+        if call.function == "spatial_soft_argmax"
+        else call.options.get("axis", default)
+    )
+    axes = tuple(range(ndim)) if axes is None else axes if isinstance(axes, tuple) else (axes,)
+    return tuple(axis % ndim for axis in axes)
+
+
+def _rows(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """One row for each set of entries that the weights sum to 1 over."""
+    others = [axis for axis in range(x.ndim) if axis not in axes]
+    count = int(np.prod([x.shape[axis] for axis in axes]))
+    return np.transpose(x, others + list(axes)).reshape((-1, count))
+
+
+def _spread(call: Any, name: str, default: Any, x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """An option, array or number, entry by entry."""
+    value = np.asarray(call.arrays.get(name, call.options.get(name, default)))
+    return _rows(np.broadcast_to(value, x.shape), axes)
+
+
+def _threshold_bounds(call: Any, p: np.ndarray, z: np.ndarray, alpha: np.ndarray):
+    """Bounds that each weight puts on the threshold of its row: ``p = phi(z - tau)`` solved for tau."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if call.function == "soft_top_k" and call.options.get("kind", "capped") == "sigmoid":
+            exact = np.where((p > 1e-3) & (p < 1 - 1e-3), z - np.log(p) + np.log1p(-p), np.nan)
+            return exact, exact
+        if call.function == "soft_top_k":
+            return np.where(p < 1, z - p, np.nan), np.where(p > 0, z - p, np.nan)
+        a = alpha - 1
+        exact = np.where(a < 1e-5, z - np.log(p), z + (1 - p**a) / np.where(a == 0, 1, a))
+        exact = np.where((a < 1e-5) & (p < 1e-30), np.nan, exact)
+        return exact, np.where(p > 0, exact, np.nan)
+
+
+def _optimality(call: Any, p: np.ndarray, x: np.ndarray, axes: tuple[int, ...], eps: float) -> Condition:
+    """One threshold explains a whole row, its zeros included: ``p = argmax <z, p> + H(p)``, and its support."""
+    temperature, alpha = (_spread(call, name, 1.0, x, axes) for name in ("temperature", "alpha"))
+    keep = _spread(call, "mask", True, x, axes)
+    z = _rows(x, axes) / temperature
+    low, high = (np.where(keep, bound, np.nan) for bound in _threshold_bounds(call, p, z, alpha))
+    lower = np.max(np.where(np.isnan(low), -np.inf, low), axis=1)
+    upper = np.min(np.where(np.isnan(high), np.inf, high), axis=1)
+    a = alpha[:, 0] - 1
+    scale = 1 + np.max(np.abs(z), axis=1) + np.where(a < 1e-5, 0, 1 / np.maximum(a, 1e-5))
+    live = keep.sum(axis=1) > call.options.get("k", 0)
+    error = np.where(live, (lower - upper) / (eps * scale), 0.0)
+    return "weights satisfy the optimality conditions", float(np.max(error, initial=0.0)), TOLERANCE["derivative"]
+
+
+def _of_weights(call: Any, given: Inputs, p: np.ndarray, stored: str) -> Iterator[Condition]:
+    x = given.arrays[0]
+    axes = _axes(call, x.ndim)
+    p, eps = _rows(p, axes), EPS[stored]
+    keep = _spread(call, "mask", True, x, axes)
+    total = np.minimum(call.options.get("k", 1), keep.sum(axis=1))
+    yield "weights are not negative", float(np.max(-p, initial=0.0)) / eps, 0
+    yield "weights of masked scores are 0", float(np.max(np.abs(p[~keep]), initial=0.0)) / eps, 0
+    error = np.abs(p.sum(axis=1) - total) / (eps * np.maximum(total, 1))
+    yield "weights sum to what they must", float(np.max(error, initial=0.0)), TOLERANCE["value"]
+    if call.function != "sharpen" and given.dtype in ("float32", "float64"):
+        yield _optimality(call, p, x, axes, eps)
+
+
+def _of_positions(call: Any, given: Inputs, value: np.ndarray, eps: float) -> Iterator[Condition]:
+    x = given.arrays[0]
+    kind = call.options.get("coordinates", "index")
+    lengths = [x.shape[axis] for axis in _axes(call, x.ndim)]
+    last = [n - 1 for n in lengths] if call.function == "spatial_soft_argmax" else [int(np.prod(lengths)) - 1]
+    positions = call.arrays.get("positions", np.asarray([0.0, float(max(last))]))
+    low, high = (float(np.min(positions)), float(np.max(positions))) if kind == "index" else (-1.0, 1.0)
+    error = max(float(np.nanmax(low - value)), float(np.nanmax(value - high)), 0.0)
+    yield "positions lie among those of the entries", error / (eps * max(abs(low), abs(high), 1)), TOLERANCE["value"]
+
+
+def invariants(call: Any, given: Inputs, answers: Answers) -> list[Condition]:
+    """Return every condition that the answers to a call must satisfy."""
+    stored = answers.stored[0]
+    found: list[Condition] = []
+    if call.function in WEIGHTS:
+        found += _of_weights(call, given, answers.value[0], stored)
+    elif call.function == "fenchel_young_loss":
+        least = float(np.min(answers.value[0]))
+        scale = EPS[stored] * max(1.0, float(np.max(np.abs(given.arrays[0]))))
+        found.append(("losses are not negative", max(0.0, -least) / scale, TOLERANCE["value"]))
+    else:
+        found += _of_positions(call, given, answers.value[0], EPS[stored])
+    if len(answers.value) == 2:
+        found.append(("variances are not negative", float(np.max(-answers.value[1], initial=0.0)) / EPS[stored], 0))
+    if answers.gradient is not None and call.function != "sharpen" and not call.options.get("zero_background"):
+        found.append(_shift_invariance(call, given, answers.gradient[0]))
+    return found
+
+
+def _shift_invariance(call: Any, given: Inputs, gradient: np.ndarray) -> Condition:
+    """A constant added to all scores of a row changes nothing, so that its gradient sums to 0."""
+    rows = _rows(gradient, _axes(call, gradient.ndim))
+    eps = max(EPS[given.dtype], EPS[COMPUTED_IN[given.dtype]])
+    scale = np.maximum(1.0, np.abs(rows).sum(axis=1))
+    error = float(np.max(np.abs(rows.sum(axis=1)) / (eps * scale), initial=0.0))
+    return "the gradient of a row sums to 0", error, TOLERANCE["derivative"]
