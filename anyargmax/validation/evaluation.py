@@ -66,14 +66,14 @@ class Cell:
     def gradient_at(self, moving: tuple[np.ndarray, ...], gs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         """The gradient where the differentiated inputs are given NumPy arrays."""
         value, pullback = self.backend.vjp(self.of_moving, *(self.put(x, self.inputs.dtype) for x in moving))
-        return self._gradient(pullback, self.cotangents(value, gs))
+        return self._filled(pullback(self.cotangents(value, gs)))
 
     def cotangents(self, value, gs):
         parts = [self.put(g, dtype_name(y)) for g, y in zip(gs, tuple_of(value), strict=True)]
         return _shaped(value, parts)
 
-    def _gradient(self, pullback, g):
-        found = tuple(pullback(g))
+    def _filled(self, found):
+        """Gradients in NumPy, zeros where a framework has None."""
         zeros = [np.zeros(self.inputs.arrays[k].shape) for k in self.inputs.moving]
         return tuple(
             zero if x is None else np.asarray(self.backend.to_numpy(x), dtype=np.float64)
@@ -92,27 +92,30 @@ class Cell:
         if order < 1 or not self.inputs.moving:
             return answers
         try:
-            return self._differentiated(answers, order)
+            return self._differentiated(y, answers, order)
         except Exception as error:
             if self.problem.ours or self.backend.name not in UNSURE:
                 raise
             return answers._replace(note=f"no derivative ({summary(error)})")
 
-    def _differentiated(self, answers: Answers, order: int) -> Answers:
-        gs = cotangents(self.inputs.seed, answers.value)
+    def _differentiated(self, y, answers: Answers, order: int) -> Answers:
         if self.backend.second is None and len(self.inputs.moving) > 1:
             return answers._replace(note="no derivative (of one array only)")
-        pulled, pullback = self.backend.vjp(self.of_moving, *self.moving)
-        g = self.cotangents(pulled, gs)
-        gradient = self._gradient(pullback, g)
-        pushed, tangent = self.backend.jvp(self.of_moving, self.moving, self.tangents())
-        second = None
-        if order > 1 and self.backend.second is not None:
-            second = _float64(self.backend, self.backend.second(self.of_moving, self.moving, g, self.tangents()))
+        twice = self.backend.second if order > 1 and self.inputs.dtype in ("float32", "float64") else None
+        g = self.cotangents(y, cotangents(self.inputs.seed, answers.value))
+
+        def derivatives(moving, g, ts):
+            pulled, pullback = self.backend.vjp(self.of_moving, *moving)
+            gradient = tuple(pullback(g))
+            pushed, tangent = self.backend.jvp(self.of_moving, moving, ts)
+            return pulled, gradient, pushed, tangent, twice and twice(self.of_moving, moving, g, ts)
+
+        run = self.backend.compile(derivatives) if self.problem.ours else derivatives
+        pulled, gradient, pushed, tangent, second = run(self.moving, g, self.tangents())
         return answers._replace(
             pulled=_float64(self.backend, tuple_of(pulled)),
             pushed=_float64(self.backend, tuple_of(pushed)),
-            gradient=gradient,
+            gradient=self._filled(gradient),
             tangent=_float64(self.backend, tuple_of(tangent)),
-            second=second,
+            second=None if second is None else _float64(self.backend, second),
         )

@@ -27,7 +27,8 @@ class Backend(NamedTuple):
     ``asarray(values, dtype=None, device=None)`` makes an array of it, ``to_numpy(array)`` a NumPy array (float64 of
     bfloat16); ``vjp`` and ``jvp`` are as in the library; ``second(f, arrays, g, t)`` is the gradient of
     ``<t, J^T g>``, None where the framework has no second order; ``find_device(name)`` is its device of a
-    name, or raises LookupError; ``scope(dtype)`` is a context in which it has the dtype.
+    name, or raises LookupError; ``scope(dtype)`` is a context in which it has the dtype; ``compile`` compiles a
+    function where that saves time.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Backend(NamedTuple):
     default_float: str
     find_device: Callable[[str], Any]
     scope: Callable[[str], Any]
+    compile: Callable[[Callable], Callable]
     version: str
 
 
@@ -141,6 +143,10 @@ def _any_scope(dtype):
     return contextlib.nullcontext()
 
 
+def _as_it_is(f):
+    return f
+
+
 def _backend(name, ops, **fields):
     """What most frameworks have in common; fields say what is different."""
     common = {
@@ -154,6 +160,7 @@ def _backend(name, ops, **fields):
         "default_float": re.findall(r"float\d+", str(ops.adapter.default_float()))[0],
         "find_device": _only_cpu,
         "scope": _any_scope,
+        "compile": _as_it_is,
         "version": version(MODULES[name]),
     }
     return Backend(name, **(common | fields))
