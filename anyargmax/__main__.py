@@ -19,7 +19,14 @@ def experiment(options: Sequence[str]) -> int:
     return run()
 
 
-VERBS: dict[str, Callable[[Sequence[str]], int]] = {"experiment": experiment}
+def vendor(options: Sequence[str]) -> int:
+    """Copy the library, with the adapters you choose, into another project."""
+    from ._vendoring import run
+
+    return run(f"{PROGRAM} vendor", options)
+
+
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {"experiment": experiment, "vendor": vendor}
 
 
 def _summary(function: Callable[..., int]) -> str:

@@ -91,7 +91,7 @@ def plain(xp) -> Ops:
     return _plain[xp]
 
 
-def __getattr__(framework):
+def _adapter(framework):
     adapter: Any
     if framework == "torch":
         from .backends import torch
@@ -107,5 +107,19 @@ def __getattr__(framework):
         adapter = autograd
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {framework!r}")
+    return adapter
+
+
+def __getattr__(framework):
+    try:
+        adapter = _adapter(framework)
+    except ImportError as error:
+        if error.name != f"{__package__}.backends":
+            raise
+        raise ModuleNotFoundError(
+            f"Arrays of {framework} need the adapter `backends/{framework}.py`, which this copy of the library does "
+            f"not have. Vendor it again with {framework} among its `--backends`, or put the file there.",
+            name=f"{error.name}.{framework}",
+        ) from error
     globals()[framework] = ops = Ops(adapter)
     return ops
