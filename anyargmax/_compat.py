@@ -17,4 +17,7 @@ except ModuleNotFoundError as error:
         raise
     from array_api_compat import array_namespace, device, is_array_api_obj, is_dask_array, to_device
 
-__all__ = ["array_namespace", "device", "is_array_api_obj", "is_dask_array", "to_device"]
+# What the names of its namespaces begin with, wherever the copy in use lies.
+PREFIX = array_namespace.__module__.removesuffix("common._helpers")
+
+__all__ = ["PREFIX", "array_namespace", "device", "is_array_api_obj", "is_dask_array", "to_device"]

@@ -7,7 +7,7 @@ library on a tape that records the rules it applies, and then apply their produc
 from contextvars import ContextVar
 from types import SimpleNamespace
 
-from ._compat import array_namespace, device, is_dask_array
+from ._compat import PREFIX, array_namespace, device, is_dask_array
 
 _tape: ContextVar[list | None] = ContextVar("tape", default=None)
 
@@ -53,7 +53,7 @@ def plain_adapter(xp):
     """What the library needs to know of a namespace without automatic differentiation."""
     return SimpleNamespace(
         by_rows=_by_rows(xp) if xp.__name__.endswith("dask.array") else None,
-        name=xp.__name__.removeprefix("array_api_compat.").partition(".")[0],
+        name=xp.__name__.removeprefix(PREFIX).partition(".")[0],
         namespace=xp,
         lift=_lift,
         detach=lambda x: x,

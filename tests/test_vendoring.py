@@ -59,8 +59,8 @@ X = [[0.5, 2.0, -1.0, 1.75], [3.0, 0.25, 2.5, -0.5]]
 LIKE_X = [[1.0, -2.0, 0.5, 3.0], [0.25, 1.5, -1.0, 2.0]]
 CALLS = {
     "position": (lambda library, x: library.soft_argmax(x, axis=-1, temperature=0.5), [1.5, -0.75]),
+    "square": (lambda library, x: library.soft_argmax(x, axis=-1) ** 2, [1.5, -0.75]),
     "entmax": (lambda library, x: library.soft_one_hot(x, alpha=1.5), LIKE_X),
-    "winners": (lambda library, x: library.soft_top_k(x, 2, kind="sigmoid"), LIKE_X),
 }
 """
 GRADIENTS = """
@@ -419,6 +419,21 @@ class TestACopyByCommand:
             ]
             for name in ("autograd", "jax", "jax")
         ]
+
+    @pytest.mark.skipif("torch" not in PRESENT, reason="torch is needed")
+    def test_shows_the_experiment_with_the_adapters_that_it_has(self, home):
+        assert vendor(package(home / "host") / "_argmax", "--backends", "torch") == 0
+        code = """
+            import io
+            from host._argmax._experiment import run
+            told = io.StringIO()
+            print(json.dumps([run(stream=told), " ".join(told.getvalue().split())]))
+        """
+        exit_code, told = run_at(home, code)
+        assert exit_code == 0
+        assert "The same gradients elsewhere, against those of PyTorch" in told
+        assert "NumPy + autograd has no adapter in this copy of the library" in told
+        assert "JAX has no adapter in this copy of the library" in told
 
     @pytest.mark.skipif("torch" not in PRESENT or find_spec("keras") is None, reason="torch and Keras are needed")
     def test_has_the_layers_of_keras_and_torch(self, home):

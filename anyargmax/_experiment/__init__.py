@@ -40,7 +40,7 @@ def run(argmax: Any = soft_argmax, find_spec: FindSpec = _find_spec, stream: Tex
         Where the text goes; None is the standard output.
     """
     stream = stream or sys.stdout
-    installed = [framework for framework in FRAMEWORKS if find_spec(framework.name)]
+    installed = [framework for framework in FRAMEWORKS if not missing(framework.name, framework.label, find_spec)]
     if not installed:
         print(f"No framework that differentiates is installed: {install_hint('autograd')}", file=stream)
         return 1

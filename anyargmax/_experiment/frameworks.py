@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._rule import Array
+from .._vendoring import adapters
 from ..derivatives import vjp
 from . import network
 from .network import Weights
@@ -105,7 +106,9 @@ def evaluate(framework: Framework, weights: Weights, argmax: Any) -> Result:
 
 
 def missing(name: str, label: str, find_spec: FindSpec) -> str:
-    """Return how to get a framework, nothing if it is installed."""
+    """Return how to get a framework, nothing if it is installed and this copy of the library has its adapter."""
+    if name not in adapters():
+        return f"{label} has no adapter in this copy of the library"
     return "" if find_spec(name) else f"{label} is not installed: {install_hint(name)}"
 
 
@@ -114,7 +117,7 @@ def evaluate_keras(weights: Weights, find_spec: FindSpec) -> Result:
 
     Keras chooses its backend for good when it is first imported, which is not this process' to decide.
     """
-    backends = [name for name in ("torch", "jax") if find_spec(name)]
+    backends = [name for name in ("torch", "jax") if not missing(name, name, find_spec)]
     if reason := missing("keras", "Keras", find_spec):
         return Result("Keras", missing=reason)
     if not backends:
