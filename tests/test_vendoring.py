@@ -487,7 +487,7 @@ class TestItRefuses:
         assert refused(capsys, name) == expected
         assert os.listdir(home) == []
 
-    @pytest.mark.parametrize("name", ["torch", "array_api_compat"])
+    @pytest.mark.parametrize("name", ["numpy", "torch", "array_api_compat"])
     def test_a_name_that_hides_another_package(self, home, capsys, name):
         expected = f"DEST must not be called `{name}`, which would hide the package of that name. Name another folder."
         assert refused(capsys, home / "new" / ".." / name) == expected
