@@ -52,7 +52,7 @@ def refused_place(destination: Path) -> str:
     name, folder = destination.name, destination.parent
     if not name.isidentifier() or keyword.iskeyword(name):
         return f"DEST must end in a name that Python can import, such as `_argmax`, got `{destination}`."
-    if name in (COMPAT, *adapters()):
+    if name in ("numpy", COMPAT, *adapters()):
         return f"DEST must not be called `{name}`, which would hide the package of that name. Name another folder."
     if os.path.lexists(destination):
         return f"DEST must not exist, but `{destination}` does. Remove it, or name another folder."
@@ -97,7 +97,9 @@ def copy_compat(source: Path, target: Path) -> None:
     copy_folder(source, target / COMPAT, without=("tests", "vendor_tests"))
     if not (target / COMPAT / "LICENSE").exists():
         write(compat_licence(), target / COMPAT / "LICENSE")
-    text = f'"""Has the library use the copy of array-api-compat beside it."""\n\nfrom .{COMPAT} import *\n'
+    text = (
+        f'"""Has the library use the copy of array-api-compat beside it."""\n\nfrom .{COMPAT} import *  # noqa: F403\n'
+    )
     write(text, target / OVERRIDE)
 
 
