@@ -26,7 +26,17 @@ def vendor(options: Sequence[str]) -> int:
     return run(f"{PROGRAM} vendor", options)
 
 
-VERBS: dict[str, Callable[[Sequence[str]], int]] = {"experiment": experiment, "vendor": vendor}
+def bench(options: Sequence[str]) -> int:
+    """Time it beside the best that each framework, and other packages for it, can do."""
+    if find_spec("numpy") is None:
+        print("The benchmark needs NumPy: pip install numpy", file=sys.stderr)
+        return 1
+    from ._benchmark.command import main
+
+    return main(options, f"{PROGRAM} bench")
+
+
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {"experiment": experiment, "vendor": vendor, "bench": bench}
 
 
 def _summary(function: Callable[..., int]) -> str:

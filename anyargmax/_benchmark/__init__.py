@@ -1,0 +1,1 @@
+"""How fast the library is beside the best that each framework, and the packages for it, have to offer."""

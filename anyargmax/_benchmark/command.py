@@ -1,0 +1,120 @@
+"""The verb ``bench``: what it is asked for, and in which order it happens."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import judge, report, run
+from .workloads import FRAMEWORKS, INSTALL, LOADING, LOADING_LIMIT, TARGETS
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description="Time the library beside its best peers.")
+    add = parser.add_argument
+    add("--frameworks", nargs="+", metavar="NAME", help=f"some of {' '.join(FRAMEWORKS)}; default: what is installed")
+    add("--only", default="", metavar="TEXT", help='rows that hold the text, such as "torch 4096" or "heatmaps"')
+    add("--list", action="store_true", help="show the rows and their targets, and time nothing")
+    add("--threads", type=int, default=1, metavar="N", help="threads and processors to use (1)")
+    add("--seconds", type=float, default=2.0, metavar="S", help="time for each row (2)")
+    add("--compile", action="store_true", help="show torch.compile of the naive formula too")
+    add("--scale", type=float, default=1.0, metavar="F", help="multiply every length, to try the command out")
+    add("--json", metavar="FILE", help="write all of it")
+    add("--plot", metavar="FILE", help="draw the ratios, by matplotlib")
+    return parser
+
+
+def _problems(options: argparse.Namespace) -> Iterator[str]:
+    """Give what is wrong with the options."""
+    for name in options.frameworks or ():
+        if name not in FRAMEWORKS:
+            yield f"--frameworks must be some of {', '.join(FRAMEWORKS)}, got {name}."
+        elif not options.list and not run.installed(name):
+            yield f"{FRAMEWORKS[name]} is not installed: {INSTALL}, or leave it out."
+    if not any(run.rows_of(name, options.only) for name in options.frameworks or FRAMEWORKS):
+        yield f"--only must be in the name of a row, got {options.only!r}. The names: --list."
+    for name in ("threads", "seconds", "scale"):
+        if not 0 < getattr(options, name) < float("inf"):
+            yield f"--{name} must be greater than 0, got {getattr(options, name)}."
+    for path in filter(None, (options.json, options.plot)):
+        if not Path(path).absolute().parent.is_dir():
+            yield f"The folder of {path} does not exist. Make it, or choose another."
+    if options.plot and not run.installed("matplotlib"):
+        yield f"--plot needs matplotlib: {INSTALL}"
+
+
+def _listed(frameworks: Sequence[str], only: str) -> str:
+    lines = []
+    for framework in frameworks:
+        for name, which in run.rows_of(framework, only):
+            target = TARGETS.get((name, framework, which))
+            limit = f"{LOADING_LIMIT:g} s" if name == LOADING else f"{target.limit:.2f}" if target else "-"
+            peer = f" of {target.peer}" if target and target.peer else ""
+            lines.append(f"{framework:9} {name:16} {which:4} target {limit}{peer}")
+    return "\n".join(lines)
+
+
+def _measured(framework: str, options: argparse.Namespace, packages: dict[str, str], progress) -> list[judge.Row]:
+    """Measure the rows of a framework, and show each when it is there."""
+    rows, wanted = [], run.rows_of(framework, options.only)
+
+    def show(row: judge.Row) -> None:
+        rows.append(row | judge.verdict(row, options.scale))
+        progress()
+        print("\n".join([report.line(rows[-1]), *report.remarks(rows[-1])]), flush=True)
+
+    print(report.title(framework), flush=True)
+    timed = [row for row in wanted if row[0] != LOADING]
+    if len(timed) < len(wanted):
+        progress(f"{framework} {LOADING}")
+        show(run.first_call(framework, options.threads))
+    asked = {name: getattr(options, name) for name in ("threads", "seconds", "scale", "compile")}
+    for said in run.timed(framework, timed, asked) if timed else ():
+        if "doing" in said:
+            progress(f"{framework} {said['doing']} ({len(rows) + 1} of {len(wanted)})")
+        elif "row" in said:
+            show(said["row"])
+        else:
+            packages.update(said["versions"])
+            print("".join(f"{text}\n" for text in report.missing(said["missing"])), end="", flush=True)
+    return rows
+
+
+def main(arguments: Sequence[str], program: str) -> int:
+    """Measure what is asked for, print and write it; return 0, 1 if a framework fails, 2 for wrong options."""
+    options = _parser(program).parse_args(arguments)
+    if problem := next(_problems(options), ""):
+        print(f"{program}: {problem}", file=sys.stderr)
+        return 2
+    chosen = [name for name in options.frameworks or FRAMEWORKS if run.rows_of(name, options.only)]
+    if options.list:
+        print(_listed(chosen, options.only))
+        return 0
+    print(f"{report.processor()}\n{report.legend(options.threads, options.scale)}\n\n{report.HEADING}")
+    rows: list[judge.Row] = []
+    packages: dict[str, str] = {}
+    progress, code = report.Progress(sys.stderr), 0
+    for framework in chosen:
+        if not run.installed(framework):
+            print(f"{report.title(framework)}\n  is not installed: {INSTALL}")
+            continue
+        try:
+            rows += _measured(framework, options, packages, progress)
+        except run.Failure as failure:
+            code = 1
+            print(report.wrapped(f"{FRAMEWORKS[framework]} failed: {failure}"))
+    print(f"\n{report.summary(rows)}")
+    _write(options, packages, rows)
+    return code
+
+
+def _write(options: argparse.Namespace, packages: dict[str, str], rows: list[Any]) -> None:
+    if options.json:
+        text = json.dumps(report.described(vars(options), packages, rows), indent=1)
+        Path(options.json).write_text(text + "\n", encoding="utf-8")
+    if options.plot:
+        from . import plot
+
+        plot.save(rows, options.plot)

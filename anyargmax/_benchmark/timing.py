@@ -1,0 +1,74 @@
+"""Time several calls side by side in one process, so that what disturbs one disturbs all."""
+
+import math
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import Any, NamedTuple
+
+try:
+    from resource import RUSAGE_SELF, getrusage
+except ModuleNotFoundError:  # not on Windows
+
+    def involuntary_switches() -> int:
+        """How often the system has taken the processor away from this process: not known here."""
+        return 0
+
+else:
+
+    def involuntary_switches() -> int:
+        """How often the system has taken the processor away from this process."""
+        return getrusage(RUSAGE_SELF).ru_nivcsw
+
+
+SHORTEST = 2e-4  # seconds; a sample repeats shorter calls
+GAP = 4e-3  # seconds; threads of the call before that wait for work by spinning are asleep after it
+ROUNDS = 5  # at least, however long they take
+Calls = dict[str, Callable[[], Any]]
+
+
+class Sample(NamedTuple):
+    """Seconds of one call, and how often it was interrupted."""
+
+    seconds: float
+    switches: int
+
+
+def _sample(call, loops, clock, switches) -> Sample:
+    interrupted, start = switches(), clock()
+    for _ in range(loops):
+        call()
+    return Sample((clock() - start) / loops, switches() - interrupted)
+
+
+def interleaved(
+    calls: Calls, seconds: float, clock=time.perf_counter, pause=time.sleep, switches=involuntary_switches
+) -> dict[str, list[Sample]]:
+    """Return samples of each call, taken in rounds until the time is up.
+
+    The order rotates from round to round, and each sample follows a gap and an untimed call. A call that
+    alone takes half of the time is timed once.
+    """
+    first = {name: _sample(call, 1, clock, switches) for name, call in calls.items()}
+    names = [name for name in calls if first[name].seconds <= seconds / 2]
+    loops = {name: max(1, math.ceil(SHORTEST / max(first[name].seconds, 1e-9))) for name in names}
+    samples: dict[str, list[Sample]] = {name: [] if name in names else [first[name]] for name in calls}
+    end = clock() + seconds
+    for turn in count():
+        if not names or (turn >= ROUNDS and clock() >= end):
+            return samples
+        start = turn % len(names)
+        for name in names[start:] + names[:start]:
+            pause(GAP)
+            calls[name]()
+            samples[name].append(_sample(calls[name], loops[name], clock, switches))
+    raise AssertionError("the rounds end by the clock")
+
+
+def undisturbed(samples: list[Sample]) -> list[float]:
+    """Return the seconds of the samples without interruption; of too few, the least interrupted third."""
+    clean = [sample.seconds for sample in samples if sample.switches == 0]
+    if len(clean) >= min(3, len(samples)):
+        return clean
+    least = sorted(samples, key=lambda sample: sample.switches)
+    return [sample.seconds for sample in least[: math.ceil(len(least) / 3)]]
