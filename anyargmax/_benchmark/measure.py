@@ -51,13 +51,14 @@ def row(toolkit, workload: Workload, which: str, seconds: float, compiled: bool,
     reverse = {name for name, peer in candidates.items() if peer.reverse and which == "fwd"}
     agreement(calls, reverse, failed)
     samples = timing.interleaved(calls, seconds)
-    peaks = {name: memory.peak(calls[name]) for name in calls if len(samples[name]) > 1 and x.nbytes >= PEAK_BYTES}
+    counted = [name for name in calls if len(samples[name]) > 1 and x.nbytes >= PEAK_BYTES]
+    peaks = {name: memory.peak(calls[name], x.nbytes) for name in counted}
     times = {
         name: {
             "median": median(timing.undisturbed(taken)),
             "samples": len(taken),
             "undisturbed": sum(sample.switches == 0 for sample in taken),
-            "peak": None if peaks.get(name) is None else peaks[name] / x.nbytes,
+            "peak": peaks.get(name),
             "apart": candidates[name].apart,
         }
         for name, taken in samples.items()

@@ -3,11 +3,31 @@
 import contextlib
 import ctypes
 import gc
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
+SMALL, LARGE = 2**17, 2**25  # what glibc starts with, and what it goes up to by itself once large arrays were freed
+SETTLE = 0.01  # seconds; JAX frees in a thread of its own
+
+
+@contextlib.contextmanager
+def _returning_memory() -> Iterator[Callable[[], Any]]:
+    """Have freed memory go back to the system, in this scope: kept, it would serve the next call unseen."""
+    try:
+        libc = ctypes.CDLL(None)
+        mallopt, trim = libc.mallopt, libc.malloc_trim
+    except (OSError, AttributeError, TypeError):  # not glibc
+        yield lambda: None
+        return
+    mallopt(MMAP_THRESHOLD, SMALL), mallopt(TRIM_THRESHOLD, SMALL)
+    try:
+        yield lambda: trim(0)
+    finally:
+        mallopt(MMAP_THRESHOLD, LARGE), mallopt(TRIM_THRESHOLD, 2 * LARGE)
 
 
 def _highest() -> int:
@@ -16,20 +36,22 @@ def _highest() -> int:
     return 1024 * int(line.split()[1])
 
 
-def peak(call: Callable[[], Any]) -> int | None:
-    """Return how many bytes a call adds to what is resident before it, at most; None if nobody counts.
+def peak(call: Callable[[], Any], unit: int = 1) -> float | None:
+    """Return how much a call adds to what is resident before it, at most, in units of bytes; None if nobody counts.
 
-    The result of the call is among them. What the call keeps from one time to the next is not.
+    The result of the call is among it. What the call keeps from one time to the next is not.
     """
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # of glibc
-        ctypes.CDLL(None).malloc_trim(0)  # memory freed but kept would serve the call unseen
     try:
-        RESET.write_text("5", encoding="ascii")
-        before = _highest()
-        result = call()
-        after = _highest()
+        with _returning_memory() as trim:
+            call()
+            gc.collect()
+            time.sleep(SETTLE)
+            trim()
+            RESET.write_text("5", encoding="ascii")
+            before = _highest()
+            result = call()
+            after = _highest()
     except OSError:
         return None
     del result
-    return after - before
+    return (after - before) / unit

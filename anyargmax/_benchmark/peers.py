@@ -9,7 +9,7 @@ import numpy as np
 
 from .workloads import Workload
 
-Function = Callable[[Any], Any]
+Function = Callable[..., Any]
 
 
 class Peer(NamedTuple):
@@ -137,7 +137,7 @@ def _coordinates(xp, softmax, shape, asarray):
 
 
 def _of_the_framework(toolkit: Toolkit, workload: Workload) -> dict[str, Peer]:
-    found = {}
+    found: dict[str, Peer] = {}
     for prefix, softmax in toolkit.softmaxes.items():
         arguments = toolkit.xp, softmax, workload.shape
         if workload.kind == "coordinates":
@@ -159,6 +159,10 @@ def _heatmap_packages(missing):
     return found
 
 
+def _expected(weights, index, x):
+    return weights(x) @ index
+
+
 def _sparse_packages(toolkit, workload, missing):
     entmax = optional("entmax", missing)
     if not entmax:
@@ -172,7 +176,7 @@ def _sparse_packages(toolkit, workload, missing):
     if workload.kind == "weights":
         return {name: Peer(f) for name, f in maps.items()}
     index = toolkit.asarray(np.arange(workload.shape[-1], dtype=np.float32))
-    return {name: Peer(lambda x, f=f: f(x) @ index) for name, f in maps.items()}
+    return {name: Peer(partial(_expected, f, index)) for name, f in maps.items()}
 
 
 def peers(toolkit: Toolkit, workload: Workload, missing: dict[str, str], compiled: bool) -> dict[str, Peer]:
@@ -197,5 +201,5 @@ def ours(workload: Workload) -> Function:
 
     if workload.kind == "coordinates":
         return spatial_soft_argmax
-    function = soft_one_hot if workload.kind == "weights" else soft_argmax
-    return partial(function, axis=workload.axis, **({} if workload.alpha == 1 else {"alpha": workload.alpha}))
+    function: Function = soft_one_hot if workload.kind == "weights" else soft_argmax
+    return partial(function, axis=workload.axis, alpha=workload.alpha)

@@ -79,17 +79,22 @@ def timed(framework: str, rows: Rows, options: dict[str, Any]) -> Iterator[dict[
     asked = {"framework": framework, "rows": rows, **options}
     command = [sys.executable, "-W", "ignore", "-m", f"{PACKAGE}._benchmark.child"]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    doing = ""
     with tempfile.TemporaryFile("w+") as errors:
         with subprocess.Popen(command, env=_environment(options["threads"]), stderr=errors, **pipes) as child:
+            assert child.stdin
+            assert child.stdout
             try:
                 child.stdin.write(json.dumps(asked))
                 child.stdin.close()
                 for line in child.stdout:
                     if line.startswith('{"'):  # and nothing that a framework prints
-                        yield json.loads(line)
+                        said = json.loads(line)
+                        doing = said.get("doing", "")
+                        yield said
             except BaseException:
                 child.kill()
                 raise
         if child.returncode:
             errors.seek(0)
-            raise Failure(_last_words(errors.read(), child.returncode))
+            raise Failure(f"{doing} {_last_words(errors.read(), child.returncode)}".strip())

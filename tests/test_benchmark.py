@@ -1,0 +1,362 @@
+"""The benchmark: that it times what it says, in the order it says, and judges it by the targets."""
+
+import importlib.util
+import io
+import json
+from concurrent.futures import ThreadPoolExecutor
+from statistics import median
+
+import numpy as np
+import pytest
+
+from anyargmax import __main__ as program
+from anyargmax._benchmark import judge, measure, memory, peers, plot, report, run, timing
+from anyargmax._benchmark.timing import Sample
+from anyargmax._benchmark.workloads import FRAMEWORKS, LOADING, PASSES, TARGETS, WORKLOADS, Target
+
+INSTALLED = [name for name in FRAMEWORKS if importlib.util.find_spec(name)]
+DISTINCT = {(w.kind, w.axis, w.alpha, w.eager): w for w in WORKLOADS}.values()  # but for their sizes
+QUICK = ["--seconds", "0.01", "--scale", "0.1"]
+
+
+def bench(*arguments):
+    return program.main(["bench", *arguments])
+
+
+def measured(ours, **others):
+    """A row in which the peers took so long."""
+    times = {
+        name: {"median": seconds, "samples": 9, "undisturbed": 9, "peak": None, "apart": name == "compiled"}
+        for name, seconds in {"anyargmax": ours, **others}.items()
+    }
+    return {"framework": "torch", "workload": "w", "pass": "f+b", "shape": [2, 3], "times": times, "failed": {}}
+
+
+class Stage:
+    """A clock that only calls and pauses move, and what has happened by it."""
+
+    def __init__(self):
+        self.now, self.played = 0.0, []
+
+    def clock(self):
+        return self.now
+
+    def pause(self, seconds):
+        self.now += seconds
+        self.played.append("-")
+
+    def call(self, name, seconds):
+        def perform():
+            self.now += seconds
+            self.played.append(name)
+
+        return perform
+
+    def interleaved(self, seconds, **durations):
+        calls = {name: self.call(name, duration) for name, duration in durations.items()}
+        return timing.interleaved(calls, seconds, self.clock, self.pause, lambda: 0)
+
+
+class TestTiming:
+    def test_rounds_rotate_and_every_sample_follows_a_gap_and_an_untimed_call(self):
+        stage = Stage()
+        samples = stage.interleaved(1.0, a=0.01, b=0.02, c=0.03)
+        played = "".join(stage.played)
+        assert played.startswith("abc" + "-aa-bb-cc" + "-bb-cc-aa" + "-cc-aa-bb" + "-aa-bb-cc")
+        for name, seconds in {"a": 0.01, "b": 0.02, "c": 0.03}.items():
+            assert [s.seconds for s in samples[name]] == pytest.approx([seconds] * len(samples["a"]))
+
+    def test_lasts_as_long_as_it_was_told(self):
+        stage = Stage()
+        stage.interleaved(3.0, a=0.01, b=0.02)
+        assert 3.0 <= stage.now < 3.2
+
+    def test_has_some_rounds_even_without_time(self):
+        samples = Stage().interleaved(0.5, a=0.2, b=0.2)
+        assert [len(taken) for taken in samples.values()] == [timing.ROUNDS] * 2
+
+    def test_short_calls_are_repeated_within_a_sample(self):
+        stage = Stage()
+        samples = stage.interleaved(0.1, a=1e-5)
+        assert "".join(stage.played).startswith("a" + 2 * ("-a" + 20 * "a"))
+        assert median(s.seconds for s in samples["a"]) == pytest.approx(1e-5)
+
+    def test_a_call_that_takes_half_of_the_time_is_timed_once(self):
+        stage = Stage()
+        samples = stage.interleaved(1.0, quick=0.01, slow=7.0)
+        assert samples["slow"] == [Sample(7.0, 0)]
+        assert stage.played.count("slow") == 1
+        assert len(samples["quick"]) > 5
+
+    def test_interruptions_are_counted_within_the_sample(self):
+        counts = iter(range(1000))
+        samples = timing.interleaved({"a": lambda: None}, 0.0, switches=lambda: next(counts))
+        assert {s.switches for s in samples["a"]} == {1}
+
+    @pytest.mark.parametrize(
+        ("switches", "kept"),
+        [((0, 3, 0, 1, 0), [1, 3, 5]), ((4, 3, 0, 1, 9), [3, 4]), ((2,), [1]), ((0, 0), [1, 2]), ((5, 5, 5), [1])],
+        ids=["enough", "too few", "one", "two", "none"],
+    )
+    def test_samples_without_interruption_count_or_else_the_least_interrupted_third(self, switches, kept):
+        assert timing.undisturbed([Sample(k + 1.0, count) for k, count in enumerate(switches)]) == kept
+
+
+class TestMemory:
+    def test_the_peak_counts_the_result_and_what_is_gone_before_it(self):
+        n = 2**20
+        one, several, nothing = (
+            self.peak(call, 8 * n) for call in (lambda: np.ones(n), lambda: np.ones(n) + np.ones(n), int)
+        )
+        assert one == pytest.approx(1, abs=0.05)
+        assert 1.95 < several < 3.05
+        assert nothing < 0.05
+
+    def test_the_peak_counts_memory_that_was_used_before(self):
+        n = 2**20
+        with ThreadPoolExecutor(1) as pool:
+            for _ in range(3):
+                pool.submit(np.ones, 2 * n).result()
+            assert self.peak(lambda: pool.submit(np.ones, n).result(), 8 * n) == pytest.approx(1, abs=0.05)
+
+    def peak(self, call, unit):
+        found = memory.peak(call, unit)
+        return pytest.skip("this system does not count") if found is None else found
+
+    def test_nothing_is_said_where_the_system_does_not_count(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(memory, "RESET", tmp_path / "none" / "clear_refs")
+        assert memory.peak(lambda: None) is None
+
+
+HALF = {("w", "torch", "f+b"): Target(0.5)}
+
+
+class TestTheVerdict:
+    @pytest.mark.parametrize(("ours", "met"), [(1.0, True), (1.1, False)])
+    def test_is_against_the_fastest_peer(self, ours, met):
+        verdict = judge.verdict(measured(ours, slow=3.0, fast=2.0), targets=HALF)
+        assert (verdict["best"], verdict["ratio"], verdict["met"]) == ("fast", ours / 2, met)
+
+    @pytest.mark.parametrize(("ours", "met"), [(1.5, True), (1.6, False)])
+    def test_is_against_the_peer_that_the_target_names(self, ours, met):
+        row = measured(ours, slow=3.0, fast=2.0)
+        verdict = judge.verdict(row, targets={("w", "torch", "f+b"): Target(0.5, "slow")})
+        assert (verdict["best"], verdict["ratio"], verdict["against"], verdict["met"]) == (
+            "fast",
+            ours / 2,
+            "slow",
+            met,
+        )
+        assert f"target is: {ours / 3:.2f}, 0.50 {'met' if met else 'missed'}" in " ".join(
+            " ".join(report.remarks(row | verdict)).split()
+        )
+
+    def test_leaves_out_what_is_shown_apart(self):
+        row = measured(1.0, eager=2.0, compiled=0.5)
+        verdict = judge.verdict(row, targets=HALF)
+        assert (verdict["best"], verdict["met"]) == ("eager", True)
+        assert "compiled: 500 ms, ratio to it 2.00" in report.remarks(row | verdict)[0]
+
+    def test_is_none_without_a_peer_or_a_target_or_at_another_size(self):
+        assert judge.verdict(measured(1.0), targets=HALF)["met"] is None
+        assert judge.verdict(measured(1.0, a=9.0), targets={})["met"] is None
+        assert judge.verdict(measured(1.0, a=9.0), 0.5, HALF)["met"] is None
+
+    @pytest.mark.parametrize(("peak", "met"), [(1.05, True), (1.06, False), (None, None)])
+    def test_of_the_peak_is_by_the_input_and_one_gradient(self, peak, met):
+        row = measured(1.0, a=2.0)
+        row["times"]["anyargmax"]["peak"] = peak
+        row |= judge.verdict(row)
+        assert row["peak_met"] is met
+        assert ("target 1.05 missed" in "".join(report.remarks(row))) == (met is False)
+        assert judge.verdict({**row, "pass": "fwd"})["peak_met"] is None
+
+    def test_targets_are_all_of_rows_that_there_are(self):
+        rows = {(name, framework, which) for framework in FRAMEWORKS for name, which in run.rows_of(framework, "")}
+        assert set(TARGETS) <= rows
+        assert len(TARGETS) == 5 * 5 + 4 + 6
+
+    def test_is_counted(self):
+        rows = [judge.verdict(row, targets=HALF) | row for row in (measured(1.0, a=2.0), measured(1.0, a=1.0))]
+        assert report.summary(rows) == "Targets met: ratio 1 of 2."
+
+
+class TestPeers:
+    @pytest.mark.parametrize(
+        ("name", "workload", "which"),
+        [
+            pytest.param(name, workload, which, id=f"{name}-{workload.name}-{which}")
+            for name in INSTALLED
+            for workload in DISTINCT
+            for which in PASSES
+            if (workload.name, which) in run.rows_of(name, "")
+        ],
+    )
+    def test_compute_what_the_library_computes(self, monkeypatch, name, workload, which):
+        monkeypatch.setattr(timing, "interleaved", lambda calls, _: {key: [Sample(1.0, 0)] for key in calls})
+        missing = {}
+        toolkit = peers.eager_jax(missing) if workload.eager else peers.LOADERS[name](missing)
+        row = measure.row(toolkit, workload.scaled(0.03), which, 0.1, False, missing)
+        assert row["failed"] == {}
+        assert len(row["times"]) > 1 or (name, which) == ("numpy", "f+b") or missing.keys() >= {"entmax"}
+
+    def test_that_disagree_or_fail_are_named_and_not_timed(self):
+        y = np.arange(6.0).reshape(3, 2)
+
+        def fails():
+            raise ValueError("no such form\nand more")
+
+        nan, other = np.where(y == 3, np.nan, y), y + np.asarray([0, 0.1])
+        results = {"anyargmax": y, "same": y + 1e-3, "turned": y[:, ::-1], "other": other, "nan": nan, "flat": y[0]}
+        calls = {name: (lambda value=value: value) for name, value in results.items()} | {"fails": fails}
+        failed = {}
+        measure.agreement(calls, {"turned"}, failed)
+        assert list(calls) == ["anyargmax", "same", "turned"]
+        assert failed.keys() == {"other", "nan", "flat", "fails"}
+        assert failed["other"] == "disagrees with anyargmax by 2.0e-02 of the largest entry: not timed"
+        assert failed["fails"] == "failed: ValueError: no such form"
+
+    @pytest.mark.parametrize("module", ["no_such_package", "no_such_package.part"])
+    def test_that_are_not_installed_are_named(self, module):
+        missing = {}
+        assert peers.optional(module, missing) is None
+        (line,) = report.missing(missing)
+        expected = 'no_such_package is not installed, so is not compared with: pip install "anyargmax[bench]"'
+        assert " ".join(line.split()) == expected
+
+    def test_that_are_hidden_are_named_by_the_process_of_their_framework(self, monkeypatch, tmp_path, capsys):
+        (tmp_path / "scipy.py").write_text("raise ModuleNotFoundError('hidden', name='scipy')")
+        monkeypatch.syspath_prepend(tmp_path)
+        assert bench("--frameworks", "numpy", "--only", "8x10 fwd", *QUICK) == 0
+        assert "  scipy is not installed, so is not compared with: pip install" in capsys.readouterr().out
+
+    def test_that_cannot_be_imported_are_named_with_the_reason(self, monkeypatch, tmp_path):
+        (tmp_path / "broken_peer.py").write_text("import numpy.no_such_part")
+        monkeypatch.syspath_prepend(tmp_path)
+        missing = {}
+        assert peers.optional("broken_peer", missing) is None
+        assert missing["broken_peer"].startswith("cannot be imported (ModuleNotFoundError: No module named 'numpy.no")
+
+
+class TestTheCommand:
+    @pytest.mark.parametrize("name", INSTALLED)
+    def test_prints_and_writes_the_rows_of_each_framework(self, name, tmp_path, capsys):
+        path = tmp_path / "result.json"
+        assert bench("--frameworks", name, "--only", "4096x1024 f+b", "--json", str(path), *QUICK) == 0
+        shown = capsys.readouterr()
+        lines = shown.out.splitlines()
+        assert max(map(len, lines)) <= 80
+        assert shown.err == ""  # no terminal, no progress
+        assert any(line.startswith("4096x1024        f+b") for line in lines)
+        written = json.loads(path.read_text())
+        assert {"version", "machine", "options", "packages", "rows"} == written.keys()
+        assert written["options"]["threads"] == 1
+        assert {"numpy", name} <= written["packages"].keys()
+        (row,) = written["rows"]
+        assert (row["framework"], row["workload"], row["pass"], row["shape"]) == (name, "4096x1024", "f+b", [410, 102])
+        assert all(
+            time["median"] > 0 and (time["samples"] == 1 or time["samples"] >= timing.ROUNDS)
+            for time in row["times"].values()
+        )
+        ours = row["times"]["anyargmax"]["median"]
+        fastest = min((time["median"] for peer, time in row["times"].items() if peer != "anyargmax"), default=None)
+        assert row["ratio"] == (pytest.approx(ours / fastest) if fastest else None)
+        assert row["target"] is None  # at this size
+
+    def test_times_the_first_call_in_fresh_processes(self, capsys):
+        assert bench("--frameworks", "numpy", "--only", LOADING) == 0
+        out = capsys.readouterr().out
+        assert "first call       fwd" in out
+        assert "Targets met: first call" in out
+
+    def test_shows_its_progress_on_a_terminal(self):
+        stream = io.StringIO()
+        stream.isatty = lambda: True
+        progress = report.Progress(stream)
+        progress("torch heatmaps fwd (3 of 9)")
+        progress()
+        assert [text.strip() for text in stream.getvalue().split("\r")] == [
+            "",
+            "torch heatmaps fwd (3 of 9)",
+            "",
+            "",
+            "",
+        ]
+        assert max(map(len, stream.getvalue().split("\r"))) < 80
+
+    def test_lists_the_rows_with_their_targets(self, capsys):
+        assert bench("--list", "--only", "Torch 64x") == 0
+        lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+        assert lines[:2] == [["torch", "64x1000", f"{p}", "target", "1.00"] for p in PASSES]
+        assert ["torch", "64x32768", "1.5", "fwd", "target", "0.40"] in lines
+        assert {line[0] for line in lines} == {"torch"}
+
+    @pytest.mark.parametrize(
+        ("arguments", "text"),
+        [
+            (["--frameworks", "numpy", "tensorflow"], "must be some of numpy, autograd, torch, jax, got tensorflow."),
+            (["--only", "nonsense"], "must be in the name of a row, got 'nonsense'"),
+            (["--threads", "0"], "--threads must be greater than 0, got 0."),
+            (["--seconds", "nan"], "--seconds must be greater than 0, got nan."),
+            (["--json", "no/such/folder/file"], "The folder of no/such/folder/file does not exist."),
+        ],
+    )
+    def test_refuses_what_it_cannot_do_in_one_line(self, capsys, arguments, text):
+        assert bench(*arguments) == 2
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert shown.err.startswith("python -m anyargmax bench: ")
+        assert text in shown.err
+        assert shown.err.count("\n") == 1
+
+    @pytest.mark.parametrize(
+        ("arguments", "text"),
+        [
+            (["--frameworks", "jax"], "JAX is not installed: pip install"),
+            (["--plot", "f.png"], "--plot needs matplotlib: "),
+        ],
+    )
+    def test_refuses_what_needs_a_package_that_is_not_there(self, monkeypatch, capsys, arguments, text):
+        monkeypatch.setattr(run, "installed", lambda name: False)
+        assert bench(*arguments) == 2
+        assert text in capsys.readouterr().err
+
+    def test_names_a_framework_that_is_not_there(self, monkeypatch, capsys):
+        monkeypatch.setattr(run, "installed", lambda name: False)
+        assert bench("--only", "torch 8x10") == 0
+        assert 'PyTorch\n  is not installed: pip install "anyargmax[bench]"' in capsys.readouterr().out
+
+    def test_goes_on_after_a_framework_that_fails_and_returns_1(self, monkeypatch, capsys):
+        monkeypatch.setattr(run, "PACKAGE", "no_such_package")
+        assert bench("--frameworks", "numpy", "autograd", "--only", "8x10 f+b", *QUICK) == 1
+        out = capsys.readouterr().out
+        assert "NumPy failed: " in out
+        assert "autograd failed: " in out
+        out = " ".join(out.split())
+        assert out.count("No module named 'no_such_package'") == 2
+
+    def test_says_what_is_missing_without_numpy(self, monkeypatch, capsys):
+        monkeypatch.setattr(program, "find_spec", lambda name: None)
+        assert bench() == 1
+        assert "The benchmark needs NumPy: pip install numpy" in capsys.readouterr().err
+
+    @pytest.mark.skipif(not importlib.util.find_spec("matplotlib"), reason="matplotlib is not installed")
+    def test_draws_the_ratios(self, tmp_path):
+        rows = [row | judge.verdict(row) for row in (measured(1.0, a=2.0), measured(1.0))]
+        plot.save([rows[0] | {"target": 0.4}, rows[1]], str(tmp_path / "bars.png"))
+        assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (5e-7, "0.50 us"),
+        (9.996e-6, "10.0 us"),
+        (9.99e-4, "999 us"),
+        (9.996e-4, "1.00 ms"),
+        (7.66, "7.66 s"),
+        (None, "-"),
+    ],
+)
+def test_a_duration_has_three_digits_and_a_unit(seconds, text):
+    assert report.duration(seconds) == text
