@@ -119,6 +119,15 @@ class TestMemory:
                 pool.submit(np.ones, 2 * n).result()
             assert self.peak(lambda: pool.submit(np.ones, n).result(), 8 * n) == pytest.approx(1, abs=0.05)
 
+    def test_the_peak_counts_memory_that_was_used_before_in_a_gap(self):
+        n = 2**20
+        for _ in range(3):
+            np.ones(2 * n)
+        gap, after = np.ones(n), np.ones(n)
+        del gap
+        assert self.peak(lambda: np.ones(n), 8 * n) == pytest.approx(1, abs=0.05)
+        assert after.all()
+
     def peak(self, call, unit):
         found = memory.peak(call, unit)
         return pytest.skip("this system does not count") if found is None else found
@@ -221,14 +230,15 @@ class TestPeers:
         missing = {}
         assert peers.optional(module, missing) is None
         (line,) = report.missing(missing)
-        expected = 'no_such_package is not installed, so is not compared with: pip install "anyargmax[bench]"'
-        assert " ".join(line.split()) == expected
+        assert (
+            " ".join(line.split()) == 'without no_such_package, which is not installed: pip install "anyargmax[bench]"'
+        )
 
     def test_that_are_hidden_are_named_by_the_process_of_their_framework(self, monkeypatch, tmp_path, capsys):
         (tmp_path / "scipy.py").write_text("raise ModuleNotFoundError('hidden', name='scipy')")
         monkeypatch.syspath_prepend(tmp_path)
         assert bench("--frameworks", "numpy", "--only", "8x10 fwd", *QUICK) == 0
-        assert "  scipy is not installed, so is not compared with: pip install" in capsys.readouterr().out
+        assert '  without scipy, which is not installed: pip install "anyargmax[bench]"' in capsys.readouterr().out
 
     def test_that_cannot_be_imported_are_named_with_the_reason(self, monkeypatch, tmp_path):
         (tmp_path / "broken_peer.py").write_text("import numpy.no_such_part")
@@ -249,8 +259,9 @@ class TestTheCommand:
         assert shown.err == ""  # no terminal, no progress
         assert any(line.startswith("4096x1024        f+b") for line in lines)
         written = json.loads(path.read_text())
-        assert {"version", "machine", "options", "packages", "rows"} == written.keys()
-        assert written["options"]["threads"] == 1
+        assert {"version", "command", "machine", "rows", "packages", "missing"} == written.keys()
+        assert written["command"][:6] == ["python", "-m", "anyargmax", "bench", "--frameworks", name]
+        assert {"processor", "system", "python"} == written["machine"].keys()
         assert {"numpy", name} <= written["packages"].keys()
         (row,) = written["rows"]
         assert (row["framework"], row["workload"], row["pass"], row["shape"]) == (name, "4096x1024", "f+b", [410, 102])
@@ -330,10 +341,18 @@ class TestTheCommand:
         monkeypatch.setattr(run, "PACKAGE", "no_such_package")
         assert bench("--frameworks", "numpy", "autograd", "--only", "8x10 f+b", *QUICK) == 1
         out = capsys.readouterr().out
-        assert "NumPy failed: " in out
-        assert "autograd failed: " in out
+        assert "NumPy\n  failed: " in out
+        assert "autograd\n  failed: " in out
         out = " ".join(out.split())
         assert out.count("No module named 'no_such_package'") == 2
+
+    def test_keeps_the_rows_from_before_a_failure_and_names_the_row(self, monkeypatch, tmp_path, capsys):
+        rows = [("8x10", "fwd"), ("no such row", "fwd")]
+        monkeypatch.setattr(run, "rows_of", lambda framework, only: rows)
+        path = tmp_path / "result.json"
+        assert bench("--frameworks", "numpy", "--json", str(path), *QUICK) == 1
+        assert "failed: no such row fwd KeyError: 'no such row'" in capsys.readouterr().out
+        assert [row["workload"] for row in json.loads(path.read_text())["rows"]] == ["8x10"]
 
     def test_says_what_is_missing_without_numpy(self, monkeypatch, capsys):
         monkeypatch.setattr(program, "find_spec", lambda name: None)

@@ -4,8 +4,8 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
-from typing import Any
 
 from . import judge, report, run
 from .workloads import FRAMEWORKS, INSTALL, LOADING, LOADING_LIMIT, TARGETS
@@ -56,30 +56,30 @@ def _listed(frameworks: Sequence[str], only: str) -> str:
     return "\n".join(lines)
 
 
-def _measured(framework: str, options: argparse.Namespace, packages: dict[str, str], progress) -> list[judge.Row]:
-    """Measure the rows of a framework, and show each when it is there."""
-    rows, wanted = [], run.rows_of(framework, options.only)
+def _measure(framework: str, options: argparse.Namespace, result: report.Result, progress) -> None:
+    """Measure the rows of a framework, and show and keep each when it is there."""
+    wanted, done = run.rows_of(framework, options.only), count(1)
 
     def show(row: judge.Row) -> None:
-        rows.append(row | judge.verdict(row, options.scale))
+        row |= judge.verdict(row, options.scale)
+        result.rows.append(row)
         progress()
-        print("\n".join([report.line(rows[-1]), *report.remarks(rows[-1])]), flush=True)
+        print("\n".join([report.line(row), *report.remarks(row)]), flush=True)
 
-    print(report.title(framework), flush=True)
     timed = [row for row in wanted if row[0] != LOADING]
     if len(timed) < len(wanted):
-        progress(f"{framework} {LOADING}")
+        progress(f"{framework} {LOADING} ({next(done)} of {len(wanted)})")
         show(run.first_call(framework, options.threads))
     asked = {name: getattr(options, name) for name in ("threads", "seconds", "scale", "compile")}
     for said in run.timed(framework, timed, asked) if timed else ():
         if "doing" in said:
-            progress(f"{framework} {said['doing']} ({len(rows) + 1} of {len(wanted)})")
+            progress(f"{framework} {said['doing']} ({next(done)} of {len(wanted)})")
         elif "row" in said:
             show(said["row"])
         else:
-            packages.update(said["versions"])
+            result.packages.update(said["versions"])
+            result.missing.update(said["missing"])
             print("".join(f"{text}\n" for text in report.missing(said["missing"])), end="", flush=True)
-    return rows
 
 
 def main(arguments: Sequence[str], program: str) -> int:
@@ -93,28 +93,26 @@ def main(arguments: Sequence[str], program: str) -> int:
         print(_listed(chosen, options.only))
         return 0
     print(f"{report.processor()}\n{report.legend(options.threads, options.scale)}\n\n{report.HEADING}")
-    rows: list[judge.Row] = []
-    packages: dict[str, str] = {}
-    progress, code = report.Progress(sys.stderr), 0
+    result, progress = report.Result([], {}, {}), report.Progress(sys.stderr)
+    failed = False
     for framework in chosen:
+        print(report.title(framework), flush=True)
         if not run.installed(framework):
-            print(f"{report.title(framework)}\n  is not installed: {INSTALL}")
+            result.missing[framework] = "is not installed"
+            print(f"  is not installed: {INSTALL}")
             continue
         try:
-            rows += _measured(framework, options, packages, progress)
+            _measure(framework, options, result, progress)
         except run.Failure as failure:
-            code = 1
-            print(report.wrapped(f"{FRAMEWORKS[framework]} failed: {failure}"))
-    print(f"\n{report.summary(rows)}")
-    _write(options, packages, rows)
-    return code
-
-
-def _write(options: argparse.Namespace, packages: dict[str, str], rows: list[Any]) -> None:
+            failed = True
+            progress()
+            print(report.wrapped(f"failed: {failure}"))
+    print(f"\n{report.summary(result.rows)}")
     if options.json:
-        text = json.dumps(report.described(vars(options), packages, rows), indent=1)
+        text = json.dumps(report.described(result, [*program.split(), *arguments]), indent=1)
         Path(options.json).write_text(text + "\n", encoding="utf-8")
     if options.plot:
         from . import plot
 
-        plot.save(rows, options.plot)
+        plot.save(result.rows, options.plot)
+    return int(failed)

@@ -3,7 +3,7 @@
 import platform
 import textwrap
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from .judge import Row
 from .workloads import FRAMEWORKS, INSTALL, LOADING, LOADING_LIMIT, OURS, PEAK_LIMIT
@@ -87,7 +87,7 @@ def remarks(row: Row) -> list[str]:
 
 def missing(packages: dict[str, str]) -> list[str]:
     """Name the packages that could not be compared with."""
-    return [wrapped(f"{name} {reason}, so is not compared with: {INSTALL}") for name, reason in packages.items()]
+    return [wrapped(f"without {name}, which {reason}: {INSTALL}") for name, reason in packages.items()]
 
 
 def summary(rows: list[Row]) -> str:
@@ -130,9 +130,17 @@ class Progress:
             print(f"\r{text:79.79}\r", end="", file=self.stream, flush=True)
 
 
-def described(options: Any, packages: dict[str, str], rows: list[Row]) -> dict[str, Any]:
+class Result(NamedTuple):
+    """All that came out, as it comes."""
+
+    rows: list[Row]
+    packages: dict[str, str]  # and their versions
+    missing: dict[str, str]  # and why
+
+
+def described(result: Result, command: list[str]) -> dict[str, Any]:
     """Return all of it for a machine to read."""
     from .. import __version__
 
-    system = {"processor": processor(), "system": platform.platform(), "python": platform.python_version()}
-    return {"version": __version__, "machine": system, "options": options, "packages": packages, "rows": rows}
+    machine = {"processor": processor(), "system": platform.platform(), "python": platform.python_version()}
+    return {"version": __version__, "command": command, "machine": machine, **result._asdict()}
