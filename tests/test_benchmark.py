@@ -185,6 +185,17 @@ class TestTheVerdict:
         assert set(TARGETS) <= rows
         assert len(TARGETS) == 5 * 5 + 4 + 6
 
+    @pytest.mark.parametrize(
+        ("ours", "peer", "shown"),
+        [(1.0, 3.0, "1.00/3.00"), (1.0, None, "1.00/-"), (None, 3.0, "-/3.00"), (None, None, "-")],
+    )
+    def test_is_shown_with_both_peaks(self, ours, peer, shown):
+        row = measured(1e-3, a=2e-3)
+        row["times"]["anyargmax"]["peak"], row["times"]["a"]["peak"] = ours, peer
+        line = report.line(row | judge.verdict(row, targets=HALF))
+        assert line.split() == ["w", "f+b", "1.00", "ms", "2.00", "ms", "a", "0.50", "0.50", "met", shown]
+        assert len(line) == 80
+
     def test_is_counted(self):
         rows = [judge.verdict(row, targets=HALF) | row for row in (measured(1.0, a=2.0), measured(1.0, a=1.0))]
         assert report.summary(rows) == "Targets met: ratio 1 of 2."

@@ -51,7 +51,7 @@ def row(toolkit, workload: Workload, which: str, seconds: float, compiled: bool,
     reverse = {name for name, peer in candidates.items() if peer.reverse and which == "fwd"}
     agreement(calls, reverse, failed)
     samples = timing.interleaved(calls, seconds)
-    counted = [name for name in calls if len(samples[name]) > 1 and x.nbytes >= PEAK_BYTES]
+    counted = [name for name in calls if name == OURS or len(samples[name]) > 1] if x.nbytes >= PEAK_BYTES else []
     peaks = {name: memory.peak(calls[name], x.nbytes) for name in counted}
     times = {
         name: {

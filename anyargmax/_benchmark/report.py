@@ -58,10 +58,10 @@ def line(row: Row) -> str:
         return f"{LOADING:16} {'fwd':3} {duration(ours['median']):>7} {'':29} {limit:>11}"
     peer = times.get(best, {"median": None, "peak": None})
     target = judged(row["target"], row["met"])
-    peaks = [_number(time["peak"]) for time in (ours, peer) if time["peak"] is not None]
+    peaks = "/".join(_number(time["peak"]) for time in (ours, peer))
     return (
         f"{row['workload']:16} {row['pass']:3} {duration(ours['median']):>7} {duration(peer['median']):>7} "
-        f"{best or 'no peer':15.15} {_number(row['ratio']):>5} {target:>11} {'/'.join(peaks) or '-':>9}"
+        f"{best or 'no peer':15.15} {_number(row['ratio']):>5} {target:>11} {'-' if peaks == '-/-' else peaks:>9}"
     )
 
 
