@@ -19,6 +19,16 @@ def experiment(options: Sequence[str]) -> int:
     return run()
 
 
+def check(options: Sequence[str]) -> int:
+    """Compare values and gradients of every function, or of one of yours, everywhere."""
+    if find_spec("numpy") is None:
+        print("The check needs NumPy: pip install numpy", file=sys.stderr)
+        return 2
+    from .validation.command import main
+
+    return main(options, f"{PROGRAM} check")
+
+
 def vendor(options: Sequence[str]) -> int:
     """Copy the library, with the adapters you choose, into another project."""
     from ._vendoring import run
@@ -36,7 +46,12 @@ def bench(options: Sequence[str]) -> int:
     return main(options, f"{PROGRAM} bench")
 
 
-VERBS: dict[str, Callable[[Sequence[str]], int]] = {"experiment": experiment, "vendor": vendor, "bench": bench}
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {
+    "experiment": experiment,
+    "check": check,
+    "vendor": vendor,
+    "bench": bench,
+}
 
 
 def _summary(function: Callable[..., int]) -> str:

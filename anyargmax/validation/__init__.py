@@ -1,1 +1,19 @@
-"""Do the frameworks agree?"""
+"""Do the frameworks agree here? Values and derivatives of any function, compared everywhere."""
+
+from .comparison import assert_backends_agree, check, compare
+from .examination import Finding, Row
+from .frameworks import Backend, load
+from .report import Report, as_json, as_junit
+
+__all__ = [
+    "Backend",
+    "Finding",
+    "Report",
+    "Row",
+    "as_json",
+    "as_junit",
+    "assert_backends_agree",
+    "check",
+    "compare",
+    "load",
+]

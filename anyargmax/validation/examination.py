@@ -11,7 +11,7 @@ from .differences import USELESS, difference
 from .evaluation import Cell, summary
 from .frameworks import Backend
 from .problems import Answers, Arrays, Inputs, Problem, cotangents, directions, tangents
-from .tolerance import COMPUTED_IN, EPS, TOLERANCE, Distance, distance
+from .tolerance import COMPUTED_IN, EPS, Distance, distance
 
 # What is compared: the field of the answers, what the report calls it, and its line in the table of tolerances.
 QUANTITIES = (
@@ -104,7 +104,7 @@ def _against(x: Examined, answers: Answers, expected: Answers, field: str, kind:
             continue
         stored = _stored(x, answers, field, k)
         eps = EPS[x.computed_in]
-        yield distance(got, want, tolerance=factor * TOLERANCE[kind], eps=eps, stored=factor * stored), ""
+        yield distance(got, want, tolerance=factor * x.problem.tolerance[kind], eps=eps, stored=factor * stored), ""
 
 
 def against_oracle(x: Examined, oracle: Answers) -> Iterator[Finding]:
@@ -206,7 +206,7 @@ def adjoint(x: Examined) -> Iterator[Finding]:
         eps = max(EPS[x.computed_in], *(_stored(x, answers, "tangent", k) for k in range(len(gs))), EPS[x.inputs.dtype])
         sums = [float(sum(np.nansum(part) for part in side)) for side in (left, right)]
         error = abs(sums[0] - sums[1]) / (eps * scale)
-        d = Distance(error, float(TOLERANCE["derivative"]), (), sums[0], sums[1])
+        d = Distance(error, float(x.problem.tolerance["derivative"]), (), sums[0], sums[1])
         yield x.finding(place, "adjoint", "agreement", d, "<g, J t> (expected) against <J^T g, t> (actual)")
 
 

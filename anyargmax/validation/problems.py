@@ -1,12 +1,12 @@
 """What is compared: a function of arrays, its inputs, and what is known about the answers."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .tolerance import round_to
+from .tolerance import TOLERANCE, round_to
 
 Arrays = tuple[np.ndarray, ...]
 
@@ -48,7 +48,7 @@ class Problem(NamedTuple):
     ``function(backend, dtype, device)`` is the function of the arrays; ``inputs(dtype, seed)`` are those;
     ``oracle(inputs)`` are independent answers; ``invariants(inputs, answers)`` are
     conditions, as triples of a name, the error in eps and how many are allowed; ``exact_zeros`` demands zeros in the same places; ``ours`` says that it is a function of this
-    library, which has derivatives everywhere.
+    library, which has derivatives everywhere; ``tolerance`` is the table, in eps.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Problem(NamedTuple):
     invariants: Callable[[Inputs, Answers], list[tuple[str, float, float]]] | None = None
     exact_zeros: bool = False
     ours: bool = False
+    tolerance: Mapping[str, float] = TOLERANCE
 
 
 def tuple_of(y) -> tuple:

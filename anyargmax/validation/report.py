@@ -1,0 +1,187 @@
+"""What a comparison found, as a table for a terminal, as JSON and as JUnit's XML."""
+
+import json
+import textwrap
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+import numpy as np
+
+from .differences import TOLERANCE as DIFFERENCE_TOLERANCE
+from .examination import EVIDENCE, Finding, Row
+
+WIDTH, SHOWN = 80, 8
+RED, GREEN, PLAIN = "\033[31m", "\033[32m", "\033[0m"
+COLUMNS = ("value", "vjp", "jvp", "2nd")
+
+
+class Report(NamedTuple):
+    """Rows of a comparison, and what it ran on. ``str(report)`` is the table."""
+
+    rows: tuple[Row, ...]
+    frameworks: tuple[str, ...]
+    tolerance: dict[str, float]
+    seed: int
+    again: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Every disagreement."""
+        return tuple(finding for row in self.rows for finding in row.findings)
+
+    @property
+    def raised(self) -> tuple[str, ...]:
+        """Where the function raised."""
+        return tuple(line for row in self.rows for line in row.raised)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing disagrees and nothing raised."""
+        return not self.findings and not self.raised
+
+    @property
+    def exit_code(self) -> int:
+        """0 where all is well, 1 for a disagreement, 2 where a function raised."""
+        return 2 if self.raised else int(not self.ok)
+
+    def __str__(self) -> str:
+        return text(self)
+
+
+def _wrapped(line: str, hanging: str = "  ") -> str:
+    return textwrap.fill(line, WIDTH, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)
+
+
+def _heading(report: Report) -> str:
+    calls, dtypes = (
+        list(dict.fromkeys(names)) for names in zip(*((r.call, r.dtype) for r in report.rows), strict=True)
+    )
+    tolerance = report.tolerance
+    count = f"{len(calls)} call{'s' * (len(calls) > 1)}"
+    return "\n".join(
+        [
+            _wrapped(f"{count} in {', '.join(dtypes)} on {', '.join(report.frameworks)}; seed {report.seed}"),
+            _wrapped(
+                f"Largest errors in eps; allowed are {tolerance['value']:g} for values and {tolerance['derivative']:g} for "
+                "derivatives (twice that between frameworks),"
+                f" and {DIFFERENCE_TOLERANCE:g} of the scale for finite differences (in float64).",
+                "",
+            ),
+            "Evidence: a agreement, o oracle, i invariants, d finite differences",
+        ]
+    )
+
+
+def _number(error: float | None) -> str:
+    return "-" if error is None else f"{error:.1f}" if error < 1e4 else f"{error:.0e}"
+
+
+def _table(report: Report) -> list[str]:
+    columns = [name for name in COLUMNS if any(name in row.errors for row in report.rows)]
+    width = WIDTH - 10 - 9 * len(columns)
+    lines = [f"{'':{width}}" + "".join(f"{name:>9}" for name in columns) + "  evidence"]
+    for call in dict.fromkeys(row.call for row in report.rows):
+        rows = [row for row in report.rows if row.call == call]
+        worst = (max((r.errors[name] for r in rows if name in r.errors), default=None) for name in columns)
+        letters = "".join(kind[0] if any(kind in r.evidence for r in rows) else "." for kind in EVIDENCE)
+        label = call if len(call) < width else call[: width - 4] + "..."
+        failed = " FAILED" if any(r.findings or r.raised for r in rows) else ""
+        lines.append(f"{label:{width}}" + "".join(f"{_number(w):>9}" for w in worst) + f"  {letters}{failed}")
+    return lines
+
+
+def _array(x: np.ndarray) -> str:
+    return np.array2string(np.asarray(x), separator=", ", max_line_width=WIDTH - 6, threshold=60, floatmode="unique")
+
+
+def described(finding: Finding, again: str = "") -> str:
+    """Say what is wrong, by how much, and how to see it again."""
+    f = finding
+    lines = [f"{f.call}: {f.quantity} of {f.place} in {f.dtype}"]
+    if np.isnan(f.expected) and np.isnan(f.actual):
+        amount = f", {f.error:.3g} eps where {f.allowed:.3g} are allowed" if np.isfinite(f.error) else ""
+        lines.append(f"  {f.evidence}: {f.detail}{amount}")
+    else:
+        place = f" at {list(f.index)}" if f.index else ""
+        lines.append(f"  expected {f.expected:.9g} by {f.evidence}, got {f.actual:.9g}{place}")
+        lines.append(f"  {f.error:.3g} eps where {f.allowed:.3g} are allowed" + f" ({f.detail})" * bool(f.detail))
+    inputs = ", ".join(_array(x) for x in f.inputs)
+    lines.append(f"  with seed {f.seed}, inputs {inputs}".replace("\n", "\n  "))
+    if again:
+        name = f.place.partition(" on ")[0]
+        lines.append(f"  again: {again} --backends {name} --dtypes {f.dtype} --seed {f.seed}")
+    return "\n".join(lines)
+
+
+def _first_of_each(findings: Sequence[Finding]) -> list[Finding]:
+    """One finding for each call, place and quantity: further evidence against the same says little more."""
+    return list({(f.call, f.place, f.quantity): f for f in reversed(findings)}.values())[::-1]
+
+
+def text(report: Report, color: bool = False) -> str:
+    """Return the report as text of at most 80 columns, but for the inputs of a failure."""
+    if not report.rows:
+        return "Nothing was compared."
+    lines = [_heading(report), "", *_table(report), ""]
+    notes = dict.fromkeys([*report.notes, *(note for row in report.rows for note in row.notes)])
+    lines += [_wrapped(f"note: {note}") for note in notes]
+    different = _first_of_each(report.findings)
+    lines += [_wrapped(line) for line in report.raised]
+    lines += [described(f, report.again and f'{report.again} --only "{f.call}"') for f in different[:SHOWN]]
+    if len(different) > SHOWN:
+        lines.append(f"and {len(different) - SHOWN} more")
+    lines.append(_verdict(report, len(different), color))
+    return "\n".join(lines)
+
+
+def _verdict(report: Report, different: int, color: bool) -> str:
+    if report.ok:
+        verdict, paint = "Everything agrees.", GREEN
+    else:
+        parts = [f"{different} disagreement{'s' * (different != 1)}"] * bool(different)
+        parts += [f"raised {len(report.raised)} time{'s' * (len(report.raised) != 1)}"] * bool(report.raised)
+        verdict, paint = f"FAILED: {', '.join(parts)}.", RED
+    return f"{paint}{verdict}{PLAIN}" if color else verdict
+
+
+def _json_number(x: float) -> float | str:
+    return float(x) if np.isfinite(x) else str(float(x))
+
+
+def _finding_as_data(finding: Finding) -> dict[str, Any]:
+    data = finding._asdict()
+    data |= {name: _json_number(data[name]) for name in ("error", "allowed", "expected", "actual")}
+    nested = [np.vectorize(_json_number, otypes=[object])(x).tolist() for x in finding.inputs if x.size]
+    return data | {"index": list(finding.index), "inputs": nested}
+
+
+def as_json(report: Report) -> str:
+    """Return everything that was found as JSON; numbers that are not finite are strings."""
+    rows = [
+        row._asdict()
+        | {
+            "errors": {name: _json_number(error) for name, error in row.errors.items()},
+            "findings": [_finding_as_data(f) for f in row.findings],
+        }
+        for row in report.rows
+    ]
+    data = {"ok": report.ok, "frameworks": report.frameworks, "tolerance": report.tolerance, "seed": report.seed}
+    return json.dumps(data | {"notes": report.notes, "rows": rows}, indent=1)
+
+
+def as_junit(report: Report) -> str:
+    """Return a test suite in JUnit's XML, with a test case for each call and dtype."""
+    failed = [row for row in report.rows if row.findings and not row.raised]
+    raised = [row for row in report.rows if row.raised]
+    counts = {"tests": len(report.rows), "failures": len(failed), "errors": len(raised)}
+    suite = ElementTree.Element("testsuite", name="anyargmax.check", **{k: str(n) for k, n in counts.items()})
+    for row in report.rows:
+        case = ElementTree.SubElement(suite, "testcase", classname=row.call, name=row.dtype)
+        if row.raised:
+            ElementTree.SubElement(case, "error", message=row.raised[0]).text = "\n".join(row.raised)
+        elif row.findings:
+            body = "\n".join(described(f) for f in _first_of_each(row.findings))
+            ElementTree.SubElement(case, "failure", message=body.partition("\n")[0]).text = body
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
