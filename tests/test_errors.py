@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from conftest import LOADERS, PRESENT, backend_parameters
+from conftest import NAMES, PRESENT, backend_parameters
 
 import anyargmax
 from anyargmax import (
@@ -142,7 +142,7 @@ def test_a_temperature_that_is_no_number_is_refused(f, temperature):
     )
 
 
-@pytest.mark.parametrize("backend", backend_parameters(tuple(name for name in LOADERS if name != "dask")))
+@pytest.mark.parametrize("backend", backend_parameters(tuple(name for name in NAMES if name != "dask")))
 def test_a_temperature_array_that_is_not_positive_is_refused(backend):
     temperature = backend.asarray([[1.0], [0.0], [2.0]])
     text = "`temperature` must be greater than 0 everywhere, got"

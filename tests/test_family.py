@@ -5,20 +5,21 @@ from functools import partial
 
 import numpy as np
 import pytest
-from cases import CASES, call, close, round_to, scores
-from conftest import EPS, LOADERS, PRESENT, TOLERANCE, backend_parameters, dtype_name
+from conftest import NAMES, PRESENT, backend_parameters
 
 import anyargmax
 from anyargmax import fenchel_young_loss, soft_argmax, soft_argmax_moments, soft_one_hot, soft_top_k
 from anyargmax._plain import plain_adapter
 from anyargmax.validation import oracle
+from anyargmax.validation.catalogue import CALLS, function, inputs
+from anyargmax.validation.tolerance import EPS, TOLERANCE, assert_close, dtype_name, round_to
 
 ALPHAS = (1, 1 + 2.0**-20, 1.1, 4 / 3, 1.5, 1.75, 2)
 eager = pytest.mark.parametrize("backend", backend_parameters(("numpy", "torch", "jax", "array_api_strict")))
 
 
 # Dask unrolls the steps of a threshold into its graph, seconds a call: tests/test_matrix.py has one of each kind.
-quick = pytest.mark.parametrize("backend", backend_parameters(tuple(name for name in LOADERS if name != "dask")))
+quick = pytest.mark.parametrize("backend", backend_parameters(tuple(name for name in NAMES if name != "dask")))
 
 
 def value(backend, f, x, dtype="float64"):
@@ -46,7 +47,7 @@ WIDE = [
 
 def hold_to_oracle(actual, expected, dtype):
     """Weights within 16 eps of the oracle, with its support; at a boundary nearer than that, either."""
-    close(actual, expected, dtype, "value", dtype)
+    assert_close(actual, expected, dtype, "value", dtype)
     certain = (expected == 0) | (expected > 1e-4)
     np.testing.assert_array_equal((actual > 0)[certain], (expected > 0)[certain])
 
@@ -81,7 +82,7 @@ def test_winners_of_long_rows_are_the_oracles(backend, kind, k):
     x = np.stack([np.random.default_rng(k).normal(size=80) * scale for scale in (0.01, 1.0, 100.0)])
     expected = oracle.rounded(oracle.soft_top_k(oracle.exact(x), k=k, kind=kind))
     actual = value(backend, lambda x: soft_top_k(x, k, kind=kind), x)
-    close(actual, expected, "float64", "value")
+    assert_close(actual, expected, "float64", "value")
     if kind == "capped":
         np.testing.assert_array_equal((actual > 0) & (actual < 1), (expected > 0) & (expected < 1))
 
@@ -131,7 +132,7 @@ def test_learnable_alpha_has_the_oracles_gradient(backend, dtype, alpha, rng):
         lambda a: soft_one_hot(backend.asarray(x, dtype), alpha=a), backend.asarray(np.float32(alpha), dtype)
     )
     actual = backend.to_numpy(pullback(backend.asarray(g, dtype))[0])
-    close(actual, expected, dtype, "derivative")
+    assert_close(actual, expected, dtype, "derivative")
 
 
 @AUTODIFF
@@ -159,14 +160,14 @@ def test_temperature_alpha_and_positions_have_gradients_together(backend, rng):
                 lambda z, name=name: oracle.soft_argmax(oracle.exact(x), axis=-1, **(exact | {name: z})), array, unit
             )
             expected[index] = float(sum(oracle.exact(g) * moved))
-        close(gradients[name], expected, "float64", "derivative")
+        assert_close(gradients[name], expected, "float64", "derivative")
 
 
 @quick
 def test_one_winner_is_sparsemax(backend, rng):
     x = rng.normal(size=(4, 6))
     f = partial(soft_one_hot, alpha=2)
-    close(value(backend, lambda x: soft_top_k(x, 1), x), value(backend, f, x), "float64", "value")
+    assert_close(value(backend, lambda x: soft_top_k(x, 1), x), value(backend, f, x), "float64", "value")
 
 
 @quick
@@ -224,7 +225,7 @@ def test_a_window_is_not_pulled_by_what_lies_outside(backend):
     x = np.asarray([[0.0, 9.0, 8.0, 0.0, 0.0, 0.0, 8.9]])
     near = value(backend, partial(soft_argmax, axis=-1, window=1), x)
     expected = oracle.rounded(oracle.soft_argmax(oracle.exact(x[:, :3]), axis=-1))
-    close(near, expected, "float64", "value")
+    assert_close(near, expected, "float64", "value")
     slopes = gradient(backend, partial(soft_argmax, axis=-1, window=1), x, np.asarray([1.0]))
     np.testing.assert_array_equal(slopes[0, 3:], 0)
     assert value(backend, partial(soft_argmax, axis=-1, window=0), x) == 1
@@ -233,7 +234,7 @@ def test_a_window_is_not_pulled_by_what_lies_outside(backend):
 def test_a_zero_background_does_not_pull(backend):
     x = np.asarray([[0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0], [0.0] * 7])
     f = partial(soft_argmax, axis=-1, zero_background=True)
-    close(value(backend, f, x), [1.0, 3.0], "float64", "value")
+    assert_close(value(backend, f, x), [1.0, 3.0], "float64", "value")
     np.testing.assert_array_equal(gradient(backend, f, x, np.asarray([1.0, 1.0]))[1], 0)
     assert value(backend, partial(soft_argmax, axis=-1), x)[0] > 2
     assert np.isnan(value(backend, f, np.asarray([[1.0, -1.0]]))[0])
@@ -257,7 +258,7 @@ def test_the_gradient_of_the_loss_is_weights_minus_target(backend, alpha, rng):
     target = np.asarray([[1.0, 0, 0, 0], [0.25, 0.25, 0.5, 0], [0, 0, 0, 1.0]])
     f = lambda x: fenchel_young_loss(x, backend.asarray(target), alpha=alpha)  # noqa: E731
     expected = g[:, None] * (value(backend, partial(soft_one_hot, alpha=alpha), x) - target)
-    close(gradient(backend, f, x, g), expected, "float64", "derivative")
+    assert_close(gradient(backend, f, x, g), expected, "float64", "derivative")
 
 
 @pytest.mark.parametrize("backend", backend_parameters(("numpy", "autograd", "torch", "jax", "array_api_strict")))
@@ -302,7 +303,7 @@ def test_half_precision_holds_for_sparse_weights_at_scores_of_minus_1000(backend
     assert np.all(np.isfinite(gradient(backend, partial(soft_one_hot, alpha=alpha), x, np.ones_like(x), dtype)))
 
 
-SECOND_ROUTE = [case for case in CASES if case.function in ("soft_one_hot", "soft_top_k", "soft_argmax")]
+SECOND_ROUTE = [case for case in CALLS if case.function in ("soft_one_hot", "soft_top_k", "soft_argmax")]
 
 
 @pytest.mark.parametrize("backend", backend_parameters(("torch",)))
@@ -311,13 +312,13 @@ def test_the_second_route_has_the_value_and_gradient_of_the_rule(backend, case, 
     """Detached threshold and two Newton steps, differentiated by torch: an error in either route shows."""
     import torch
 
-    f = call(case, backend)
-    x = backend.asarray(scores(case, "float64"))
+    f = function(case, backend)
+    x = backend.asarray(inputs(case, "float64").arrays[0])
     by_rule, pullback = anyargmax.vjp(f, x)
     by_steps, second = torch.func.vjp(f, x)
     g = torch.asarray(rng.normal(size=tuple(by_rule.shape)))
-    close(backend.to_numpy(by_steps), backend.to_numpy(by_rule), "float64", "value")
-    close(backend.to_numpy(second(g)[0]), backend.to_numpy(pullback(g)[0]), "float64", "derivative")
+    assert_close(backend.to_numpy(by_steps), backend.to_numpy(by_rule), "float64", "value")
+    assert_close(backend.to_numpy(second(g)[0]), backend.to_numpy(pullback(g)[0]), "float64", "derivative")
 
 
 FUNCTIONS = {

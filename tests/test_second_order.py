@@ -6,15 +6,17 @@ from itertools import product
 
 import numpy as np
 import pytest
-from cases import CASES, call, close, oracle_call, scores, tuple_of
 from conftest import PRESENT, backend_parameters
 
 from anyargmax import soft_argmax, soft_argmax_moments, soft_one_hot, spatial_soft_argmax
 from anyargmax.validation import oracle
+from anyargmax.validation.catalogue import CALLS, exactly, function, inputs
+from anyargmax.validation.problems import tuple_of
+from anyargmax.validation.tolerance import assert_close
 
 SECOND = [
     case
-    for case in CASES
+    for case in CALLS
     if case.id
     in (
         "position along the last axis",
@@ -33,7 +35,7 @@ every_case = pytest.mark.parametrize("case", [pytest.param(case, id=case.id.repl
 
 def weighted_sum(case, backend, weights):
     """A scalar function of the scores: the case's value in a weighted, squared sum."""
-    f = call(case, backend)
+    f = function(case, backend)
     ws = [backend.asarray(w) for w in weights]
 
     def loss(x):
@@ -43,9 +45,7 @@ def weighted_sum(case, backend, weights):
 
 
 def exact_loss(case, weights, x):
-    return sum(
-        (oracle.exact(w) * (1 + y) ** 2).sum() for w, y in zip(weights, tuple_of(oracle_call(case, x)), strict=True)
-    )
+    return sum((oracle.exact(w) * (1 + y) ** 2).sum() for w, y in zip(weights, tuple_of(exactly(case, x)), strict=True))
 
 
 @oracle.precise
@@ -130,15 +130,15 @@ NESTINGS = [
 )
 def test_hessian_is_the_oracles(route, outer, inner, case, rng):
     backend = PRESENT[route.split()[0]]
-    x = scores(case, "float64")
+    x = inputs(case, "float64").arrays[0]
     if case.function == "sharpen":
         x = x + 0.1
-    weights = [rng.normal(size=np.shape(y)) for y in tuple_of(oracle_call(case, oracle.exact(x)))]
+    weights = [rng.normal(size=np.shape(y)) for y in tuple_of(exactly(case, oracle.exact(x)))]
     t, u = rng.normal(size=(2, *x.shape))
     expected = curvature(case, weights, *map(oracle.exact, (x, t, u)))
     actual = ROUTES[route](weighted_sum(case, backend, weights), *map(backend.asarray, (x, t, u)), outer, inner)
     scale = sum(float(np.sum(np.abs(w))) for w in weights) * 100
-    close(backend.to_numpy(actual) / scale, expected / scale, "float64", "derivative")
+    assert_close(backend.to_numpy(actual) / scale, expected / scale, "float64", "derivative")
 
 
 FUNCTIONS = {

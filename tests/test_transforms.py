@@ -9,9 +9,10 @@ from functools import partial
 
 import numpy as np
 import pytest
-from conftest import EPS, backend_parameters
+from conftest import backend_parameters
 
 from anyargmax import sharpen, soft_argmax, soft_argmax_moments, soft_one_hot, spatial_soft_argmax
+from anyargmax.validation.tolerance import EPS
 
 CALLS = {
     "position": partial(soft_argmax, axis=-1, temperature=0.7),

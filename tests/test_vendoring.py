@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import close
 from conftest import PRESENT
 
 import anyargmax
 import anyargmax.backends
 from anyargmax import __main__ as command
 from anyargmax import _vendoring
+from anyargmax.validation.tolerance import assert_close
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = Path(anyargmax.__file__).resolve().parent  # of the checkout or of the installed wheel
@@ -126,8 +126,8 @@ def agrees(found):
             value, pullback = anyargmax.vjp(lambda x, f=f: f(anyargmax, x), np.asarray(NAMESPACE["X"]))
             expected = pullback(np.asarray(g))[0]
             assert np.count_nonzero(expected) >= 4
-            close(results[call][0], value, "float64", "value")
-            close(results[call][1], expected, "float64", "derivative")
+            assert_close(results[call][0], value, "float64", "value")
+            assert_close(results[call][1], expected, "float64", "derivative")
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -413,7 +413,7 @@ class TestACopyByCommand:
         """
         found = run_at(home, code)
         expected = anyargmax.vjp(anyargmax.soft_argmax, np.asarray(NAMESPACE["X"][0]))[1](np.asarray(1.5))[0]
-        close(found["numpy"], expected, "float64", "derivative")
+        assert_close(found["numpy"], expected, "float64", "derivative")
         assert found["torch"].keys() == NAMESPACE["CALLS"].keys()
         assert found["errors"] == [
             [
@@ -444,7 +444,7 @@ class TestACopyByCommand:
         expected = anyargmax.soft_argmax(np.asarray(NAMESPACE["X"]), axis=-1, temperature=0.5)
         assert [module for module, _ in found] == ["torch", "torch"]
         for _, y in found:
-            close(y, expected, "float32", "value")
+            assert_close(y, expected, "float32", "value")
 
 
 def refused(capsys, *options) -> str:

@@ -45,7 +45,8 @@ def _threshold_bounds(call: Any, p: np.ndarray, z: np.ndarray, alpha: np.ndarray
         if call.function == "soft_top_k":
             return np.where(p < 1, z - p, np.nan), np.where(p > 0, z - p, np.nan)
         a = alpha - 1
-        exact = np.where(a < 1e-5, z - np.log(p), z + (1 - p**a) / np.where(a == 0, 1, a))
+        log = np.log(p)
+        exact = z - np.where(a == 0, log, np.expm1(a * log) / np.where(a == 0, 1, a))
         exact = np.where((a < 1e-5) & (p < 1e-30), np.nan, exact)
         return exact, np.where(p > 0, exact, np.nan)
 
@@ -59,7 +60,7 @@ def _optimality(call: Any, p: np.ndarray, x: np.ndarray, axes: tuple[int, ...], 
     lower = np.max(np.where(np.isnan(low), -np.inf, low), axis=1)
     upper = np.min(np.where(np.isnan(high), np.inf, high), axis=1)
     a = alpha[:, 0] - 1
-    scale = 1 + np.max(np.abs(z), axis=1) + np.where(a < 1e-5, 0, 1 / np.maximum(a, 1e-5))
+    scale = 1 + np.max(np.abs(z), axis=1) + np.where(a == 0, 0, 1 / np.maximum(a, 0.05))
     live = keep.sum(axis=1) > call.options.get("k", 0)
     error = np.where(live, (lower - upper) / (eps * scale), 0.0)
     return "weights satisfy the optimality conditions", float(np.max(error, initial=0.0)), TOLERANCE["derivative"]

@@ -16,7 +16,7 @@ def _simpler(arrays: Arrays, rows: bool) -> Iterator[Arrays]:
         for k in range(len(arrays[0])):
             yield tuple(x[k : k + 1] for x in arrays)
     for decimals in (0, 1):
-        yield tuple(np.round(x, decimals) if x.dtype.kind == "f" else x for x in arrays)
+        yield tuple(np.round(x, decimals) + 0.0 if x.dtype.kind == "f" else x for x in arrays)
     for k, x in enumerate(arrays):
         for index in np.ndindex(x.shape if x.dtype.kind == "f" else 0):
             if x[index] != 0:
