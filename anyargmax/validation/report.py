@@ -107,6 +107,7 @@ def described(finding: Finding, again: str = "") -> str:
         place = f" at {list(f.index)}" if f.index else ""
         lines.append(f"  expected {f.expected:.9g} by {f.evidence}, got {f.actual:.9g}{place}")
         lines.append(f"  {f.error:.3g} eps where {f.allowed:.3g} are allowed" + f" ({f.detail})" * bool(f.detail))
+    lines = [_wrapped(line, "    ") for line in lines]
     inputs = ", ".join(_array(x) for x in f.inputs)
     lines.append(f"  with seed {f.seed}, inputs {inputs}".replace("\n", "\n  "))
     if again:
