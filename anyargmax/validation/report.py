@@ -80,7 +80,7 @@ def _number(error: float | None) -> str:
 
 def _table(report: Report) -> list[str]:
     columns = [name for name in COLUMNS if any(name in row.errors for row in report.rows)]
-    width = WIDTH - 10 - 9 * len(columns)
+    width = WIDTH - 13 - 9 * len(columns)
     lines = [f"{'':{width}}" + "".join(f"{name:>9}" for name in columns) + "  evidence"]
     for call in dict.fromkeys(row.call for row in report.rows):
         rows = [row for row in report.rows if row.call == call]
