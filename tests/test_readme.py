@@ -2,13 +2,27 @@
 
 import contextlib
 import io
+import os
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import anyargmax
+from anyargmax import __main__ as command
+
 README = Path(__file__).resolve().parent.parent / "README.md"
 SNIPPETS = re.findall(r"```python\n(.*?)```(?:\n```text\n(.*?)```)?", README.read_text(encoding="utf-8"), re.DOTALL)
+
+
+COMMANDS = re.findall(
+    r"```sh\n(python -m anyargmax .*?)\n```\n```text\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL
+)
+VERSION = re.compile(r"(?<= )\d+\.\d+[\w.+]*(?=[,; ])")
+ERROR = re.compile(r"(?<= )\d+\.\d\b")
 
 
 def title(code: str) -> str:
@@ -28,3 +42,31 @@ def test_snippet_prints_what_the_page_says(code, printed):
 def test_the_page_has_its_snippets():
     assert len(SNIPPETS) >= 5
     assert all(printed for _, printed in SNIPPETS)
+
+
+@pytest.mark.parametrize(("line", "printed"), [pytest.param(*pair, id=pair[0].split()[3]) for pair in COMMANDS])
+def test_command_prints_what_the_page_says(line, printed, tmp_path, monkeypatch, capsys):
+    """But for the versions of frameworks, and for rounding errors, which belong to a processor."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mypackage").mkdir()
+    assert command.main(shlex.split(line)[3:]) == 0
+
+    def masked(text):
+        return " ".join(ERROR.sub("E", VERSION.sub("V", text)).split())
+
+    shown = capsys.readouterr().out
+    assert masked(shown) == masked(printed)
+
+
+def test_the_pages_tests_of_a_project_pass(tmp_path):
+    (code,) = re.findall(r"```py\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "test_of_a_project.py").write_text(code, encoding="utf-8")
+    (tmp_path / "conftest.py").write_text("pytest_plugins = ['anyargmax.pytest_plugin']\n", encoding="utf-8")
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(tmp_path)]
+    env = {**os.environ, "PYTHONPATH": str(Path(anyargmax.__file__).resolve().parent.parent)}
+    child = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=env, check=False)
+    assert child.returncode == 0, child.stdout + child.stderr
+
+
+def test_the_page_has_its_commands():
+    assert [line.split()[3] for line, _ in COMMANDS] == ["check", "vendor"]

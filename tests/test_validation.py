@@ -279,7 +279,7 @@ class TestComparingAFunction:
     def test_notes_where_a_function_has_no_derivative(self):
         report = validation.compare(lambda x: 2 * x + 1, X, backends=["numpy"])
         assert report.ok
-        assert "note: numpy: no derivative (TypeError" in str(report)
+        assert "note: numpy: values only: it differentiates single calls of this library" in str(report)
 
     def test_judges_half_precision_by_its_own_eps(self):
         names = [name for name in ("torch", "jax") if name in PRESENT]

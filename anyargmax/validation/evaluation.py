@@ -97,11 +97,13 @@ class Cell:
         except Exception as error:
             if self.problem.ours or self.backend.name not in UNSURE:
                 raise
-            return answers._replace(note=f"no derivative ({summary(error)})")
+            plain = self.backend.second is None
+            note = "values only: it differentiates single calls of this library" if plain else summary(error)
+            return answers._replace(note=note if plain else f"no derivative ({note})")
 
     def _differentiated(self, y, answers: Answers, order: int) -> Answers:
         if self.backend.second is None and len(self.inputs.moving) > 1:
-            return answers._replace(note="no derivative (of one array only)")
+            return answers._replace(note="values only: it differentiates by one array")
         twice = self.backend.second if order > 1 and self.inputs.dtype in ("float32", "float64") else None
         g = self.cotangents(y, cotangents(self.inputs.seed, answers.value))
 
