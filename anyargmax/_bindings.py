@@ -50,6 +50,8 @@ class Ops:
         self.detach = adapter.detach
         self.is_concrete = adapter.is_concrete
         self.place = adapter.place
+        self.memory = getattr(adapter, "memory", None) or (lambda x: None)
+        self.from_memory = getattr(adapter, "from_memory", None)
         self.softmax = getattr(adapter, "softmax", None)
         self.iterate = getattr(adapter, "iterate", None) or self._iterate
         self.by_rows = getattr(adapter, "by_rows", None)

@@ -59,6 +59,8 @@ def plain_adapter(xp):
         detach=lambda x: x,
         is_concrete=lambda x: not is_dask_array(x),
         is_cheap_to_read=lambda x: type(x).__module__ == "numpy",
+        memory=lambda x: x if (type(x).__module__, type(x).__name__) == ("numpy", "ndarray") else None,
+        from_memory=lambda array, like: array,
         place=lambda x: {} if is_dask_array(x) else {"device": device(x)},
         default_float=lambda: xp.__array_namespace_info__().default_dtypes()["real floating"],
         vjp=vjp,

@@ -18,7 +18,8 @@ class Rule(NamedTuple):
     ``plain`` is the same map in operations that any framework differentiates natively, at any order:
     the second, independent route to every derivative. ``native`` says that nothing is gained over it,
     so that adapters run it as it stands. ``composed`` says that ``plain`` calls other rules: a
-    framework that keeps intermediate results for the backward pass is served best by that.
+    framework that keeps intermediate results for the backward pass is served best by that, unless ``alone``,
+    which takes the arguments of ``forward``, says that the rule as a whole needs none.
     """
 
     name: str
@@ -28,3 +29,4 @@ class Rule(NamedTuple):
     plain: Callable[..., Any]
     native: bool = False
     composed: bool = False
+    alone: Callable[..., bool] | None = None

@@ -1,5 +1,6 @@
 """The two rules that carry the library: scores to weights, and scores to expected positions."""
 
+from . import _sparse
 from ._readouts import mean, mean_tangent, spread
 from ._relaxations import alpha_derivative, jacobian_product
 from ._rule import Rule
@@ -13,6 +14,9 @@ from ._thresholds import differentiable, solved
 
 
 def _weights(ops, x, temperature, alpha, mask, *, axes, relaxation):
+    p = _sparse.weights(ops, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+    if p is not None:
+        return p
     z, keep = scaled(ops, x, temperature, mask, axes, relaxation.k)
     return solved(ops, z, keep, alpha, relaxation, axes)
 
@@ -32,6 +36,9 @@ def _dead(ops, p, x, temperature, mask, axes, relaxation):
 
 def _product_x(ops, v, p, x, temperature, alpha, mask, *, axes, relaxation):
     """``J v / T``: what a tangent of the scores does to p and, J being symmetric, a cotangent to x."""
+    product = _sparse.product(ops, v, p, x, temperature, alpha, axes=axes, relaxation=relaxation)
+    if product is not None:
+        return product
     dead = _dead(ops, p, x, temperature, mask, axes, relaxation)
     product = jacobian_product(ops, v, p, alpha, relaxation, axes, dead)
     return product if temperature is None else product / temperature
@@ -74,6 +81,9 @@ WEIGHTS = Rule(
 
 
 def _expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation):
+    y = _sparse.expectation(ops, x, temperature, alpha, mask, positions, axes=axes, relaxation=relaxation)
+    if y is not None:
+        return y
     p = _weights(ops, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
     return mean(ops, p, positions, axes=axes)
 
@@ -92,6 +102,11 @@ def _expectation_vjp(product):
     return vjp
 
 
+def _expectation_vjp_x(ops, g, y, x, *args, **static):
+    dx = _sparse.expectation_vjp(ops, g, x, *args, **static)
+    return _expectation_vjp(_product_x)(ops, g, y, x, *args, **static) if dx is None else dx
+
+
 def _expectation_jvp(product):
     def jvp(ops, t, y, x, temperature, alpha, mask, positions, *, axes, relaxation):
         p = ops.weights(x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
@@ -104,8 +119,9 @@ def _expectation_jvp(product):
 EXPECTATION = Rule(
     name="expectation",
     forward=_expectation,
-    vjps=tuple(_expectation_vjp(product) for product in WEIGHTS.vjps),
+    vjps=(_expectation_vjp_x, *(_expectation_vjp(product) for product in WEIGHTS.vjps[1:])),
     jvps=tuple(_expectation_jvp(product) for product in WEIGHTS.jvps),
     plain=_expectation_plain,
     composed=True,
+    alone=_sparse.alone,
 )

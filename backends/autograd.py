@@ -7,6 +7,7 @@ from autograd import make_jvp, make_vjp
 from autograd.builtins import tuple as boxed_tuple
 from autograd.extend import defjvp, defvjp, primitive
 from autograd.tracer import getval, isbox
+from numpy import ndarray
 
 name = "autograd"
 takes_numpy = True  # beside a box, every other array is a constant
@@ -24,6 +25,16 @@ def is_concrete(x):
 def is_cheap_to_read(x):
     """Whether looking at a value waits for nothing: NumPy always has it."""
     return True
+
+
+def memory(x):
+    """The array itself where it is NumPy's own; None for a box, whose operations are recorded."""
+    return x if type(x) is ndarray else None
+
+
+def from_memory(array, like):
+    """A NumPy array as one of the framework's, without a copy."""
+    return array
 
 
 def place(x):

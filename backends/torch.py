@@ -38,6 +38,19 @@ def is_cheap_to_read(x):
     return type(x) in (torch.Tensor, torch.nn.Parameter) and x.device.type == "cpu" and is_concrete(x)
 
 
+def memory(x):
+    """A NumPy array that shares the memory of a plain CPU tensor; None where there is more to it than numbers."""
+    if not is_cheap_to_read(x) or x.dtype not in (torch.float32, torch.float64) or x.layout is not torch.strided:
+        return None
+    recorded = x.requires_grad and torch.is_grad_enabled()
+    return None if recorded or x.is_neg() or x._is_zerotensor() else x.detach().numpy()
+
+
+def from_memory(array, like):
+    """A tensor that shares the memory of a NumPy array."""
+    return torch.from_numpy(array)
+
+
 def softmax(z, axis):
     """The framework's own, for scores that need no care."""
     return torch.softmax(z, axis)
@@ -63,7 +76,7 @@ def lift(rule, ops):
     A `Function` with a `jvp` is refused by `torch.compile(fullgraph=True)` and silently wrong for the
     JVP of a JVP, so that everything but plain reverse mode takes the rule's plain operations.
     """
-    if rule.native or rule.composed:
+    if rule.native or (rule.composed and rule.alone is None):
         return partial(rule.plain, ops)
 
     class Op(torch.autograd.Function):
@@ -92,6 +105,8 @@ def lift(rule, ops):
 
     def op(*args, **static):
         if torch.compiler.is_compiling() or _transformed():
+            return rule.plain(ops, *args, **static)
+        if rule.composed and not rule.alone(ops, *args, **static):
             return rule.plain(ops, *args, **static)
         if torch.is_grad_enabled() and any(isinstance(arg, torch.Tensor) and arg.requires_grad for arg in args):
             return Op.apply(static, *args)

@@ -1,0 +1,237 @@
+"""Engine for sparse weights in a CPU's memory: scores that cannot win are left out before anything is solved.
+
+In units of ``z = (x - max) / T`` the threshold tau of a row is at least that of any subset of its scores, and
+at least 0. Its support therefore lies above ``tau - 1 / (alpha - 1)`` for the tau of a small subset. What lies
+below is compared once and never computed with: what is left is hardly more than the support.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+# What decides how an array is served, or that it is not: tests set these so that small arrays go every way.
+BLOCK = 2**17  # scores that are compared together: they fit the cache of a core
+ALWAYS = 2**12  # so many candidates are worth it, however few scores they come from;
+SHARE = 1 / 4  # of a larger array they must be less than this
+COLUMNS = 512  # a row is laid in so many columns; their maxima are the subset that bounds the threshold
+DEPTH = 8  # of so many scores at least
+SPARSE = 1 / 24  # where less than this lies in columns that may have weight, only those are looked at again
+STEPS = 64  # Newton's; the rule's own search found 9 to be enough
+
+
+class Layout(NamedTuple):
+    """An array as (before, n, after): a row has n entries, along one axis or several neighbouring ones."""
+
+    before: int
+    n: int
+    after: int
+
+    def place(self, row, entry):
+        """Where an entry of a row lies in the array in C order."""
+        if self.after == 1:
+            return row * self.n + entry
+        before, after = divmod(row, self.after)
+        return (before * self.n + entry) * self.after + after
+
+
+class Support(NamedTuple):
+    """Weights where they are not 0, row after row: all arrays but `starts` have one number for each of them."""
+
+    layout: Layout
+    row: Any
+    entry: Any
+    starts: Any  # where each row begins
+    weights: Any  # in float64
+
+
+def layout(shape: tuple[int, ...], axes: tuple[int, ...]) -> Layout:
+    first, last = min(axes), max(axes) + 1
+    return Layout(math.prod(shape[:first]), math.prod(shape[first:last]), math.prod(shape[last:]))
+
+
+def _rows(np, x, place: Layout):
+    """The array as (rows, entries): its own memory where the entries of a row lie together."""
+    if place.after == 1:
+        return x.reshape(place.before, place.n)
+    return np.ascontiguousarray(x.reshape(place).transpose(0, 2, 1)).reshape(-1, place.n)
+
+
+def _above(np, rows, bound, most):
+    """Row and entry of the scores above the bound of their row; None if those are more than so many."""
+    (count, n), found, total = rows.shape, [], 0
+    step = max(1, BLOCK // n)
+    for start in range(0, count, step):
+        index = (rows[start : start + step] > bound[start : start + step]).reshape(-1).nonzero()[0]
+        total += index.size
+        if total > most:
+            return None
+        index += start * n
+        found.append(index)
+    index = np.concatenate(found)
+    row = np.repeat(np.arange(count), np.diff(np.searchsorted(index, np.arange(count + 1) * n)))
+    return row, index - row * n
+
+
+def _in_columns(np, rows, bound, columns, most):
+    """The same, looked for only in the columns whose largest score is above the bound, if those are few."""
+    row, column = (columns > bound).nonzero()
+    n, width = rows.shape[1], columns.shape[1]
+    depth = -(-n // width)
+    if row.size * depth > SPARSE * rows.size:
+        return _above(np, rows, bound, most)
+    entry = column[:, None] + np.arange(0, depth * width, width)
+    index = entry + row[:, None] * n
+    scores = rows.reshape(-1).take(index, mode="clip")
+    hit, _ = found = ((scores > bound[row]) & (entry < n)).nonzero()
+    return row[hit], entry[found]
+
+
+def _candidates(np, rows, temperature, a, most=math.inf):
+    """The largest score of each row, and row and entry of all that may have weight (None if too many)."""
+    count, n = rows.shape
+    width = min(COLUMNS, n // DEPTH)
+    columns, tau = None, 0.0
+    if rows.size <= ALWAYS or width < 2:
+        top = np.maximum.reduce(rows, axis=1, keepdims=True)
+    else:
+        columns = _columns(np, rows, width)
+        top, found = _candidates(np, columns, temperature, a)
+        if found is None:
+            return top, None
+        row, entry = found
+        z = _shifted(columns[row, entry], top, temperature, row)
+        tau = _threshold(np, z, row, _starts(np, row, count), a, 4)[:, None]
+    if not np.isfinite(top).all():
+        return top, None
+    reach = (1 / a - tau + 2.0**-18 / a) * temperature
+    bound = np.nextafter((top - reach).astype(rows.dtype), np.asarray(-math.inf, dtype=rows.dtype))
+    if columns is None:
+        return top, _above(np, rows, bound, most)
+    return top, _in_columns(np, rows, bound, columns, most)
+
+
+def _columns(np, rows, width):
+    """The largest scores of the columns, when each row is laid in lines of this width."""
+    count, n = rows.shape
+    whole = n // width * width
+    columns = np.maximum.reduce(rows[:, :whole].reshape(count, n // width, width), axis=1)
+    np.maximum(columns[:, : n - whole], rows[:, whole:], out=columns[:, : n - whole])
+    return columns
+
+
+def _starts(np, row, count):
+    """Where each row begins."""
+    return np.searchsorted(row, np.arange(count))
+
+
+def _shifted(x, top, temperature, row):
+    """``z = (x - top) / T`` of compact scores, rounded as the rule rounds it."""
+    z = (x - top[row, 0]) / (temperature if isinstance(temperature, float) else temperature[row, 0])
+    return z.astype("float64")
+
+
+def _powers(np, base, a):
+    """``base^(1/a)`` and ``base^(1/a - 1)``, 0 at 0; whole powers are products."""
+    order = 1 / a
+    whole = round(order)
+    if abs(order - whole) > 1e-12 or whole > 4:
+        p = base**order
+        return p, p / np.where(base > 0, base, 1.0)
+    if whole == 1:
+        return base, (base > 0).astype(base.dtype)
+    s = base if whole == 2 else base * base if whole == 3 else base * base * base
+    return s * base, s
+
+
+def _threshold(np, z, row, starts, a, steps):
+    """Newton on the norm ``(sum p^a)^(1/a) = 1`` from ``tau = 0``, as in the rule: monotone."""
+    tau, rise = np.zeros(starts.size), 1 + a * z
+    for _ in range(steps):
+        p, s = _powers(np, np.maximum(rise - (a * tau)[row], 0), a)
+        total, slope = np.add.reduceat(p, starts), np.add.reduceat(s, starts)
+        new = tau - total * np.expm1(-a * np.log(total)) / (a * slope)
+        if not np.any(new > tau * (1 + 2.0**-50)):
+            break
+        tau = np.maximum(new, tau)
+    return tau
+
+
+def support(x, temperature, axes: tuple[int, ...], alpha: float) -> Support | None:
+    """Return the weights of scores where they are not 0; None where the rule does better."""
+    import numpy as np
+
+    place, a = layout(x.shape, axes), alpha - 1
+    rows = _rows(np, x, place)
+    if hasattr(temperature, "shape"):
+        temperature = temperature.reshape(-1, 1)
+        if not np.isfinite(temperature).all():
+            return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        top, found = _candidates(np, rows, temperature, a, max(ALWAYS, SHARE * rows.size))
+        if found is None:
+            return None
+        row, entry = found
+        starts = _starts(np, row, rows.shape[0])
+        z = _shifted(rows[row, entry], top, temperature, row)
+        tau = _threshold(np, z, row, starts, a, STEPS)
+        p, _ = _powers(np, np.maximum(1 + a * (z - tau[row]), 0), a)
+    p = p / np.add.reduceat(p, starts)[row]
+    alive = (p >= float(np.finfo(x.dtype).smallest_normal)).nonzero()[0]
+    row = row[alive]
+    return Support(place, row, entry[alive], _starts(np, row, rows.shape[0]), p[alive])
+
+
+def support_of(p, axes: tuple[int, ...]) -> Support | None:
+    """Return weights where they are not 0; None where they are not few, or a row has none (or NaN)."""
+    import numpy as np
+
+    place = layout(p.shape, axes)
+    rows = _rows(np, p, place)
+    found = _above(np, rows, np.zeros((rows.shape[0], 1), dtype=p.dtype), max(ALWAYS, SHARE * rows.size))
+    if found is None:
+        return None
+    row, entry = found
+    bounds = np.searchsorted(row, np.arange(rows.shape[0] + 1))
+    if not np.all(bounds[1:] > bounds[:-1]):
+        return None
+    return Support(place, row, entry, bounds[:-1], rows[row, entry].astype("float64"))
+
+
+def at(held: Support, x):
+    """The entries of an array that lie on the support, whatever its strides."""
+    index = held.layout.place(held.row, held.entry)
+    return x.reshape(-1)[index] if x.flags.c_contiguous else x.flat[index]
+
+
+def dense(held: Support, values, x):
+    """An array like x with the values on the support, and 0 elsewhere."""
+    import numpy as np
+
+    out = np.zeros(x.shape, dtype=x.dtype)
+    with np.errstate(over="ignore"):
+        out.reshape(-1)[held.layout.place(held.row, held.entry)] = values
+    return out
+
+
+def product(held: Support, v, temperature, alpha: float):
+    """``J v / T`` on the support, ``J = diag(s) - s s^T / sum(s)`` with ``s = p^(2 - alpha)``."""
+    import numpy as np
+
+    s = held.weights ** (2 - alpha)
+    with np.errstate(over="ignore", invalid="ignore"):
+        pulled = np.add.reduceat(s * v, held.starts) / np.add.reduceat(s, held.starts)
+        moved = s * (v - pulled[held.row])
+        return moved / (temperature if isinstance(temperature, float) else temperature.reshape(-1)[held.row])
+
+
+def means(held: Support, places, shape: tuple[int, ...]):
+    """The expectation of each of the places in each row, the places last."""
+    import numpy as np
+
+    columns = [np.add.reduceat(held.weights * place, held.starts) for place in places]
+    return np.stack(columns, axis=-1).reshape((*shape, len(places)))
+
+
+def spread(held: Support, g, places):
+    """Transpose of `means`: ``sum_k g_k place_k`` on the support."""
+    rows = g.reshape(-1, len(places)).astype("float64")
+    return sum(rows[held.row, k] * place for k, place in enumerate(places))
