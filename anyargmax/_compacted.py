@@ -36,6 +36,8 @@ class Layout(NamedTuple):
 class Support(NamedTuple):
     """Weights where they are not 0, row after row: all arrays but `starts` have one number for each of them."""
 
+    shape: tuple[int, ...]
+    dtype: Any
     layout: Layout
     row: Any
     entry: Any
@@ -66,7 +68,7 @@ def _above(np, rows, bound, most):
             return None
         index += start * n
         found.append(index)
-    index = np.concatenate(found)
+    index = found[0] if len(found) == 1 else np.concatenate(found)
     row = np.repeat(np.arange(count), np.diff(np.searchsorted(index, np.arange(count + 1) * n)))
     return row, index - row * n
 
@@ -148,8 +150,9 @@ def _threshold(np, z, row, starts, a, steps):
     for _ in range(steps):
         p, s = _powers(np, np.maximum(rise - (a * tau)[row], 0), a)
         total, slope = np.add.reduceat(p, starts), np.add.reduceat(s, starts)
-        new = tau - total * np.expm1(-a * np.log(total)) / (a * slope)
-        if not np.any(new > tau * (1 + 2.0**-50)):
+        excess = total - 1 if a == 1 else total * np.expm1(-a * np.log(total)) / -a
+        new = tau + excess / slope
+        if not (new > tau * (1 + 2.0**-50)).any():
             break
         tau = np.maximum(new, tau)
     return tau
@@ -177,7 +180,7 @@ def support(x, temperature, axes: tuple[int, ...], alpha: float) -> Support | No
     p = p / np.add.reduceat(p, starts)[row]
     alive = (p >= float(np.finfo(x.dtype).smallest_normal)).nonzero()[0]
     row = row[alive]
-    return Support(place, row, entry[alive], _starts(np, row, rows.shape[0]), p[alive])
+    return Support(x.shape, x.dtype, place, row, entry[alive], _starts(np, row, rows.shape[0]), p[alive])
 
 
 def support_of(p, axes: tuple[int, ...]) -> Support | None:
@@ -193,7 +196,7 @@ def support_of(p, axes: tuple[int, ...]) -> Support | None:
     bounds = np.searchsorted(row, np.arange(rows.shape[0] + 1))
     if not np.all(bounds[1:] > bounds[:-1]):
         return None
-    return Support(place, row, entry, bounds[:-1], rows[row, entry].astype("float64"))
+    return Support(p.shape, p.dtype, place, row, entry, bounds[:-1], rows[row, entry].astype("float64"))
 
 
 def at(held: Support, x):
@@ -202,11 +205,11 @@ def at(held: Support, x):
     return x.reshape(-1)[index] if x.flags.c_contiguous else x.flat[index]
 
 
-def dense(held: Support, values, x):
-    """An array like x with the values on the support, and 0 elsewhere."""
+def dense(held: Support, values):
+    """The array with the values on the support, and 0 elsewhere."""
     import numpy as np
 
-    out = np.zeros(x.shape, dtype=x.dtype)
+    out = np.zeros(held.shape, dtype=held.dtype)
     with np.errstate(over="ignore"):
         out.reshape(-1)[held.layout.place(held.row, held.entry)] = values
     return out
@@ -223,15 +226,21 @@ def product(held: Support, v, temperature, alpha: float):
         return moved / (temperature if isinstance(temperature, float) else temperature.reshape(-1)[held.row])
 
 
+def along(held: Support, table, axis: int, last: int):
+    """The positions of the entries on the support, from a table that varies along one of the axes up to the last."""
+    stride = math.prod(held.shape[axis + 1 : last + 1])
+    return table.reshape(-1)[held.entry // stride % held.shape[axis]]
+
+
 def means(held: Support, places, shape: tuple[int, ...]):
     """The expectation of each of the places in each row, the places last."""
     import numpy as np
 
     columns = [np.add.reduceat(held.weights * place, held.starts) for place in places]
-    return np.stack(columns, axis=-1).reshape((*shape, len(places)))
+    return np.stack(columns, axis=-1).reshape((*shape, len(places))).astype(held.dtype)
 
 
-def spread(held: Support, g, places):
+def spread(held: Support, places, g):
     """Transpose of `means`: ``sum_k g_k place_k`` on the support."""
     rows = g.reshape(-1, len(places)).astype("float64")
     return sum(rows[held.row, k] * place for k, place in enumerate(places))

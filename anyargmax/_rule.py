@@ -18,8 +18,9 @@ class Rule(NamedTuple):
     ``plain`` is the same map in operations that any framework differentiates natively, at any order:
     the second, independent route to every derivative. ``native`` says that nothing is gained over it,
     so that adapters run it as it stands. ``composed`` says that ``plain`` calls other rules: a
-    framework that keeps intermediate results for the backward pass is served best by that, unless ``alone``,
-    which takes the arguments of ``forward``, says that the rule as a whole needs none.
+    framework that keeps intermediate results for the backward pass is served best by that.
+    ``engine``, with the arguments of ``forward``, returns y and the function that pulls a cotangent of y back to
+    the first argument, for arrays that nothing records; None, in place of either, leaves it to the rule.
     """
 
     name: str
@@ -29,4 +30,4 @@ class Rule(NamedTuple):
     plain: Callable[..., Any]
     native: bool = False
     composed: bool = False
-    alone: Callable[..., bool] | None = None
+    engine: Callable[..., Any] | None = None

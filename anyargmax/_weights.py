@@ -14,9 +14,9 @@ from ._thresholds import differentiable, solved
 
 
 def _weights(ops, x, temperature, alpha, mask, *, axes, relaxation):
-    p = _sparse.weights(ops, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
-    if p is not None:
-        return p
+    served = _sparse.weights(ops, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+    if served is not None:
+        return served[0]
     z, keep = scaled(ops, x, temperature, mask, axes, relaxation.k)
     return solved(ops, z, keep, alpha, relaxation, axes)
 
@@ -77,13 +77,14 @@ WEIGHTS = Rule(
     vjps=(_product_x, _vjp_temperature, _vjp_alpha),
     jvps=(_product_x, _jvp_temperature, _jvp_alpha),
     plain=_weights_plain,
+    engine=_sparse.weights,
 )
 
 
 def _expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation):
-    y = _sparse.expectation(ops, x, temperature, alpha, mask, positions, axes=axes, relaxation=relaxation)
-    if y is not None:
-        return y
+    served = _sparse.expectation(ops, x, temperature, alpha, mask, positions, axes=axes, relaxation=relaxation)
+    if served is not None:
+        return served[0]
     p = _weights(ops, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
     return mean(ops, p, positions, axes=axes)
 
@@ -103,7 +104,8 @@ def _expectation_vjp(product):
 
 
 def _expectation_vjp_x(ops, g, y, x, *args, **static):
-    dx = _sparse.expectation_vjp(ops, g, x, *args, **static)
+    served = _sparse.expectation(ops, x, *args, **static)
+    dx = None if served is None else served[1](g)
     return _expectation_vjp(_product_x)(ops, g, y, x, *args, **static) if dx is None else dx
 
 
@@ -123,5 +125,5 @@ EXPECTATION = Rule(
     jvps=tuple(_expectation_jvp(product) for product in WEIGHTS.jvps),
     plain=_expectation_plain,
     composed=True,
-    alone=_sparse.alone,
+    engine=_sparse.expectation,
 )

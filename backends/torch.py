@@ -11,6 +11,9 @@ from ..operators import soft_argmax
 
 name = "torch"
 example = torch.empty(0)  # whose standard namespace the library looks up
+with torch.inference_mode():
+    # What an ordinary tensor dispatches on, and one of inference: no device but the CPU, nothing batched or lazy.
+    _PLAIN_KEYS = [torch._C._dispatch_keys(x) for x in (example, torch.empty(0))]
 
 
 def owns(x):
@@ -39,11 +42,12 @@ def is_cheap_to_read(x):
 
 
 def memory(x):
-    """A NumPy array that shares the memory of a plain CPU tensor; None where there is more to it than numbers."""
-    if not is_cheap_to_read(x) or x.dtype not in (torch.float32, torch.float64) or x.layout is not torch.strided:
+    """A NumPy array that shares the memory of a plain CPU tensor; None if there is more to it than numbers."""
+    if type(x) not in (torch.Tensor, torch.nn.Parameter) or x.dtype not in (torch.float32, torch.float64):
         return None
-    recorded = x.requires_grad and torch.is_grad_enabled()
-    return None if recorded or x.is_neg() or x._is_zerotensor() else x.detach().numpy()
+    if (x.requires_grad and torch.is_grad_enabled()) or not is_concrete(x):
+        return None
+    return x.detach().numpy() if torch._C._dispatch_keys(x) in _PLAIN_KEYS else None
 
 
 def from_memory(array, like):
@@ -76,13 +80,13 @@ def lift(rule, ops):
     A `Function` with a `jvp` is refused by `torch.compile(fullgraph=True)` and silently wrong for the
     JVP of a JVP, so that everything but plain reverse mode takes the rule's plain operations.
     """
-    if rule.native or (rule.composed and rule.alone is None):
+    if rule.native or (rule.composed and rule.engine is None):
         return partial(rule.plain, ops)
 
     class Op(torch.autograd.Function):
         @staticmethod
-        def forward(ctx, static, *args):
-            y = rule.forward(ops, *args, **static)
+        def forward(ctx, static, served, *args):
+            y, ctx.pull = (rule.forward(ops, *args, **static), None) if served is None else served
             is_tensor = [isinstance(arg, torch.Tensor) for arg in args]
             ctx.static, ctx.is_tensor = static, is_tensor
             ctx.others = [None if tensor else arg for arg, tensor in zip(args, is_tensor, strict=True)]
@@ -91,26 +95,31 @@ def lift(rule, ops):
 
         @staticmethod
         def backward(ctx, g):
+            needed = ctx.needs_input_grad[2:]
+            if ctx.pull is not None and not any(needed[1:]) and not torch.is_grad_enabled():
+                dx = ctx.pull(g)
+                if dx is not None:
+                    return None, None, dx, *[None] * (len(needed) - 1)
             y, *saved = ctx.saved_tensors
             rest = iter(saved)
             args = [next(rest) if tensor else other for tensor, other in zip(ctx.is_tensor, ctx.others, strict=True)]
-            needed = ctx.needs_input_grad[1:]
             grads = [
                 product(ops, g, y, *args, **ctx.static) if need else None
                 for product, need in zip(rule.vjps, needed, strict=False)
             ]
-            return None, *grads, *[None] * (len(needed) - len(grads))
+            return None, None, *grads, *[None] * (len(needed) - len(grads))
 
     Op.__name__ = Op.__qualname__ = f"{rule.name}_rule"
 
     def op(*args, **static):
         if torch.compiler.is_compiling() or _transformed():
             return rule.plain(ops, *args, **static)
-        if rule.composed and not rule.alone(ops, *args, **static):
+        served = rule.engine and rule.engine(ops, *map(detach, args), **static)
+        if served is None and rule.composed:
             return rule.plain(ops, *args, **static)
         if torch.is_grad_enabled() and any(isinstance(arg, torch.Tensor) and arg.requires_grad for arg in args):
-            return Op.apply(static, *args)
-        return rule.forward(ops, *args, **static)
+            return Op.apply(static, served, *args)
+        return rule.forward(ops, *args, **static) if served is None else served[0]
 
     return op
 
