@@ -50,6 +50,7 @@ class Ops:
         self.detach = adapter.detach
         self.is_concrete = adapter.is_concrete
         self.place = adapter.place
+        self.contract = getattr(adapter, "contract", None)
         self.memory = getattr(adapter, "memory", None) or (lambda x: None)
         self.from_memory = getattr(adapter, "from_memory", None)
         self.softmax = getattr(adapter, "softmax", None)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 # What decides how an array is served, or that it is not: tests set these so that small arrays go every way.
 BLOCK = 2**17  # scores that are compared together: they fit the cache of a core
 ALWAYS = 2**12  # so many candidates are worth it, however few scores they come from;
+NARROW = 2**15  # scores that are not worth a subset
 SHARE = 1 / 4  # of a larger array they must be less than this
 COLUMNS = 512  # a row is laid in so many columns; their maxima are the subset that bounds the threshold
 DEPTH = 8  # of so many scores at least
@@ -92,7 +93,7 @@ def _candidates(np, rows, temperature, a, most=math.inf):
     count, n = rows.shape
     width = min(COLUMNS, n // DEPTH)
     columns, tau = None, 0.0
-    if rows.size <= ALWAYS or width < 2:
+    if rows.size <= NARROW or width < 2:
         top = np.maximum.reduce(rows, axis=1, keepdims=True)
     else:
         columns = _columns(np, rows, width)

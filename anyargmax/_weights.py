@@ -1,6 +1,6 @@
 """The two rules that carry the library: scores to weights, and scores to expected positions."""
 
-from . import _sparse
+from . import _contracted, _sparse
 from ._readouts import mean, mean_tangent, spread
 from ._relaxations import alpha_derivative, jacobian_product
 from ._rule import Rule
@@ -82,6 +82,8 @@ WEIGHTS = Rule(
 
 
 def _expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation):
+    if _contracted.fits(ops, alpha, relaxation):
+        return _contracted.expectation(ops, x, temperature, mask, positions, axes)
     served = _sparse.expectation(ops, x, temperature, alpha, mask, positions, axes=axes, relaxation=relaxation)
     if served is not None:
         return served[0]
@@ -118,11 +120,18 @@ def _expectation_jvp(product):
     return jvp
 
 
+def _expectation_jvp_x(ops, t, y, x, temperature, alpha, mask, positions, *, axes, relaxation):
+    if _contracted.fits(ops, alpha, relaxation):
+        return _contracted.tangent(ops, t, x, temperature, mask, positions, axes)
+    general = _expectation_jvp(_product_x)
+    return general(ops, t, y, x, temperature, alpha, mask, positions, axes=axes, relaxation=relaxation)
+
+
 EXPECTATION = Rule(
     name="expectation",
     forward=_expectation,
     vjps=(_expectation_vjp_x, *(_expectation_vjp(product) for product in WEIGHTS.vjps[1:])),
-    jvps=tuple(_expectation_jvp(product) for product in WEIGHTS.jvps),
+    jvps=(_expectation_jvp_x, *(_expectation_jvp(product) for product in WEIGHTS.jvps[1:])),
     plain=_expectation_plain,
     composed=True,
     engine=_sparse.expectation,
