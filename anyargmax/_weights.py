@@ -82,7 +82,7 @@ WEIGHTS = Rule(
 
 
 def _expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation):
-    if _contracted.fits(ops, alpha, relaxation):
+    if _contracted.fits(ops, alpha, axes, relaxation):
         return _contracted.expectation(ops, x, temperature, mask, positions, axes)
     served = _sparse.expectation(ops, x, temperature, alpha, mask, positions, axes=axes, relaxation=relaxation)
     if served is not None:
@@ -121,7 +121,7 @@ def _expectation_jvp(product):
 
 
 def _expectation_jvp_x(ops, t, y, x, temperature, alpha, mask, positions, *, axes, relaxation):
-    if _contracted.fits(ops, alpha, relaxation):
+    if _contracted.fits(ops, alpha, axes, relaxation):
         return _contracted.tangent(ops, t, x, temperature, mask, positions, axes)
     general = _expectation_jvp(_product_x)
     return general(ops, t, y, x, temperature, alpha, mask, positions, axes=axes, relaxation=relaxation)

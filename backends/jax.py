@@ -12,6 +12,7 @@ detach = jax.lax.stop_gradient
 
 
 # What XLA does best with sums that are used again; never in fewer digits than the arrays have.
+folds = True  # XLA walks across memory for a maximum along any axis but the last
 contract = partial(namespace.tensordot, precision=jax.lax.Precision.HIGHEST)
 
 
