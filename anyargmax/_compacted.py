@@ -178,8 +178,10 @@ def support(x, temperature, axes: tuple[int, ...], alpha: float) -> Support | No
         z = _shifted(rows[row, entry], top, temperature, row)
         tau = _threshold(np, z, row, starts, a, STEPS)
         p, _ = _powers(np, np.maximum(1 + a * (z - tau[row]), 0), a)
+        # A score that is at the edge to within the scores' own digits is off the support, as in the rule.
+        inside = a * (z.astype(x.dtype) - tau.astype(x.dtype)[row]) > -1
     p = p / np.add.reduceat(p, starts)[row]
-    alive = (p >= float(np.finfo(x.dtype).smallest_normal)).nonzero()[0]
+    alive = (inside & (p >= float(np.finfo(x.dtype).smallest_normal))).nonzero()[0]
     row = row[alive]
     return Support(x.shape, x.dtype, place, row, entry[alive], _starts(np, row, rows.shape[0]), p[alive])
 

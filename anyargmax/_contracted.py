@@ -8,7 +8,7 @@ import math
 
 from ._relaxations import Relaxation
 from ._rule import Array
-from ._scores import kept_and_reference, scaled
+from ._scores import kept_and_reference, largest, scaled
 
 
 def fits(ops, alpha, axes, relaxation: Relaxation) -> bool:
@@ -21,7 +21,7 @@ def fits(ops, alpha, axes, relaxation: Relaxation) -> bool:
 
 def _merged(ops, x, shape, axes):
     """The axes as one, behind all before them and before all behind them; a number or None stays what it is."""
-    if not hasattr(x, "shape"):
+    if getattr(x, "ndim", 0) == 0:
         return x
     n = math.prod(x.shape[axis] for axis in axes)
     before, after = math.prod(shape[: axes[0]]), math.prod(shape[axes[-1] + 1 :])
@@ -37,11 +37,32 @@ def _table(ops, shape, positions, axes):
     return xp.reshape(rows, (1 + len(positions), math.prod(sizes)))
 
 
-def _parts(ops, x, temperature, mask, table):
-    """``e = exp(z)``, the sum of each row of it, and the expected positions, those first."""
+def _exponentials(ops, x, temperature, mask):
+    """``e = exp((x - max) / T)``, and in which rows the largest score is ``+inf``.
+
+    Without a mask the care for infinities is taken once a row: a selection for each entry is one that a compiler
+    may not vectorise. In a row with ``+inf``, those entries are capped at 0 and half of any finite score, less the
+    largest finite number, is as good as ``-inf``.
+    """
     xp = ops.xp
-    z, keep = scaled(ops, x, temperature, mask, (1,))
-    e = xp.exp(z) if keep is None else xp.where(keep, xp.exp(z), 0.0)
+    if mask is not None:
+        z, keep = scaled(ops, x, temperature, mask, (1,))
+        return xp.where(keep, xp.exp(z), 0.0), kept_and_reference(ops, x, mask, (1,))[2]
+    top = largest(ops, ops.detach(x), (1,))
+    peak = top == math.inf
+    shift = xp.where(peak, float(xp.finfo(x.dtype).max), xp.where(top == -math.inf, 0.0, top))
+    z = xp.minimum(
+        x * xp.where(peak, 0.5, xp.ones_like(top)) - shift, xp.where(peak, 0.0, math.inf * xp.ones_like(top))
+    )
+    if temperature is not None:
+        z = z / xp.where(peak, 1.0, temperature * xp.ones_like(top))
+    return xp.exp(z), peak
+
+
+def _parts(ops, x, temperature, mask, table):
+    """``e``, in which rows the weights cannot move, the sum of each row, and the expected positions, those first."""
+    xp = ops.xp
+    e, peak = _exponentials(ops, x, temperature, mask)
     if e.ndim == 2:
         sums = xp.moveaxis(ops.contract(e, table, axes=((1,), (1,))), 1, 0)
     else:
@@ -49,7 +70,7 @@ def _parts(ops, x, temperature, mask, table):
     total = sums[:1, ...]
     empty = ops.detach(total) == 0
     total = xp.where(empty, 1.0, total)
-    return e, total, xp.where(empty, float("nan"), sums[1:, ...] / total)
+    return e, peak, total, xp.where(empty, float("nan"), sums[1:, ...] / total)
 
 
 def _arguments(ops, x, temperature, mask, positions, axes):
@@ -67,7 +88,7 @@ def _restored(ops, y, shape, axes):
 
 def expectation(ops, x, temperature, mask, positions, axes) -> Array:
     """``sum_i c_i p_i``, one answer for each of the positions, stacked last."""
-    _, _, y = _parts(ops, *_arguments(ops, x, temperature, mask, positions, axes))
+    *_, y = _parts(ops, *_arguments(ops, x, temperature, mask, positions, axes))
     return _restored(ops, y, x.shape, axes)
 
 
@@ -75,8 +96,7 @@ def tangent(ops, t, x, temperature, mask, positions, axes) -> Array:
     """``sum_i p_i (c_i - y) t_i / T``: its transpose broadcasts, where that of a contraction would multiply out."""
     xp, shape = ops.xp, tuple(x.shape)
     x, temperature, mask, table = _arguments(ops, x, temperature, mask, positions, axes)
-    e, total, y = _parts(ops, x, temperature, mask, table)
-    _, _, peak = kept_and_reference(ops, x, mask, (1,))
+    e, peak, total, y = _parts(ops, x, temperature, mask, table)
     t = xp.where(peak | (ops.detach(e) == 0), 0.0, _merged(ops, t, shape, axes))
     t = t * (e / xp.expand_dims(total[0, ...], axis=1))
     t = t if temperature is None else t / temperature

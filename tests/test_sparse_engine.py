@@ -1,0 +1,314 @@
+"""The engine of sparse weights: it agrees with its rule and with the oracle, and leaves to the rule what it must."""
+
+from functools import partial
+
+import numpy as np
+import oracle
+import pytest
+from cases import close, round_to
+from conftest import EPS, PRESENT, backend_parameters
+
+import anyargmax
+from anyargmax import _compacted, soft_argmax, soft_one_hot, spatial_soft_argmax
+
+ALPHAS = (1.1, 1.25, 4 / 3, 1.5, 1.75, 2)
+served = pytest.mark.parametrize("backend", backend_parameters(("numpy", "autograd", "torch")))
+dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """Every answer that the engine gives, in order; small arrays go all of its ways."""
+    given = []
+    for name in ("dense", "means"):
+        original = getattr(_compacted, name)
+
+        def noted(*args, original=original):
+            given.append(original(*args))
+            return given[-1]
+
+        monkeypatch.setattr(_compacted, name, noted)
+    for name, small in {"BLOCK": 16, "ALWAYS": 4, "NARROW": 8, "COLUMNS": 4, "DEPTH": 2, "SHARE": 1.0}.items():
+        monkeypatch.setattr(_compacted, name, small)
+    return given
+
+
+def by_the_rule(monkeypatch, f):
+    with monkeypatch.context() as patch:
+        patch.setenv("ANYARGMAX_ENGINES", "0")
+        return f()
+
+
+def value_and_gradient(backend, f, x, g):
+    y, pullback = backend.vjp(f, x)
+    return backend.to_numpy(y), backend.to_numpy(pullback(backend.asarray(g, str(backend.to_numpy(y).dtype)))[0])
+
+
+def rows_with_every_support(n):
+    """Rows whose sparsemax has a support of 1, 2, ..., n entries."""
+    near = [np.where(np.arange(n) < m, 0.3 * np.arange(n) / n**2, -5.0 - np.arange(n)) for m in range(1, n + 1)]
+    return np.stack(near)[:, np.random.default_rng(n).permutation(n)]
+
+
+SHAPES = {
+    "rows of every support": (rows_with_every_support(13), -1),
+    "one row": (np.random.default_rng(0).normal(size=37), 0),
+    "the first axis": (np.random.default_rng(1).normal(size=(23, 5)), 0),
+    "a middle axis": (3 * np.random.default_rng(2).normal(size=(3, 17, 4)), 1),
+    "two axes at the end": (np.random.default_rng(3).normal(size=(3, 6, 7)), (1, 2)),
+    "two axes in front, swapped": (np.random.default_rng(4).normal(size=(6, 7, 3)), (1, 0)),
+    "all axes": (np.random.default_rng(5).normal(size=(5, 9)), (0, 1)),
+    "ties": (np.round(2 * np.random.default_rng(6).normal(size=(6, 31))) / 4, -1),
+    "equal scores": (np.ones((3, 8)), -1),
+    "far apart": (100 * np.random.default_rng(7).normal(size=(5, 40)), -1),
+    "far from zero": (1e6 + np.round(8 * np.random.default_rng(8).normal(size=(5, 40))), -1),
+    "one entry": (np.asarray([[3.0], [-1.0]]), -1),
+}
+shapes = pytest.mark.parametrize("name", [pytest.param(name, id=name.replace(" ", "_")) for name in SHAPES])
+
+
+@served
+@dtypes
+@shapes
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_weights_and_supports_are_the_oracles_and_the_rules(backend, dtype, name, alpha, answers, monkeypatch):
+    x, axis = SHAPES[name]
+    x = round_to(x, dtype)
+    f = partial(soft_one_hot, axis=axis, alpha=alpha, temperature=0.75)
+    actual = backend.to_numpy(f(backend.asarray(x, dtype)))
+    assert len(answers) == 1
+    rule = by_the_rule(monkeypatch, lambda: backend.to_numpy(f(backend.asarray(x, dtype))))
+    assert len(answers) == 1
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    expected = oracle.rounded(oracle.weights(oracle.exact(x), axes=axes, alpha=alpha, temperature=0.75))
+    close(actual, expected, dtype, "value", dtype)
+    certain = (expected == 0) | (expected > 1e-4)
+    np.testing.assert_array_equal((actual > 0)[certain], (expected > 0)[certain])
+    np.testing.assert_array_equal(actual > 0, rule > 0)
+
+
+@served
+@dtypes
+@shapes
+@pytest.mark.parametrize("alpha", [1.25, 4 / 3, 1.5, 2])
+def test_gradients_are_the_rules(backend, dtype, name, alpha, answers, monkeypatch, rng):
+    x, axis = SHAPES[name]
+    x = backend.asarray(round_to(x, dtype), dtype)
+    f = partial(soft_one_hot, axis=axis, alpha=alpha)
+    g = round_to(rng.normal(size=tuple(x.shape)), dtype)
+    y, dx = value_and_gradient(backend, f, x, g)
+    assert len(answers) == 2
+    rule_y, rule_dx = by_the_rule(monkeypatch, lambda: value_and_gradient(backend, f, x, g))
+    close(y, rule_y, dtype, "value")
+    close(dx, rule_dx, dtype, "derivative")
+    np.testing.assert_array_equal(dx[y == 0], 0)
+
+
+@served
+@dtypes
+@shapes
+@pytest.mark.parametrize("alpha", [1.25, 1.5, 2])
+def test_positions_and_their_gradients_are_the_rules(backend, dtype, name, alpha, answers, monkeypatch, rng):
+    x, axis = SHAPES[name]
+    x = backend.asarray(round_to(x, dtype), dtype)
+    if isinstance(axis, tuple):
+        f = partial(spatial_soft_argmax, axes=axis, alpha=alpha, coordinates="corner", temperature=1.5)
+    else:
+        f = partial(soft_argmax, axis=axis, alpha=alpha, temperature=1.5)
+    g = round_to(rng.normal(size=np.shape(backend.to_numpy(f(x)))), dtype)
+    del answers[:]
+    y, dx = value_and_gradient(backend, f, x, g)
+    assert [len(np.shape(answer)) for answer in answers][-1] == x.ndim
+    rule_y, rule_dx = by_the_rule(monkeypatch, lambda: value_and_gradient(backend, f, x, g))
+    scale = max(1.0, float(np.max(np.abs(rule_y))))
+    close(y / scale, rule_y / scale, dtype, "value")
+    close(dx / scale, rule_dx / scale, dtype, "derivative")
+
+
+@served
+def test_only_the_positions_are_laid_out(backend, answers):
+    """Without a gradient, nothing of the size of the scores is made."""
+    x = backend.asarray(np.random.default_rng(0).normal(size=(4, 50)))
+    soft_argmax(x, axis=-1, alpha=2)
+    assert [answer.shape for answer in answers] == [(4, 1)]
+
+
+@served
+@dtypes
+@pytest.mark.parametrize("temperature", [1e-40, 1e-3, 30.0, 1e30], ids=str)
+def test_huge_and_tiny_temperatures(backend, dtype, temperature, answers, monkeypatch):
+    x = backend.asarray(round_to(np.random.default_rng(2).normal(size=(4, 20)), dtype), dtype)
+    f = partial(soft_one_hot, alpha=1.5, temperature=temperature)
+    actual = backend.to_numpy(f(x))
+    assert len(answers) == 1
+    close(actual, by_the_rule(monkeypatch, lambda: backend.to_numpy(f(x))), dtype, "value")
+
+
+@served
+def test_a_temperature_a_row_is_served_and_has_its_gradient(backend, answers, monkeypatch, rng):
+    x, t = backend.asarray(rng.normal(size=(3, 20))), np.asarray([[0.25], [1.0], [4.0]])
+    g = rng.normal(size=(3, 20))
+
+    def both():
+        y, pullback = backend.vjp(lambda t: soft_one_hot(x, alpha=1.5, temperature=t), backend.asarray(t))
+        return backend.to_numpy(y), backend.to_numpy(pullback(backend.asarray(g))[0])
+
+    if backend.name == "numpy":  # whose own vjp is of the scores
+        actual = backend.to_numpy(soft_one_hot(x, alpha=1.5, temperature=backend.asarray(t)))
+        rule = by_the_rule(monkeypatch, lambda: soft_one_hot(x, alpha=1.5, temperature=backend.asarray(t)))
+        close(actual, rule, "float64", "value")
+    else:
+        for actual, rule in zip(both(), by_the_rule(monkeypatch, both), strict=True):
+            close(actual, rule, "float64", "derivative")
+    assert answers
+
+
+@served
+@pytest.mark.parametrize("bad", [np.nan, np.inf], ids=str)
+def test_a_row_of_nan_or_inf_is_the_rules(backend, bad, answers, monkeypatch, rng):
+    x = rng.normal(size=(3, 20))
+    x[1, 4] = bad
+    x[2, 3] = -np.inf
+    g = rng.normal(size=(3, 20))
+    f = partial(soft_one_hot, alpha=1.5)
+    actual = value_and_gradient(backend, f, backend.asarray(x), g)
+    assert not answers
+    rule = by_the_rule(monkeypatch, lambda: value_and_gradient(backend, f, backend.asarray(x), g))
+    for one, other in zip(actual, rule, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@served
+def test_a_score_of_minus_infinity_has_no_weight(backend, answers, monkeypatch):
+    x = np.asarray([[0.0, -np.inf, 0.5, -np.inf, 0.25], [1.0, 2.0, 3.0, -np.inf, 0.0]])
+    p = backend.to_numpy(soft_one_hot(backend.asarray(x), alpha=1.5))
+    assert len(answers) == 1
+    close(p, by_the_rule(monkeypatch, lambda: soft_one_hot(x, alpha=1.5)), "float64", "value")
+
+
+LAYOUTS = {
+    "transposed": lambda x: x.T.copy().T,
+    "every other": lambda x: np.repeat(x, 2, axis=1)[:, ::2],
+    "read-only": lambda x: np.frombuffer(x.tobytes(), dtype=x.dtype).reshape(x.shape),
+    "reversed": lambda x: x[:, ::-1].copy()[:, ::-1],
+    "broadcast": lambda x: np.broadcast_to(x[:1], x.shape),
+}
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+@pytest.mark.parametrize("way", [pytest.param(way, id=way.replace(" ", "_")) for way in LAYOUTS])
+def test_any_layout_is_read_in_place(name, way, answers, monkeypatch, rng):
+    if name not in PRESENT or (name == "torch" and way in ("reversed", "read-only")):
+        pytest.skip("torch has no such tensors" if name in PRESENT else f"{name} is not installed")
+    x, g = LAYOUTS[way](rng.normal(size=(6, 9))), rng.normal(size=(6, 9))
+    before = x.copy()
+    one = x if name == "numpy" else PRESENT["torch"].xp.from_numpy(x) if x.flags.writeable else None
+    one = PRESENT["torch"].xp.from_numpy(before[:1]).expand(6, 9) if one is None else one
+    actual = value_and_gradient(PRESENT[name], partial(soft_one_hot, alpha=2), one, g)
+    assert len(answers) == 2
+    rule = by_the_rule(
+        monkeypatch, lambda: value_and_gradient(PRESENT["numpy"], partial(soft_one_hot, alpha=2), before, g)
+    )
+    for a, b in zip(actual, rule, strict=True):
+        close(a, b, "float64", "derivative")
+    np.testing.assert_array_equal(x, before)
+
+
+@served
+def test_a_batch_of_no_rows_is_the_rules(backend, answers):
+    assert backend.to_numpy(soft_one_hot(backend.asarray(np.zeros((0, 3))), alpha=2)).shape == (0, 3)
+    assert not answers
+
+
+@served
+def test_half_precision_is_served_in_float32(backend, answers, monkeypatch):
+    x = backend.asarray(np.random.default_rng(0).normal(size=(4, 20)), "float16")
+    p = soft_one_hot(x, alpha=1.5)
+    assert "float16" in str(p.dtype)
+    assert answers[0].dtype == np.float32
+    rule = by_the_rule(monkeypatch, lambda: backend.to_numpy(soft_one_hot(x, alpha=1.5)))
+    np.testing.assert_allclose(backend.to_numpy(p), rule, rtol=0, atol=EPS["float16"])
+
+
+@pytest.mark.parametrize("options", [{"alpha": 1}, {"alpha": 2.5}, {"alpha": 1.01}, {"axis": (0, 2)}], ids=str)
+def test_what_the_engine_is_not_for_is_the_rules(options, answers, rng):
+    soft_one_hot(rng.normal(size=(3, 4, 5)), **({"alpha": 2} | options))
+    soft_one_hot(rng.normal(size=(3, 4)), alpha=2, mask=np.ones((3, 4), dtype=bool))
+    assert not answers
+
+
+def test_too_many_candidates_are_the_rules(answers, monkeypatch):
+    monkeypatch.setattr(_compacted, "SHARE", 0.1)
+    p = soft_one_hot(np.ones((3, 50)), alpha=2)
+    assert not answers
+    close(p, np.full((3, 50), 1 / 50), "float64", "value")
+
+
+@pytest.mark.parametrize("torch_backend", backend_parameters(("torch",)))
+class TestTorch:
+    """Where a tensor's memory may not be touched, and what must survive it."""
+
+    def test_wrapped_tensors_are_the_rules(self, torch_backend, answers):
+        import torch
+        from torch._subclasses.fake_tensor import FakeTensorMode
+
+        class Named(torch.Tensor):
+            pass
+
+        f, x = partial(soft_one_hot, alpha=2), torch.randn(3, 9, dtype=torch.float64)
+        torch.vmap(f)(x)
+        torch.func.jvp(f, (x,), (x,))
+        torch.func.grad(lambda x: f(x)[0, 0])(x)
+        f(x.as_subclass(Named))
+        with FakeTensorMode() as mode:
+            f(mode.from_tensor(x))
+        f(torch.empty(3, 9, device="meta"))
+        assert not answers
+
+    def test_a_compiled_call_is_the_rules(self, torch_backend, answers):
+        import torch
+
+        x = torch.randn(3, 9)
+        compiled = torch.compile(partial(soft_one_hot, alpha=2), fullgraph=True, backend="eager")(x)
+        assert not answers
+        close(compiled.numpy(), soft_one_hot(x, alpha=2).numpy(), "float32", "value")
+
+    def test_second_derivatives_are_right(self, torch_backend, answers):
+        import torch
+        from torch.autograd import gradcheck, gradgradcheck
+
+        x = torch.as_tensor(np.random.default_rng(3).normal(size=(2, 9))).requires_grad_()
+        for f in (partial(soft_one_hot, alpha=1.5), partial(soft_argmax, axis=-1, alpha=1.5)):
+            assert gradcheck(f, x, check_batched_grad=True)
+            assert gradgradcheck(f, x)
+        assert answers
+
+    def test_a_backward_pass_may_be_repeated_and_scores_changed_before_it(self, torch_backend, answers):
+        import torch
+
+        for f in (partial(soft_one_hot, alpha=1.5), partial(soft_argmax, axis=-1, alpha=1.5)):
+            x = torch.randn(4, 9, dtype=torch.float64, requires_grad=True)
+            z = x * 1
+            y = f(z)
+            y.backward(torch.ones_like(y), retain_graph=True)
+            first = x.grad.clone()
+            with torch.no_grad():
+                z.mul_(3)
+            y.backward(torch.ones_like(y))
+            np.testing.assert_array_equal((x.grad - first).numpy(), first.numpy())
+
+    def test_an_expanded_cotangent_is_read(self, torch_backend, answers, monkeypatch):
+        import torch
+
+        x = torch.randn(4, 9, dtype=torch.float64, requires_grad=True)
+        f = lambda: torch.autograd.grad((soft_one_hot(x, alpha=1.5) ** 2).sum(), x)[0]  # noqa: E731
+        plain = lambda: torch.autograd.grad(soft_one_hot(x, alpha=1.5).sum(), x)[0]  # noqa: E731
+        close(f().numpy(), by_the_rule(monkeypatch, f).numpy(), "float64", "derivative")
+        close(plain().numpy(), np.zeros((4, 9)), "float64", "derivative")
+        assert len(answers) == 4
+
+
+def test_the_engines_can_be_switched_off(answers, monkeypatch):
+    monkeypatch.setenv("ANYARGMAX_ENGINES", "0")
+    anyargmax.soft_one_hot(np.zeros((2, 3)), alpha=2)
+    assert not answers
