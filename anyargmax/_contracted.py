@@ -37,7 +37,7 @@ def _table(ops, shape, positions, axes):
     return xp.reshape(rows, (1 + len(positions), math.prod(sizes)))
 
 
-def _exponentials(ops, x, temperature, mask):
+def _exponentials(ops, x, temperature, mask, apart=False):
     """``e = exp((x - max) / T)``, and in which rows the largest score is ``+inf``.
 
     Without a mask the care for infinities is taken once a row: a selection for each entry is one that a compiler
@@ -49,6 +49,7 @@ def _exponentials(ops, x, temperature, mask):
         z, keep = scaled(ops, x, temperature, mask, (1,))
         return xp.where(keep, xp.exp(z), 0.0), kept_and_reference(ops, x, mask, (1,))[2]
     top = largest(ops, ops.detach(x), (1,))
+    top = ops.apart(top) if apart else top
     peak = top == math.inf
     shift = xp.where(peak, float(xp.finfo(x.dtype).max), xp.where(top == -math.inf, 0.0, top))
     z = xp.minimum(
@@ -97,6 +98,9 @@ def tangent(ops, t, x, temperature, mask, positions, axes) -> Array:
     xp, shape = ops.xp, tuple(x.shape)
     x, temperature, mask, table = _arguments(ops, x, temperature, mask, positions, axes)
     e, peak, total, y = _parts(ops, x, temperature, mask, table)
+    if mask is None and shape != x.shape:
+        # The same again rather than kept: for reshaped scores a compiler gives what it keeps a buffer of its own.
+        e, peak = _exponentials(ops, x, temperature, mask, apart=True)
     t = xp.where(peak | (ops.detach(e) == 0), 0.0, _merged(ops, t, shape, axes))
     t = t * (e / xp.expand_dims(total[0, ...], axis=1))
     t = t if temperature is None else t / temperature
