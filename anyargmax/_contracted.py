@@ -65,9 +65,9 @@ def _parts(ops, x, temperature, mask, table):
     xp = ops.xp
     e, peak = _exponentials(ops, x, temperature, mask)
     if e.ndim == 2:
-        sums = xp.moveaxis(ops.contract(e, table, axes=((1,), (1,))), 1, 0)
+        sums = xp.matrix_transpose(ops.contract(e, xp.matrix_transpose(table)))
     else:
-        sums = ops.contract(table, e, axes=((1,), (1,)))
+        sums = xp.moveaxis(ops.contract(xp.broadcast_to(table, (e.shape[0], *table.shape)), e), 1, 0)
     total = sums[:1, ...]
     empty = ops.detach(total) == 0
     total = xp.where(empty, 1.0, total)
