@@ -51,6 +51,7 @@ class Ops:
         self.is_concrete = adapter.is_concrete
         self.place = adapter.place
         self.contract = getattr(adapter, "contract", None)
+        self.matmul = getattr(adapter, "matmul", None)
         self.apart = getattr(adapter, "apart", None) or (lambda x: x)
         self.folds = getattr(adapter, "folds", False)
         self.memory = getattr(adapter, "memory", None) or (lambda x: None)

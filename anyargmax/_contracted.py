@@ -29,12 +29,11 @@ def _merged(ops, x, shape, axes):
 
 
 def _table(ops, shape, positions, axes):
-    """``[1, c]`` for the entries along the merged axes: shape (1 + number of positions, n)."""
+    """``[1, c]`` for the entries along the merged axes: the 1 and each of the positions, shape (n,)."""
     xp = ops.xp
     sizes = tuple(shape[axis] for axis in axes)
     laid = [xp.broadcast_to(xp.reshape(c, (-1,) + (1,) * (len(sizes) - k - 1)), sizes) for k, c in enumerate(positions)]
-    rows = xp.stack([xp.ones_like(laid[0]), *laid])
-    return xp.reshape(rows, (1 + len(positions), math.prod(sizes)))
+    return [xp.reshape(c, (math.prod(sizes),)) for c in (xp.ones_like(laid[0]), *laid)]
 
 
 def _exponentials(ops, x, temperature, mask, apart=False):
@@ -64,10 +63,11 @@ def _parts(ops, x, temperature, mask, table):
     """``e``, in which rows the weights cannot move, the sum of each row, and the expected positions, those first."""
     xp = ops.xp
     e, peak = _exponentials(ops, x, temperature, mask)
+    rows = xp.stack(table)
     if e.ndim == 2:
-        sums = xp.matrix_transpose(ops.contract(e, xp.matrix_transpose(table)))
+        sums = xp.matrix_transpose(ops.contract(e, rows, axes=((1,), (1,))))
     else:
-        sums = xp.moveaxis(ops.contract(xp.broadcast_to(table, (e.shape[0], *table.shape)), e), 1, 0)
+        sums = xp.moveaxis(ops.matmul(xp.broadcast_to(rows, (e.shape[0], *rows.shape)), e), 1, 0)
     total = sums[:1, ...]
     empty = ops.detach(total) == 0
     total = xp.where(empty, 1.0, total)
@@ -106,6 +106,6 @@ def tangent(ops, t, x, temperature, mask, positions, axes) -> Array:
     t = t if temperature is None else t / temperature
     moved = []
     for k in range(len(positions)):
-        c = xp.reshape(table[k + 1, :], (-1,) + (1,) * (x.ndim - 2))
+        c = xp.reshape(table[k + 1], (-1,) + (1,) * (x.ndim - 2))
         moved.append(xp.sum((c - xp.expand_dims(y[k, ...], axis=1)) * t, axis=1))
     return _restored(ops, xp.stack(moved), shape, axes)

@@ -14,7 +14,8 @@ detach = jax.lax.stop_gradient
 # What XLA does best with sums that are used again; never in fewer digits than the arrays have.
 folds = True  # XLA walks across memory for a maximum along any axis but the last
 apart = jax.lax.optimization_barrier  # what comes of it is not merged with what came before
-contract = partial(namespace.matmul, precision=jax.lax.Precision.HIGHEST)
+contract = partial(namespace.tensordot, precision=jax.lax.Precision.HIGHEST)
+matmul = partial(namespace.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
 def owns(x):
