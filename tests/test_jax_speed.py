@@ -5,10 +5,10 @@ from functools import partial
 
 import numpy as np
 import pytest
-from cases import close
-from conftest import EPS, PRESENT
+from conftest import PRESENT
 
 from anyargmax import soft_argmax, spatial_soft_argmax
+from anyargmax.validation.tolerance import EPS, assert_close
 
 if "jax" not in PRESENT:
     pytest.skip("jax is not installed", allow_module_level=True)
@@ -73,7 +73,7 @@ def test_long_rows_are_exact_in_float32(axis, rng):
     p = np.exp(x.astype("float64") - x.max(axis=1, keepdims=True))
     expected = (p * np.arange(20000)).sum(axis=1) / p.sum(axis=1)
     actual = np.asarray(soft_argmax(jnp.asarray(x if axis else x.T), axis=axis), dtype=np.float64)
-    close(actual / 20000, expected / 20000, "float32", "value")
+    assert_close(actual / 20000, expected / 20000, "float32", "value")
 
 
 TOP = float(np.finfo("float64").max)
@@ -101,8 +101,8 @@ def test_rows_that_need_care_are_as_in_numpy(axis, temperature, rng):
     x = CARE.T if axis == 0 else CARE
     y, dx = value_and_gradient(f)(jnp.asarray(x), jnp.asarray(g))
     expected, pullback = PRESENT["numpy"].vjp(f, x)
-    close(y, expected, "float64", "value")
-    close(dx, pullback(g)[0], "float64", "derivative")
+    assert_close(y, expected, "float64", "value")
+    assert_close(dx, pullback(g)[0], "float64", "derivative")
 
 
 @pytest.mark.parametrize("row", list(ROWS.values()), ids=[name.replace(" ", "_") for name in ROWS])
@@ -123,8 +123,8 @@ def test_coordinates_over_any_axes_are_as_in_numpy(axes, rng):
     expected, pullback = PRESENT["numpy"].vjp(f, x)
     g = rng.normal(size=expected.shape)
     y, dx = value_and_gradient(f)(jnp.asarray(x), jnp.asarray(g))
-    close(y, expected, "float64", "value")
-    close(dx, pullback(g)[0], "float64", "derivative")
+    assert_close(y, expected, "float64", "value")
+    assert_close(dx, pullback(g)[0], "float64", "derivative")
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -139,4 +139,4 @@ def test_second_derivatives_at_ties_and_in_every_mode(axis, rng):
 
     ours = lambda x: jnp.sum(soft_argmax(x, axis=axis))  # noqa: E731
     for modes in (jax.hessian, lambda f: jax.jacrev(jax.jacrev(f)), lambda f: jax.jacfwd(jax.jacfwd(f))):
-        close(modes(ours)(x), np.asarray(modes(plain)(x)), "float64", "derivative")
+        assert_close(modes(ours)(x), np.asarray(modes(plain)(x)), "float64", "derivative")

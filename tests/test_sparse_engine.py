@@ -3,13 +3,13 @@
 from functools import partial
 
 import numpy as np
-import oracle
 import pytest
-from cases import close, round_to
-from conftest import EPS, PRESENT, backend_parameters
+from conftest import PRESENT, backend_parameters
 
 import anyargmax
 from anyargmax import _compacted, soft_argmax, soft_one_hot, spatial_soft_argmax
+from anyargmax.validation import oracle
+from anyargmax.validation.tolerance import EPS, assert_close, round_to
 
 ALPHAS = (1.1, 1.25, 4 / 3, 1.5, 1.75, 2)
 served = pytest.mark.parametrize("backend", backend_parameters(("numpy", "autograd", "torch")))
@@ -81,7 +81,7 @@ def test_weights_and_supports_are_the_oracles_and_the_rules(backend, dtype, name
     assert len(answers) == 1
     axes = axis if isinstance(axis, tuple) else (axis,)
     expected = oracle.rounded(oracle.weights(oracle.exact(x), axes=axes, alpha=alpha, temperature=0.75))
-    close(actual, expected, dtype, "value", dtype)
+    assert_close(actual, expected, dtype, "value", dtype)
     certain = (expected == 0) | (expected > 1e-4)
     np.testing.assert_array_equal((actual > 0)[certain], (expected > 0)[certain])
     np.testing.assert_array_equal(actual > 0, rule > 0)
@@ -99,8 +99,8 @@ def test_gradients_are_the_rules(backend, dtype, name, alpha, answers, monkeypat
     y, dx = value_and_gradient(backend, f, x, g)
     assert len(answers) == 2
     rule_y, rule_dx = by_the_rule(monkeypatch, lambda: value_and_gradient(backend, f, x, g))
-    close(y, rule_y, dtype, "value")
-    close(dx, rule_dx, dtype, "derivative")
+    assert_close(y, rule_y, dtype, "value")
+    assert_close(dx, rule_dx, dtype, "derivative")
     np.testing.assert_array_equal(dx[y == 0], 0)
 
 
@@ -121,8 +121,8 @@ def test_positions_and_their_gradients_are_the_rules(backend, dtype, name, alpha
     assert [len(np.shape(answer)) for answer in answers][-1] == x.ndim
     rule_y, rule_dx = by_the_rule(monkeypatch, lambda: value_and_gradient(backend, f, x, g))
     scale = max(1.0, float(np.max(np.abs(rule_y))))
-    close(y / scale, rule_y / scale, dtype, "value")
-    close(dx / scale, rule_dx / scale, dtype, "derivative")
+    assert_close(y / scale, rule_y / scale, dtype, "value")
+    assert_close(dx / scale, rule_dx / scale, dtype, "derivative")
 
 
 @served
@@ -141,7 +141,7 @@ def test_huge_and_tiny_temperatures(backend, dtype, temperature, answers, monkey
     f = partial(soft_one_hot, alpha=1.5, temperature=temperature)
     actual = backend.to_numpy(f(x))
     assert len(answers) == 1
-    close(actual, by_the_rule(monkeypatch, lambda: backend.to_numpy(f(x))), dtype, "value")
+    assert_close(actual, by_the_rule(monkeypatch, lambda: backend.to_numpy(f(x))), dtype, "value")
 
 
 @served
@@ -156,10 +156,10 @@ def test_a_temperature_a_row_is_served_and_has_its_gradient(backend, answers, mo
     if backend.name == "numpy":  # whose own vjp is of the scores
         actual = backend.to_numpy(soft_one_hot(x, alpha=1.5, temperature=backend.asarray(t)))
         rule = by_the_rule(monkeypatch, lambda: soft_one_hot(x, alpha=1.5, temperature=backend.asarray(t)))
-        close(actual, rule, "float64", "value")
+        assert_close(actual, rule, "float64", "value")
     else:
         for actual, rule in zip(both(), by_the_rule(monkeypatch, both), strict=True):
-            close(actual, rule, "float64", "derivative")
+            assert_close(actual, rule, "float64", "derivative")
     assert answers
 
 
@@ -183,7 +183,7 @@ def test_a_score_of_minus_infinity_has_no_weight(backend, answers, monkeypatch):
     x = np.asarray([[0.0, -np.inf, 0.5, -np.inf, 0.25], [1.0, 2.0, 3.0, -np.inf, 0.0]])
     p = backend.to_numpy(soft_one_hot(backend.asarray(x), alpha=1.5))
     assert len(answers) == 1
-    close(p, by_the_rule(monkeypatch, lambda: soft_one_hot(x, alpha=1.5)), "float64", "value")
+    assert_close(p, by_the_rule(monkeypatch, lambda: soft_one_hot(x, alpha=1.5)), "float64", "value")
 
 
 LAYOUTS = {
@@ -210,7 +210,7 @@ def test_any_layout_is_read_in_place(name, way, answers, monkeypatch, rng):
         monkeypatch, lambda: value_and_gradient(PRESENT["numpy"], partial(soft_one_hot, alpha=2), before, g)
     )
     for a, b in zip(actual, rule, strict=True):
-        close(a, b, "float64", "derivative")
+        assert_close(a, b, "float64", "derivative")
     np.testing.assert_array_equal(x, before)
 
 
@@ -241,7 +241,7 @@ def test_too_many_candidates_are_the_rules(answers, monkeypatch):
     monkeypatch.setattr(_compacted, "SHARE", 0.1)
     p = soft_one_hot(np.ones((3, 50)), alpha=2)
     assert not answers
-    close(p, np.full((3, 50), 1 / 50), "float64", "value")
+    assert_close(p, np.full((3, 50), 1 / 50), "float64", "value")
 
 
 @pytest.mark.parametrize("torch_backend", backend_parameters(("torch",)))
@@ -271,7 +271,7 @@ class TestTorch:
         x = torch.randn(3, 9)
         compiled = torch.compile(partial(soft_one_hot, alpha=2), fullgraph=True, backend="eager")(x)
         assert not answers
-        close(compiled.numpy(), soft_one_hot(x, alpha=2).numpy(), "float32", "value")
+        assert_close(compiled.numpy(), soft_one_hot(x, alpha=2).numpy(), "float32", "value")
 
     def test_second_derivatives_are_right(self, torch_backend, answers):
         import torch
@@ -303,8 +303,8 @@ class TestTorch:
         x = torch.randn(4, 9, dtype=torch.float64, requires_grad=True)
         f = lambda: torch.autograd.grad((soft_one_hot(x, alpha=1.5) ** 2).sum(), x)[0]  # noqa: E731
         plain = lambda: torch.autograd.grad(soft_one_hot(x, alpha=1.5).sum(), x)[0]  # noqa: E731
-        close(f().numpy(), by_the_rule(monkeypatch, f).numpy(), "float64", "derivative")
-        close(plain().numpy(), np.zeros((4, 9)), "float64", "derivative")
+        assert_close(f().numpy(), by_the_rule(monkeypatch, f).numpy(), "float64", "derivative")
+        assert_close(plain().numpy(), np.zeros((4, 9)), "float64", "derivative")
         assert len(answers) == 4
 
 
