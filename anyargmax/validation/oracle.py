@@ -3,6 +3,7 @@
 Derivatives are central differences with a step of 1e-20, good to about 30 digits.
 """
 
+import math
 from collections.abc import Callable
 from decimal import Context, Decimal, getcontext, localcontext
 from functools import wraps
@@ -59,14 +60,14 @@ def softmax_row(scores):
     return [value / total for value in e]
 
 
-def _root(excess, low, high):
-    """Bisection in float64, refined by Newton in 50 digits: excess(t, module) returns value and slope."""
+def _root(guess, excess, low, high):
+    """Bisection in floats, by `guess(t)`, refined by Newton in 50 digits: `excess(t)` is a value and a slope."""
     a, b = float(low), float(high)
     while a < (middle := (a + b) / 2) < b:
-        a, b = (middle, b) if excess(middle, np)[0] > 0 else (a, middle)
+        a, b = (middle, b) if guess(middle) > 0 else (a, middle)
     t, negligible = Decimal(b), Decimal(10) ** (4 - getcontext().prec)
     for _ in range(8):
-        value, slope = excess(t, None)
+        value, slope = excess(t)
         step = value / slope if slope else ZERO
         t += step
         if abs(step) < negligible:
@@ -81,17 +82,17 @@ def entmax_row(scores, alpha=1):
         return softmax_row(scores)
     top, a = max(scores), number(alpha) - 1
     z = [score - top for score in scores]
-    floats, order = np.asarray([float(max(value, -1e300)) for value in z]), float(a)
+    floats, order = [float(max(value, -1e300)) for value in z], float(a)
 
-    def excess(t, module):
-        if module is np:
-            base = np.maximum(order * (floats - t), -1)
-            with np.errstate(divide="ignore"):
-                return np.sum(np.exp(np.log1p(base) / order)) - 1, None
+    def guess(t):
+        bases = (order * (value - t) for value in floats)
+        return sum(math.exp(math.log1p(base) / order) for base in bases if base > -1) - 1
+
+    def excess(t):
         bases = [base for base in (1 + a * (value - t) for value in z) if base > 0]
         return sum(base ** (1 / a) for base in bases) - 1, sum(base ** (1 / a - 1) for base in bases)
 
-    t = _root(excess, 0, np.log(len(z)) + 1e-9)
+    t = _root(guess, excess, 0, math.log(len(z)) + 1e-9)
     return [max(1 + a * (value - t), ZERO) ** (1 / a) for value in z]
 
 
@@ -102,24 +103,26 @@ def top_k_row(scores, k, kind):
         return [ONE] * len(scores)
     reference = sorted(scores)[-k]
     z = [score - reference for score in scores]
-    floats = np.asarray([float(value) for value in z])
+    floats = [float(value) for value in z]
 
-    def clipped(t, module):
-        if module is np:
-            return np.sum(np.clip(floats - t, 0, 1)) - k, None
+    def guess_clipped(t):
+        return sum(min(max(value - t, 0.0), 1.0) for value in floats) - k
+
+    def clipped(t):
         inside = sum(0 < value - t < 1 for value in z)
         return sum(min(max(value - t, ZERO), ONE) for value in z) - k, inside
 
-    def sigmoid(t, module):
-        if module is np:
-            return np.sum(0.5 * (1 + np.tanh((floats - t) / 2))) - k, None
+    def guess_sigmoid(t):
+        return sum(0.5 * (1 + math.tanh((value - t) / 2)) for value in floats) - k
+
+    def sigmoid(t):
         p = [1 / (1 + (t - value).exp()) for value in z]
         return sum(p) - k, sum(value * (1 - value) for value in p)
 
     if kind == "capped":
-        t = _root(clipped, -1, 0)
+        t = _root(guess_clipped, clipped, -1, 0)
         return [min(max(value - t, ZERO), ONE) for value in z]
-    t = _root(sigmoid, floats.min() - 50, floats.max() + 50)
+    t = _root(guess_sigmoid, sigmoid, min(floats) - 50, max(floats) + 50)
     return [1 / (1 + (t - value).exp()) for value in z]
 
 
