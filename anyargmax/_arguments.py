@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from . import _core, _validate
+from . import _core, _engines, _plans, _validate
 from ._core import Controls, Options
 from ._relaxations import Relaxation
 
@@ -45,6 +45,12 @@ def position(
     sign=1,
 ):
     """Validate and run what reduces one axis, or the flattened array, to one position."""
+    key = None
+    if mask is None and positions is None:
+        key = _plans.key(x, axis, keepdims, temperature, alpha, window, zero_background, readout, hard, sign)
+        call = _plans.find(key)
+        if call is not None:
+            return call(x)
     ops = _validate.operations(x, "x", temperature, alpha, mask, positions)
     shape, dtype = tuple(x.shape), _validate.real_floating(ops, x, "x")
     axes = _validate.all_axes(shape) if axis is None else (_validate.one_axis(axis, shape),)
@@ -66,7 +72,11 @@ def position(
     )
     if positions is not None:
         positions = _validate.position_table(ops, positions, dtype, shape, options.axes[0])
-    return ops.run(_core.position, x, controls, positions, options=options)
+    answer = None
+    if positions is None:
+        reduced = tuple(n for a, n in enumerate(tuple(x.shape)) if a not in axes)
+        answer = reduced_shape(tuple(x.shape), axes) if keepdims else reduced
+    return _engines.run(ops, key, _core.position, x, (controls, positions), options, answer)
 
 
 def _flattened(ops, controls, positions, shape):

@@ -11,6 +11,7 @@ from ._background import COMPENSATED
 from ._compat import array_namespace
 from ._loss import FENCHEL_YOUNG
 from ._plain import plain_adapter
+from ._plans import describe
 from ._readouts import MEAN, MEDIAN, MOMENTS
 from ._rule import Array
 from ._steps import BLANK, FINISH, HALVES, LOG, NORMALISE, PREPARE, STRAIGHT_THROUGH
@@ -51,9 +52,12 @@ class Ops:
         self.is_concrete = adapter.is_concrete
         self.place = adapter.place
         self.softmax = getattr(adapter, "softmax", None)
+        self.fused = getattr(adapter, "fused", None)
         self.iterate = getattr(adapter, "iterate", None) or self._iterate
         self.jit = getattr(adapter, "jit", None)
         self.compiled: dict[Callable, Callable] = {}
+        if hasattr(adapter, "traits"):
+            describe(adapter.plain_arrays, adapter.traits)
         for rule in RULES:
             setattr(self, rule.name, adapter.lift(rule, self))
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from . import _core, _validate
+from . import _core, _engines, _plans, _validate
 from ._arguments import background, entmax_controls, position
 from ._core import Options
 from ._rule import Array
@@ -238,6 +238,12 @@ def spatial_soft_argmax(
     Levine, Finn, Darrell and Abbeel (2016), "End-to-end training of deep visuomotor policies".
     Nibali, He, Morgan and Prendergast (2018), arXiv:1801.07372 (center coordinates).
     """
+    key = None
+    if mask is None and isinstance(axes, (tuple, list)):
+        key = _plans.key(x, coordinates, temperature, alpha, window, zero_background, readout, hard, *axes)
+        call = _plans.find(key)
+        if call is not None:
+            return call(x)
     ops = _validate.operations(x, "x", temperature, alpha, mask)
     shape, dtype = tuple(x.shape), _validate.real_floating(ops, x, "x")
     axes = _validate.several_axes(axes, shape)
@@ -255,5 +261,6 @@ def spatial_soft_argmax(
     if options.readout == "moments":
         if options.hard:
             raise ValueError("`hard` must be False with readout 'moments', got True. A single entry has no variance.")
-        return ops.run(_core.coordinate_moments, x, controls, options=options)
-    return ops.run(_core.coordinates, x, controls, options=options)
+        return _engines.run(ops, key, _core.coordinate_moments, x, (controls,), options, None)
+    answer = (*(n for axis, n in enumerate(shape) if axis not in axes), len(axes))
+    return _engines.run(ops, key, _core.coordinates, x, (controls,), options, answer)

@@ -38,6 +38,92 @@ def is_cheap_to_read(x):
     return type(x) in (torch.Tensor, torch.nn.Parameter) and x.device.type == "cpu" and is_concrete(x)
 
 
+plain_arrays = (torch.Tensor, torch.nn.Parameter)
+
+
+def _is_plain(x):
+    """Whether x is a plain strided tensor, outside every transform and where nobody observes operations."""
+    return (
+        not torch.compiler.is_compiling()
+        and type(x) in plain_arrays
+        and x.layout is torch.strided
+        and not x.is_neg()
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and forward_ad._current_level < 0
+        and not torch._C._len_torch_dispatch_stack()
+        and not torch.jit.is_tracing()
+    )
+
+
+def traits(x):
+    """What determines how a tensor is computed with; None of one that is not plain."""
+    return (x.dtype, x.shape, x.device) if _is_plain(x) else None
+
+
+def memory(x):
+    """The memory of a plain CPU tensor as a NumPy array; None of any other."""
+    return x.detach().numpy() if _is_plain(x) and x.is_cpu else None
+
+
+def constant(array):
+    """A NumPy array as a tensor that any later call may use."""
+    with torch.inference_mode(False):
+        return torch.from_numpy(array)
+
+
+def total(y):
+    """The sum of all entries, as a number."""
+    return sum(y.tolist()) if y.ndim == 1 and len(y) <= 64 else y.detach().sum().item()
+
+
+class _Fused(torch.autograd.Function):
+    """An answer that an engine has given, and its way back."""
+
+    @staticmethod
+    def forward(ctx, x, call, y, kept):
+        y = torch.from_numpy(y)
+        ctx.call, ctx.kept = call, [kept]
+        ctx.save_for_backward(x, y)
+        return y
+
+    @staticmethod
+    def backward(ctx, g):
+        x, y = ctx.saved_tensors
+        arrays = [None] if torch.is_grad_enabled() else [memory(g), memory(y), memory(x)]
+        if all(array is not None for array in arrays):
+            dx = ctx.call.backward(*arrays, ctx.kept.pop() if ctx.kept else None)
+            if dx is not None:
+                return torch.from_numpy(dx), None, None, None
+        if torch.is_grad_enabled():
+            return *torch.autograd.grad(ctx.call.core(x), x, g, create_graph=True), None, None, None
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            y = ctx.call.core(x)
+        return *torch.autograd.grad(y, x, g), None, None, None
+
+
+def fused(call, x):
+    """An engine's call on a plain tensor: natively where that is quicker, by the rules where neither can do it."""
+    y = call.native(x) if call.native is not None and _is_exact() else None
+    if y is not None:
+        return y
+    differentiated = x.requires_grad and torch.is_grad_enabled()
+    made = call.forward(x.detach().numpy(), differentiated and not _hooks())
+    if made is None:
+        return call.core(x)
+    return _Fused.apply(x, call, *made) if differentiated else torch.from_numpy(made[0])
+
+
+def _is_exact():
+    """Whether matrix products are computed in the dtype of their factors."""
+    return not torch.is_autocast_enabled("cpu") and torch.get_float32_matmul_precision() == "highest"
+
+
+def _hooks():
+    """Whether what is saved for the backward pass is packed away, such as under checkpointing: then keep nothing."""
+    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+
+
 def softmax(z, axis):
     """The framework's own, for scores that need no care."""
     return torch.softmax(z, axis)

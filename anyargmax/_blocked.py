@@ -1,0 +1,256 @@
+"""The expectation of softmax over plain CPU memory, in blocks that stay in cache. NumPy only.
+
+A large array costs its memory traffic and its page faults, not its arithmetic: so no temporary is as large
+as the input, sums are matrix-vector products, the gradient is an outer product of few columns times the
+exponentials, and these are kept for the backward pass, whose gradient takes over their memory.
+
+``exp(x)`` is first tried without looking for the maximum. Rows whose sum is out of a safe range are done
+again with it; what is not finite then (a ``+inf`` score) is left to the rule.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+BLOCK = 2**19  # bytes: half of a usual second-level cache
+FEW = 64  # numbers that are looked at faster in Python
+COLUMNS = 64  # fewer than these side by side are not worth a strided read
+LIMIT = 1e30  # of what a position is multiplied by on the way back
+SAFE = {1: (1e-12, 1e15), 0: (1e-4, 1e6)}  # of sums of exp(x); and of exp(x / T), whose argument is rounded
+
+Kept = tuple[Any, Any]  # exponentials and their sums
+
+
+class Plan(NamedTuple):
+    """A call on C-contiguous arrays of one shape, seen as (outer, n, inner), of which n is reduced."""
+
+    outer: int
+    n: int
+    inner: int
+    divisor: float | None
+    tables: Any  # (k + 1, n): the positions, and a last row of ones
+    span: float  # largest position
+    shape: tuple[int, ...]  # of the answer
+
+
+def planned(shape, axes, dtype, tables, divisor, result) -> Plan | None:
+    """Plan the reduction of neighbouring axes, in which the flattened positions are `tables`; None if they are not."""
+    first, last = min(axes), max(axes)
+    if last - first + 1 != len(axes):
+        return None
+    n = math.prod(shape[first : last + 1])
+    matrix = np.ones((len(tables) + 1, n), dtype=dtype)
+    matrix[:-1] = tables
+    span = max(1.0, float(np.max(np.abs(matrix))))
+    return Plan(math.prod(shape[:first]), n, math.prod(shape[last + 1 :]), divisor, matrix, span, result)
+
+
+def stand_in(shape, dtype):
+    """An array of this shape that takes no memory."""
+    return np.broadcast_to(np.zeros((), dtype=dtype), shape)
+
+
+def flattened(shape, axes, tables):
+    """Each table along its one of the axes, over all of the entries that the axes hold, in their order in memory."""
+    inside = [shape[axis] for axis in sorted(axes)]
+    full = []
+    for axis, table in zip(axes, tables, strict=True):
+        place = sorted(axes).index(axis)
+        spread = table.reshape((-1,) + (1,) * (len(inside) - place - 1))
+        full.append(np.broadcast_to(spread, inside).reshape(-1))
+    return full
+
+
+def _blocks(p: Plan, itemsize):
+    """Slices of (outer, n, inner) that fit into a block; n is cut only where a single row of it does not."""
+    room = max(1, BLOCK // itemsize)
+    width = min(p.inner, max(COLUMNS, room // p.n))
+    rows = max(1, room // (p.n * width)) if width == p.inner else 1
+    for i in range(0, p.outer, rows):
+        for j in range(0, p.inner, width):
+            yield slice(i, i + rows), slice(j, j + width)
+
+
+def _weighed(p: Plan, e, k):
+    """``sum_i tables[k]_i e_i`` of a block (rows, n, columns): (rows, columns)."""
+    if p.inner == 1:
+        return (e[..., 0] @ p.tables[k])[:, None]
+    return np.matmul(p.tables[k], e)
+
+
+def _exponentials(p: Plan, x, mask, out):
+    """Fill out with ``exp((x - m) / T)`` of the kept scores of a block, m = 0 where that is safe; return the sums.
+
+    None if a row has a ``+inf`` score. A row without any kept score has sum 0.
+    """
+    if p.divisor is not None:
+        x_scaled = np.divide(x, p.divisor, out=out)
+    elif p.inner == p.outer == 1:
+        x_scaled = x
+    else:
+        x_scaled = out
+        np.copyto(out, x)  # exp reads slowly from beyond the cache
+    np.exp(x_scaled, out=out)
+    if mask is not None:
+        np.copyto(out, 0, where=~mask)
+    s = _weighed(p, out, -1)
+    low, high = SAFE[p.divisor is None]
+    if low < np.minimum.reduce(s, axis=None) and np.maximum.reduce(s, axis=None) < high:
+        return s
+    i, j = np.nonzero(~((s > low) & (s < high)))
+    rows = x[i, :, j]  # (bad rows, n)
+    if mask is not None:
+        rows = np.where(mask[i, :, j], rows, -np.inf)
+    top = np.max(rows, axis=-1, keepdims=True)
+    if np.any(top == np.inf):
+        return None
+    rows -= np.where(top == -np.inf, 0, top)
+    if p.divisor is not None:
+        rows /= p.divisor
+    out[i, :, j] = np.exp(rows, out=rows)
+    s[i, j] = rows @ p.tables[-1]
+    return s
+
+
+def _folded(p: Plan, x, mask):
+    """Views of shape (outer, n, inner)."""
+    shape = (p.outer, p.n, p.inner)
+    return x.reshape(shape), None if mask is None else np.broadcast_to(mask, x.shape).reshape(shape)
+
+
+def is_foldable(p: Plan, x) -> bool:
+    """Whether the memory can be seen as (outer, n, inner), or is so little that a copy does not matter."""
+    return x.flags.c_contiguous or x.nbytes <= BLOCK or np.may_share_memory(x, x.reshape(p.outer, p.n, p.inner))
+
+
+def forward(p: Plan, x, mask=None, keep=False) -> tuple[Any, Kept | None] | None:
+    """Return ``sum_i c_i p_i``, and the exponentials if they are to be kept; None if the rule must do it."""
+    if p.inner == 1 and mask is None and x.nbytes <= BLOCK:
+        with np.errstate(all="ignore"):
+            made = _at_once(p, x, keep)
+        if made is not None:
+            return made
+    x, mask = _folded(p, x, mask)
+    y = np.empty((p.outer, p.inner, len(p.tables) - 1), dtype=x.dtype)
+    sums = np.empty((p.outer, p.inner), dtype=x.dtype)
+    kept = np.empty(x.shape, dtype=x.dtype) if keep else None
+    scratch = None
+    with np.errstate(all="ignore"):
+        for i, j in _blocks(p, x.itemsize):
+            block = x[i, :, j]
+            if kept is not None:
+                e = kept[i, :, j]
+            elif scratch is not None and scratch.shape == block.shape:
+                e = scratch
+            else:
+                e = scratch = np.empty(block.shape, dtype=x.dtype)
+            s = _exponentials(p, block, None if mask is None else mask[i, :, j], e)
+            if s is None:
+                return None
+            sums[i, j] = s
+            for k in range(y.shape[-1]):
+                np.divide(_weighed(p, e, k), s, out=y[i, j, k])
+    return y.reshape(p.shape), (None if kept is None else (kept, sums))
+
+
+def _at_once(p: Plan, x, keep):
+    """`forward` of rows that fit into a block together; None where they need more care."""
+    x = x.reshape(p.outer, p.n)
+    e = np.exp(x if p.divisor is None else x / p.divisor)
+    s = e @ p.tables[-1]
+    low, high = SAFE[p.divisor is None]
+    if p.outer <= FEW:
+        sums = s.tolist()
+        safe = low < min(sums) and max(sums) < high
+    else:
+        safe = low < np.minimum.reduce(s) and np.maximum.reduce(s) < high
+    if not safe:
+        return None
+    if len(p.tables) == 2:
+        y = e @ p.tables[0]
+        y /= s
+    else:
+        y = np.stack([e @ table for table in p.tables[:-1]], axis=-1) / s[:, None]
+    return y.reshape(p.shape), ((e, s) if keep else None)
+
+
+def _pulled_at_once(p: Plan, g, y, e, s):
+    """`backward` of few scores that `forward` did at once; None if that takes more care."""
+    a = g.reshape(p.outer) / s
+    if p.divisor is not None:
+        a /= p.divisor
+    if not sum(map(abs, a.tolist())) * p.span < LIMIT:
+        return None
+    v = p.tables[0] - y.reshape(p.outer, 1)
+    v *= a.reshape(p.outer, 1)
+    e *= v
+    return e
+
+
+def _coefficients(p: Plan, g, y, s):
+    """Return (rows, columns, k + 1): what the rows of the tables are multiplied by. Not finite where g or s is not."""
+    coefficients = np.empty((*s.shape, len(p.tables)), dtype=s.dtype)
+    a = coefficients[..., :-1]
+    s = s[..., None]
+    alive = s != 0
+    np.divide(g, s if p.divisor is None else s * p.divisor, out=a, where=alive)
+    if not alive.all():
+        np.copyto(a, 0, where=~alive)
+        y = np.where(alive, y, 0)
+    np.negative(np.add.reduce(a * y, axis=-1), out=coefficients[..., -1])
+    return coefficients
+
+
+def _times(p: Plan, e, coefficients):
+    """Multiply e (rows, n, columns) by the tables in these proportions."""
+    if p.inner == 1:
+        e[..., 0] *= coefficients[:, 0] @ p.tables
+    else:
+        e *= np.matmul(p.tables.T, coefficients.swapaxes(1, 2))
+
+
+def _carefully_times(p: Plan, e, coefficients) -> bool:
+    """The same where coefficients are not finite: NaN but at weight 0. False if finite ones may overflow."""
+    finite = np.isfinite(coefficients).all(axis=-1)
+    limit = float(np.finfo(e.dtype).max) / (p.span * len(p.tables))
+    if np.max(np.abs(coefficients), initial=0, where=finite[..., None]) >= limit:
+        return False
+    i, j = np.nonzero(~finite)
+    rows = np.where(e[i, :, j] == 0, 0, np.nan)
+    _times(p, e, np.where(finite[..., None], coefficients, 0))
+    e[i, :, j] = rows
+    return True
+
+
+def backward(p: Plan, g, y, x, mask=None, kept: Kept | None = None):
+    """Return ``g (c - y) p / T``, in the memory of the kept exponentials if there are any; None if the rule must do it."""
+    shape = x.shape
+    if kept is not None and kept[1].ndim == 1:
+        e, s = kept
+        if p.outer <= FEW and x.size <= FEW * FEW and len(p.tables) == 2:
+            with np.errstate(all="ignore"):
+                dx = _pulled_at_once(p, g, y, e, s)
+            if dx is not None:
+                return dx.reshape(shape)
+        kept = e[..., None], s[:, None]
+    g, y = (array.reshape(p.outer, p.inner, len(p.tables) - 1) for array in (g, y))
+    if kept is None:
+        x, mask = _folded(p, x, mask)
+    dx = np.empty((p.outer, p.n, p.inner), dtype=x.dtype) if kept is None else kept[0]
+    limit = float(np.finfo(x.dtype).max) / (p.span * len(p.tables))
+    with np.errstate(all="ignore"):
+        for i, j in _blocks(p, x.itemsize):
+            e = dx[i, :, j]
+            if kept is None:
+                s = _exponentials(p, x[i, :, j], None if mask is None else mask[i, :, j], e)
+            else:
+                s = kept[1][i, j]
+            if s is None:
+                return None
+            a = _coefficients(p, g[i, j], y[i, j], s)
+            if np.maximum.reduce(np.abs(a), axis=None) < limit:
+                _times(p, e, a)
+            elif not _carefully_times(p, e, a):
+                return None
+    return dx.reshape(shape)
