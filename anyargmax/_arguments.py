@@ -47,8 +47,7 @@ def position(
     """Validate and run what reduces one axis, or the flattened array, to one position."""
     key = None
     if mask is None and positions is None:
-        key = _plans.key(x, axis, keepdims, temperature, alpha, window, zero_background, readout, hard, sign)
-        call = _plans.find(key)
+        key, call = _plans.find(x, axis, keepdims, temperature, alpha, window, zero_background, readout, hard, sign)
         if call is not None:
             return call(x)
     ops = _validate.operations(x, "x", temperature, alpha, mask, positions)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 BLOCK = 2**19  # bytes: half of a usual second-level cache
-FEW = 64  # numbers that are looked at faster in Python
+FEW = 32  # numbers that are looked at faster in Python
 COLUMNS = 64  # fewer than these side by side are not worth a strided read
 LIMIT = 1e30  # of what a position is multiplied by on the way back
 SAFE = {1: (1e-12, 1e15), 0: (1e-4, 1e6)}  # of sums of exp(x); and of exp(x / T), whose argument is rounded
@@ -119,41 +119,43 @@ def _folded(p: Plan, x, mask):
     return x.reshape(shape), None if mask is None else np.broadcast_to(mask, x.shape).reshape(shape)
 
 
-def is_foldable(p: Plan, x) -> bool:
+def _is_foldable(p: Plan, x) -> bool:
     """Whether the memory can be seen as (outer, n, inner), or is so little that a copy does not matter."""
     return x.flags.c_contiguous or x.nbytes <= BLOCK or np.may_share_memory(x, x.reshape(p.outer, p.n, p.inner))
 
 
-def forward(p: Plan, x, mask=None, keep=False) -> tuple[Any, Kept | None] | None:
+def forward(p: Plan, mask, x, keep=False) -> tuple[Any, Kept | None] | None:
     """Return ``sum_i c_i p_i``, and the exponentials if they are to be kept; None if the rule must do it."""
-    if p.inner == 1 and mask is None and x.nbytes <= BLOCK:
-        with np.errstate(all="ignore"):
-            made = _at_once(p, x, keep)
-        if made is not None:
-            return made
-    x, mask = _folded(p, x, mask)
+    made = _at_once(p, x, keep) if p.inner == 1 and mask is None and x.nbytes <= BLOCK else None
+    if made is None and _is_foldable(p, x):
+        made = _block_by_block(p, *_folded(p, x, mask), keep)
+    return made
+
+
+@np.errstate(all="ignore")
+def _block_by_block(p: Plan, x, mask, keep):
     y = np.empty((p.outer, p.inner, len(p.tables) - 1), dtype=x.dtype)
     sums = np.empty((p.outer, p.inner), dtype=x.dtype)
     kept = np.empty(x.shape, dtype=x.dtype) if keep else None
     scratch = None
-    with np.errstate(all="ignore"):
-        for i, j in _blocks(p, x.itemsize):
-            block = x[i, :, j]
-            if kept is not None:
-                e = kept[i, :, j]
-            elif scratch is not None and scratch.shape == block.shape:
-                e = scratch
-            else:
-                e = scratch = np.empty(block.shape, dtype=x.dtype)
-            s = _exponentials(p, block, None if mask is None else mask[i, :, j], e)
-            if s is None:
-                return None
-            sums[i, j] = s
-            for k in range(y.shape[-1]):
-                np.divide(_weighed(p, e, k), s, out=y[i, j, k])
+    for i, j in _blocks(p, x.itemsize):
+        block = x[i, :, j]
+        if kept is not None:
+            e = kept[i, :, j]
+        elif scratch is not None and scratch.shape == block.shape:
+            e = scratch
+        else:
+            e = scratch = np.empty(block.shape, dtype=x.dtype)
+        s = _exponentials(p, block, None if mask is None else mask[i, :, j], e)
+        if s is None:
+            return None
+        sums[i, j] = s
+        for k in range(y.shape[-1]):
+            np.divide(_weighed(p, e, k), s, out=y[i, j, k])
     return y.reshape(p.shape), (None if kept is None else (kept, sums))
 
 
+@np.errstate(all="ignore")
 def _at_once(p: Plan, x, keep):
     """`forward` of rows that fit into a block together; None where they need more care."""
     x = x.reshape(p.outer, p.n)
@@ -175,6 +177,7 @@ def _at_once(p: Plan, x, keep):
     return y.reshape(p.shape), ((e, s) if keep else None)
 
 
+@np.errstate(all="ignore")
 def _pulled_at_once(p: Plan, g, y, e, s):
     """`backward` of few scores that `forward` did at once; None if that takes more care."""
     a = g.reshape(p.outer) / s
@@ -210,47 +213,48 @@ def _times(p: Plan, e, coefficients):
         e *= np.matmul(p.tables.T, coefficients.swapaxes(1, 2))
 
 
-def _carefully_times(p: Plan, e, coefficients) -> bool:
-    """The same where coefficients are not finite: NaN but at weight 0. False if finite ones may overflow."""
-    finite = np.isfinite(coefficients).all(axis=-1)
-    limit = float(np.finfo(e.dtype).max) / (p.span * len(p.tables))
-    if np.max(np.abs(coefficients), initial=0, where=finite[..., None]) >= limit:
+def _carefully_times(p: Plan, e, coefficients, limit) -> bool:
+    """The same where coefficients are not finite: NaN in all of the row. False if finite ones may overflow."""
+    finite = np.isfinite(coefficients).all(axis=-1, keepdims=True)
+    if np.max(np.abs(coefficients), initial=0, where=finite) >= limit:
         return False
-    i, j = np.nonzero(~finite)
-    rows = np.where(e[i, :, j] == 0, 0, np.nan)
-    _times(p, e, np.where(finite[..., None], coefficients, 0))
-    e[i, :, j] = rows
+    _times(p, e, np.where(finite, coefficients, np.nan))
     return True
 
 
-def backward(p: Plan, g, y, x, mask=None, kept: Kept | None = None):
+def backward(p: Plan, mask, g, y, x, kept: Kept | None = None):
     """Return ``g (c - y) p / T``, in the memory of the kept exponentials if there are any; None if the rule must do it."""
     shape = x.shape
     if kept is not None and kept[1].ndim == 1:
         e, s = kept
         if p.outer <= FEW and x.size <= FEW * FEW and len(p.tables) == 2:
-            with np.errstate(all="ignore"):
-                dx = _pulled_at_once(p, g, y, e, s)
+            dx = _pulled_at_once(p, g, y, e, s)
             if dx is not None:
                 return dx.reshape(shape)
         kept = e[..., None], s[:, None]
-    g, y = (array.reshape(p.outer, p.inner, len(p.tables) - 1) for array in (g, y))
     if kept is None:
+        if not _is_foldable(p, x):
+            return None
         x, mask = _folded(p, x, mask)
+    g, y = (array.reshape(p.outer, p.inner, len(p.tables) - 1) for array in (g, y))
+    dx = _pulled_block_by_block(p, mask, g, y, x, kept)
+    return None if dx is None else dx.reshape(shape)
+
+
+@np.errstate(all="ignore")
+def _pulled_block_by_block(p: Plan, mask, g, y, x, kept):
     dx = np.empty((p.outer, p.n, p.inner), dtype=x.dtype) if kept is None else kept[0]
     limit = float(np.finfo(x.dtype).max) / (p.span * len(p.tables))
-    with np.errstate(all="ignore"):
-        for i, j in _blocks(p, x.itemsize):
-            e = dx[i, :, j]
-            if kept is None:
-                s = _exponentials(p, x[i, :, j], None if mask is None else mask[i, :, j], e)
-            else:
-                s = kept[1][i, j]
-            if s is None:
-                return None
-            a = _coefficients(p, g[i, j], y[i, j], s)
-            if np.maximum.reduce(np.abs(a), axis=None) < limit:
-                _times(p, e, a)
-            elif not _carefully_times(p, e, a):
-                return None
-    return dx.reshape(shape)
+    for i, j in _blocks(p, x.itemsize):
+        e = dx[i, :, j]
+        s = None if kept is None else kept[1][i, j]
+        if s is None:
+            s = _exponentials(p, x[i, :, j], None if mask is None else mask[i, :, j], e)
+        if s is None:
+            return None
+        a = _coefficients(p, g[i, j], y[i, j], s)
+        if np.maximum.reduce(np.abs(a), axis=None) < limit:
+            _times(p, e, a)
+        elif not _carefully_times(p, e, a, limit):
+            return None
+    return dx

@@ -86,8 +86,8 @@ def expectation(ops, x, controls, options, shape, core) -> Call | None:
     small = ops.softmax is not None and mask is None and math.prod(sizes) <= NATIVE
     return Call(
         core,
-        lambda x, keep: _blocked.forward(plan, x, mask, keep) if _blocked.is_foldable(plan, x) else None,
-        lambda g, y, x, kept: _blocked.backward(plan, g, y, x, mask, kept) if _blocked.is_foldable(plan, x) else None,
+        partial(_blocked.forward, plan, mask),
+        partial(_blocked.backward, plan, mask),
         _native(ops, plan, sizes) if small else None,
         plan.tables.nbytes,
     )

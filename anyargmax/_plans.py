@@ -21,22 +21,23 @@ def describe(kinds: tuple[type, ...], traits: Callable[[Any], Hashable | None]) 
     _traits.update(dict.fromkeys(kinds, traits))
 
 
-def key(x: Any, *options: Any) -> Hashable | None:
-    """Return what determines a call, None if it must be validated anew. ``1``, ``1.0`` and ``True`` are told apart."""
+def find(x: Any, *options: Any) -> tuple[Hashable | None, Callable[[Any], Any] | None]:
+    """Return what determines a call, and the call if it is kept; None if it must be validated anew.
+
+    Options that are equal but of different types, such as ``1``, ``1.0`` and ``True``, are told apart.
+    """
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "compiler") and torch.compiler.is_compiling():
-        return None
-    traits = _traits.get(type(x))
-    described = None if traits is None else traits(x)
-    return None if described is None else (type(x), described, options, tuple(map(type, options)))
-
-
-def find(key: Hashable | None) -> Callable[[Any], Any] | None:
-    """Return the call that is kept under a key, None if there is none."""
+        return None, None
+    describes = _traits.get(type(x))
+    traits = None if describes is None else describes(x)
+    if traits is None:
+        return None, None
+    key = type(x), traits, options, tuple(map(type, options))
     try:
-        return _calls.get(key)
+        return key, _calls.get(key)
     except TypeError:  # an option that cannot be hashed
-        return None
+        return None, None
 
 
 def remember(key: Any, call: Callable[[Any], Any]) -> None:

@@ -240,8 +240,7 @@ def spatial_soft_argmax(
     """
     key = None
     if mask is None and isinstance(axes, (tuple, list)):
-        key = _plans.key(x, coordinates, temperature, alpha, window, zero_background, readout, hard, *axes)
-        call = _plans.find(key)
+        key, call = _plans.find(x, coordinates, temperature, alpha, window, zero_background, readout, hard, *axes)
         if call is not None:
             return call(x)
     ops = _validate.operations(x, "x", temperature, alpha, mask)

@@ -38,6 +38,7 @@ def is_cheap_to_read(x):
     return type(x) in (torch.Tensor, torch.nn.Parameter) and x.device.type == "cpu" and is_concrete(x)
 
 
+TINY = 2**14  # scores: without a gradient, up to so many are quicker done natively
 plain_arrays = (torch.Tensor, torch.nn.Parameter)
 
 
@@ -62,7 +63,8 @@ def traits(x):
 
 def memory(x):
     """The memory of a plain CPU tensor as a NumPy array; None of any other."""
-    return x.detach().numpy() if _is_plain(x) and x.is_cpu else None
+    readable = _is_plain(x) and x.is_cpu and not torch._C._functorch.is_legacy_batchedtensor(x)
+    return x.detach().numpy() if readable else None
 
 
 def constant(array):
@@ -104,10 +106,11 @@ class _Fused(torch.autograd.Function):
 
 def fused(call, x):
     """An engine's call on a plain tensor: natively where that is quicker, by the rules where neither can do it."""
-    y = call.native(x) if call.native is not None and _is_exact() else None
-    if y is not None:
-        return y
     differentiated = x.requires_grad and torch.is_grad_enabled()
+    if call.native is not None and (differentiated or x.numel() <= TINY) and _is_exact():
+        y = call.native(x)
+        if y is not None:
+            return y
     made = call.forward(x.detach().numpy(), differentiated and not _hooks())
     if made is None:
         return call.core(x)
@@ -116,7 +119,7 @@ def fused(call, x):
 
 def _is_exact():
     """Whether matrix products are computed in the dtype of their factors."""
-    return not torch.is_autocast_enabled("cpu") and torch.get_float32_matmul_precision() == "highest"
+    return not torch._C._is_any_autocast_enabled() and torch._C._get_float32_matmul_precision() == "highest"
 
 
 def _hooks():
