@@ -1,6 +1,7 @@
 """The arguments that several public functions share, validated together."""
 
 import math
+from functools import partial
 from typing import Any
 
 from . import _core, _engines, _plans, _validate
@@ -47,7 +48,9 @@ def position(
     """Validate and run what reduces one axis, or the flattened array, to one position."""
     key = None
     if mask is None and positions is None:
-        key, call = _plans.find(x, axis, keepdims, temperature, alpha, window, zero_background, readout, hard, sign)
+        key, call = _plans.find(
+            x, "position", axis, keepdims, temperature, alpha, window, zero_background, readout, hard, sign
+        )
         if call is not None:
             return call(x)
     ops = _validate.operations(x, "x", temperature, alpha, mask, positions)
@@ -71,11 +74,15 @@ def position(
     )
     if positions is not None:
         positions = _validate.position_table(ops, positions, dtype, shape, options.axes[0])
-    answer = None
-    if positions is None:
-        reduced = tuple(n for a, n in enumerate(tuple(x.shape)) if a not in axes)
-        answer = reduced_shape(tuple(x.shape), axes) if keepdims else reduced
-    return _engines.run(ops, key, _core.position, x, (controls, positions), options, answer)
+    if positions is not None or readout == "median":
+        return _engines.run(ops, key, _core.position, x, (controls, positions), options)
+    reduced = tuple(n for a, n in enumerate(x.shape) if a not in axes)
+    if readout == "moments":
+        make = partial(_engines.expectation, answer=(*reduced, 2))
+        split = partial(ops.finish, axes=options.kept, count=2)
+        return _engines.run_split(ops, key, _core.position, split, x, (controls, None), options, make)
+    make = partial(_engines.expectation, answer=reduced_shape(tuple(x.shape), axes) if keepdims else reduced)
+    return _engines.run(ops, key, _core.position, x, (controls, None), options, make)
 
 
 def _flattened(ops, controls, positions, shape):

@@ -16,7 +16,6 @@ import numpy as np
 BLOCK = 2**19  # bytes: half of a usual second-level cache
 FEW = 32  # numbers that are looked at faster in Python
 COLUMNS = 64  # fewer than these side by side are not worth a strided read
-LIMIT = 1e30  # of what a position is multiplied by on the way back
 SAFE = {1: (1e-12, 1e15), 0: (1e-4, 1e6)}  # of sums of exp(x); and of exp(x / T), whose argument is rounded
 
 Kept = tuple[Any, Any]  # exponentials and their sums
@@ -28,22 +27,29 @@ class Plan(NamedTuple):
     outer: int
     n: int
     inner: int
-    divisor: float | None
+    divisor: float | None  # the temperature, negative for the smallest score; None is 1
     tables: Any  # (k + 1, n): the positions, and a last row of ones
     span: float  # largest position
     shape: tuple[int, ...]  # of the answer
+    moments: bool = False  # whether each position is followed, after all of them, by its variance
+
+    @property
+    def answers(self) -> int:
+        """How many numbers a row is reduced to."""
+        return (len(self.tables) - 1) * (1 + self.moments)
 
 
-def planned(shape, axes, dtype, tables, divisor, result) -> Plan | None:
+def planned(shape, axes, dtype, tables, divisor, result, moments=False) -> Plan | None:
     """Plan the reduction of neighbouring axes, in which the flattened positions are `tables`; None if they are not."""
     first, last = min(axes), max(axes)
     if last - first + 1 != len(axes):
         return None
     n = math.prod(shape[first : last + 1])
     matrix = np.ones((len(tables) + 1, n), dtype=dtype)
-    matrix[:-1] = tables
-    span = max(1.0, float(np.max(np.abs(matrix))))
-    return Plan(math.prod(shape[:first]), n, math.prod(shape[last + 1 :]), divisor, matrix, span, result)
+    for row, positions in zip(matrix, tables, strict=False):
+        row[:] = positions
+    span = max(1.0, float(np.max(np.abs(matrix)))) ** (1 + moments)
+    return Plan(math.prod(shape[:first]), n, math.prod(shape[last + 1 :]), divisor, matrix, span, result, moments)
 
 
 def stand_in(shape, dtype):
@@ -62,7 +68,7 @@ def flattened(shape, axes, tables):
     return full
 
 
-def _blocks(p: Plan, itemsize):
+def blocks(p: Plan, itemsize):
     """Slices of (outer, n, inner) that fit into a block; n is cut only where a single row of it does not."""
     room = max(1, BLOCK // itemsize)
     width = min(p.inner, max(COLUMNS, room // p.n))
@@ -79,7 +85,15 @@ def _weighed(p: Plan, e, k):
     return np.matmul(p.tables[k], e)
 
 
-def _exponentials(p: Plan, x, mask, out):
+def _spread(p: Plan, e, k, mean):
+    """``sum_i (tables[k]_i - mean)^2 e_i`` of a block."""
+    square = p.tables[k][:, None] - mean[:, None, :]
+    square *= square
+    square *= e
+    return _weighed(p, square, -1)
+
+
+def exponentials(p: Plan, x, mask, out):
     """Fill out with ``exp((x - m) / T)`` of the kept scores of a block, m = 0 where that is safe; return the sums.
 
     None if a row has a ``+inf`` score. A row without any kept score has sum 0.
@@ -100,45 +114,48 @@ def _exponentials(p: Plan, x, mask, out):
         return s
     i, j = np.nonzero(~((s > low) & (s < high)))
     rows = x[i, :, j]  # (bad rows, n)
+    rows, divisor = (-rows, -p.divisor) if p.divisor is not None and p.divisor < 0 else (rows, p.divisor)
     if mask is not None:
         rows = np.where(mask[i, :, j], rows, -np.inf)
     top = np.max(rows, axis=-1, keepdims=True)
     if np.any(top == np.inf):
         return None
     rows -= np.where(top == -np.inf, 0, top)
-    if p.divisor is not None:
-        rows /= p.divisor
+    if divisor is not None:
+        rows /= divisor
     out[i, :, j] = np.exp(rows, out=rows)
     s[i, j] = rows @ p.tables[-1]
     return s
 
 
-def _folded(p: Plan, x, mask):
+def folded(p: Plan, x, mask):
     """Views of shape (outer, n, inner)."""
     shape = (p.outer, p.n, p.inner)
     return x.reshape(shape), None if mask is None else np.broadcast_to(mask, x.shape).reshape(shape)
 
 
-def _is_foldable(p: Plan, x) -> bool:
+def is_foldable(p: Plan, x) -> bool:
     """Whether the memory can be seen as (outer, n, inner), or is so little that a copy does not matter."""
     return x.flags.c_contiguous or x.nbytes <= BLOCK or np.may_share_memory(x, x.reshape(p.outer, p.n, p.inner))
 
 
 def forward(p: Plan, mask, x, keep=False) -> tuple[Any, Kept | None] | None:
     """Return ``sum_i c_i p_i``, and the exponentials if they are to be kept; None if the rule must do it."""
-    made = _at_once(p, x, keep) if p.inner == 1 and mask is None and x.nbytes <= BLOCK else None
-    if made is None and _is_foldable(p, x):
-        made = _block_by_block(p, *_folded(p, x, mask), keep)
+    few = p.inner == 1 and mask is None and x.nbytes <= BLOCK and not p.moments
+    made = _at_once(p, x, keep) if few else None
+    if made is None and is_foldable(p, x):
+        x, mask = folded(p, x, mask)
+        made = _block_by_block(p, x, mask, keep)
     return made
 
 
 @np.errstate(all="ignore")
 def _block_by_block(p: Plan, x, mask, keep):
-    y = np.empty((p.outer, p.inner, len(p.tables) - 1), dtype=x.dtype)
+    y = np.empty((p.outer, p.inner, p.answers), dtype=x.dtype)
     sums = np.empty((p.outer, p.inner), dtype=x.dtype)
     kept = np.empty(x.shape, dtype=x.dtype) if keep else None
     scratch = None
-    for i, j in _blocks(p, x.itemsize):
+    for i, j in blocks(p, x.itemsize):
         block = x[i, :, j]
         if kept is not None:
             e = kept[i, :, j]
@@ -146,12 +163,14 @@ def _block_by_block(p: Plan, x, mask, keep):
             e = scratch
         else:
             e = scratch = np.empty(block.shape, dtype=x.dtype)
-        s = _exponentials(p, block, None if mask is None else mask[i, :, j], e)
+        s = exponentials(p, block, None if mask is None else mask[i, :, j], e)
         if s is None:
             return None
         sums[i, j] = s
-        for k in range(y.shape[-1]):
-            np.divide(_weighed(p, e, k), s, out=y[i, j, k])
+        for k in range(len(p.tables) - 1):
+            mean = np.divide(_weighed(p, e, k), s, out=y[i, j, k])
+            if p.moments:
+                np.divide(_spread(p, e, k, mean), s, out=y[i, j, len(p.tables) - 1 + k])
     return y.reshape(p.shape), (None if kept is None else (kept, sums))
 
 
@@ -175,86 +194,3 @@ def _at_once(p: Plan, x, keep):
     else:
         y = np.stack([e @ table for table in p.tables[:-1]], axis=-1) / s[:, None]
     return y.reshape(p.shape), ((e, s) if keep else None)
-
-
-@np.errstate(all="ignore")
-def _pulled_at_once(p: Plan, g, y, e, s):
-    """`backward` of few scores that `forward` did at once; None if that takes more care."""
-    a = g.reshape(p.outer) / s
-    if p.divisor is not None:
-        a /= p.divisor
-    if not sum(map(abs, a.tolist())) * p.span < LIMIT:
-        return None
-    v = p.tables[0] - y.reshape(p.outer, 1)
-    v *= a.reshape(p.outer, 1)
-    e *= v
-    return e
-
-
-def _coefficients(p: Plan, g, y, s):
-    """Return (rows, columns, k + 1): what the rows of the tables are multiplied by. Not finite where g or s is not."""
-    coefficients = np.empty((*s.shape, len(p.tables)), dtype=s.dtype)
-    a = coefficients[..., :-1]
-    s = s[..., None]
-    alive = s != 0
-    np.divide(g, s if p.divisor is None else s * p.divisor, out=a, where=alive)
-    if not alive.all():
-        np.copyto(a, 0, where=~alive)
-        y = np.where(alive, y, 0)
-    np.negative(np.add.reduce(a * y, axis=-1), out=coefficients[..., -1])
-    return coefficients
-
-
-def _times(p: Plan, e, coefficients):
-    """Multiply e (rows, n, columns) by the tables in these proportions."""
-    if p.inner == 1:
-        e[..., 0] *= coefficients[:, 0] @ p.tables
-    else:
-        e *= np.matmul(p.tables.T, coefficients.swapaxes(1, 2))
-
-
-def _carefully_times(p: Plan, e, coefficients, limit) -> bool:
-    """The same where coefficients are not finite: NaN in all of the row. False if finite ones may overflow."""
-    finite = np.isfinite(coefficients).all(axis=-1, keepdims=True)
-    if np.max(np.abs(coefficients), initial=0, where=finite) >= limit:
-        return False
-    _times(p, e, np.where(finite, coefficients, np.nan))
-    return True
-
-
-def backward(p: Plan, mask, g, y, x, kept: Kept | None = None):
-    """Return ``g (c - y) p / T``, in the memory of the kept exponentials if there are any; None if the rule must do it."""
-    shape = x.shape
-    if kept is not None and kept[1].ndim == 1:
-        e, s = kept
-        if p.outer <= FEW and x.size <= FEW * FEW and len(p.tables) == 2:
-            dx = _pulled_at_once(p, g, y, e, s)
-            if dx is not None:
-                return dx.reshape(shape)
-        kept = e[..., None], s[:, None]
-    if kept is None:
-        if not _is_foldable(p, x):
-            return None
-        x, mask = _folded(p, x, mask)
-    g, y = (array.reshape(p.outer, p.inner, len(p.tables) - 1) for array in (g, y))
-    dx = _pulled_block_by_block(p, mask, g, y, x, kept)
-    return None if dx is None else dx.reshape(shape)
-
-
-@np.errstate(all="ignore")
-def _pulled_block_by_block(p: Plan, mask, g, y, x, kept):
-    dx = np.empty((p.outer, p.n, p.inner), dtype=x.dtype) if kept is None else kept[0]
-    limit = float(np.finfo(x.dtype).max) / (p.span * len(p.tables))
-    for i, j in _blocks(p, x.itemsize):
-        e = dx[i, :, j]
-        s = None if kept is None else kept[1][i, j]
-        if s is None:
-            s = _exponentials(p, x[i, :, j], None if mask is None else mask[i, :, j], e)
-        if s is None:
-            return None
-        a = _coefficients(p, g[i, j], y[i, j], s)
-        if np.maximum.reduce(np.abs(a), axis=None) < limit:
-            _times(p, e, a)
-        elif not _carefully_times(p, e, a, limit):
-            return None
-    return dx

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from . import _plans
+from . import _core, _plans
 from ._compat import array_namespace
 from ._positions import table
 from ._rule import Array
+from ._scores import is_tame
 
 ENABLED = os.environ.get("ANYARGMAX_ENGINES", "1") != "0"
 NATIVE = 2**16  # scores: up to so many, a framework's own differentiation of native operations is quicker
@@ -37,24 +38,46 @@ class Call(NamedTuple):
     keeps: int  # bytes of tables
 
 
-def run(ops, key, core, x, arrays, options, answer):
+def run(ops, key, core, x, arrays, options, make=None):
     """Run a core function, by an engine where there is one, and keep the call if it has a key.
 
-    `arrays` go with the scores, the controls first; `answer` is the shape of the answer, None if no engine knows it.
+    `arrays` go with the scores, the controls first; ``make(ops, x, controls, options, core)`` makes the engine's call.
     """
     by_rules = partial(_by_rules, ops, core, arrays, options)
-    call, size = by_rules, 0
-    if answer is not None:
-        soft = options._replace(hard=False)
-        rules = partial(_by_rules, ops, core, arrays, soft) if options.hard else by_rules
-        engine = expectation(ops, x, arrays[0], soft, answer, rules)
-        if engine is not None:
-            call, size = partial(ops.fused, engine), engine.keeps
-            if options.hard:
-                call = partial(_straight_through, ops, call, by_rules)
-    if key is not None and size <= TABLE and ops.xp.isdtype(x.dtype, "real floating"):
-        _plans.remember(key, call)
+    soft = options._replace(hard=False)
+    engine = None
+    if make is not None and is_engined(ops, x, arrays[0], soft):
+        engine = make(
+            ops, x, arrays[0], soft, partial(_by_rules, ops, core, arrays, soft) if options.hard else by_rules
+        )
+    call = by_rules if engine is None else partial(ops.fused, engine)
+    if engine is not None and options.hard:
+        call = partial(_straight_through, ops, call, by_rules)
+    remember(ops, key, x, call, engine)
     return call(x)
+
+
+def run_split(ops, key, core, split, x, arrays, options, make):
+    """The same for a core function that returns a tuple: an engine gives the answers in one array, to be split."""
+    engine = None
+    if is_engined(ops, x, arrays[0], options):
+        stacked = partial(_by_rules, ops, _core.answers, (arrays[0], None), options)
+        engine = make(ops, x, arrays[0], options, stacked)
+    call = partial(_by_rules, ops, core, arrays, options)
+    if engine is not None:
+        call = partial(_split, split, partial(ops.fused, engine))
+    remember(ops, key, x, call, engine)
+    return call(x)
+
+
+def _split(split, call, x):
+    return split(call(x))
+
+
+def remember(ops, key, x, call, engine):
+    """Keep a call under its key, unless it depends on more than that or is large."""
+    if key is not None and (engine is None or engine.keeps <= TABLE) and ops.xp.isdtype(x.dtype, "real floating"):
+        _plans.remember(key, call)
 
 
 def _by_rules(ops, core, arrays, options, x):
@@ -66,54 +89,75 @@ def _straight_through(ops, soft, hard, x):
     return ops.straight_through(soft(x), hard(ops.detach(x)))
 
 
-def expectation(ops, x, controls, options, shape, core) -> Call | None:
-    """Return the call for an expectation under softmax whose answer has this shape; None if there is no engine for it."""
-    sizes, divisor = tuple(x.shape), controls.temperature
-    dtype = str(x.dtype).rpartition(".")[2]
-    known = x.dtype == options.dtype and dtype in ("float32", "float64") and sizes and math.prod(sizes) != 0
-    if not (ENABLED and ops.fused and known and _is_dense(controls, options)) or ops.adapter.memory(x) is None:
-        return None
+def is_engined(ops, x, controls, o) -> bool:
+    """Whether the weights are those of softmax at one temperature, and the memory of x may be read."""
+    softmax = o.relaxation.kind == "entmax" and o.relaxation.alpha == 1 and not o.zero_background and o.window is None
+    number = controls.temperature is None or isinstance(controls.temperature, float)
+    known = x.dtype == o.dtype and str(x.dtype).rpartition(".")[2] in ("float32", "float64")
+    there = x.ndim > 0 and math.prod(x.shape) != 0
+    return bool(ENABLED and ops.fused and softmax and number and known and there and ops.adapter.memory(x) is not None)
+
+
+def expectation(ops, x, controls, options, core, *, answer) -> Call | None:
+    """The call for a mean, or mean and variance, under softmax, of this shape; None if there is no engine for it."""
     try:
-        from . import _blocked
+        from . import _blocked, _blocked_vjp
     except ModuleNotFoundError:  # no NumPy
         return None
+    sizes = tuple(x.shape)
     mask = None if controls.mask is None else ops.adapter.memory(controls.mask)
     if mask is not None and options.flat:
         mask = mask.reshape(sizes)
-    plan = _plan(_blocked, sizes, dtype, divisor, options, shape)
+    plan = _plan(_blocked, x, controls, options, answer)
     if plan is None or (mask is None) != (controls.mask is None):
         return None
-    small = ops.softmax is not None and mask is None and math.prod(sizes) <= NATIVE
+    small = ops.softmax is not None and mask is None and math.prod(sizes) <= NATIVE and not plan.moments
     return Call(
         core,
         partial(_blocked.forward, plan, mask),
-        partial(_blocked.backward, plan, mask),
+        partial(_blocked_vjp.backward, plan, mask),
         _native(ops, plan, sizes) if small else None,
         plan.tables.nbytes,
     )
 
 
-def _is_dense(controls, o) -> bool:
-    """Whether the weights are those of softmax at one temperature, and their mean the answer."""
-    softmax = o.relaxation.kind == "entmax" and o.relaxation.alpha == 1 and not o.zero_background
-    mean = o.readout == "mean" and o.window is None and not o.hard and o.sign == 1
-    return softmax and mean and (controls.temperature is None or isinstance(controls.temperature, float))
+def weights(ops, x, controls, options, core) -> Call | None:
+    """The call for the weights of softmax; None if there is no engine for it."""
+    try:
+        from . import _blocked, _blocked_weights
+    except ModuleNotFoundError:  # no NumPy
+        return None
+    if controls.mask is not None:
+        return None
+    plan = _plan(_blocked, x, controls, options, tuple(x.shape))
+    if plan is None:
+        return None
+    return Call(
+        core,
+        partial(_blocked_weights.forward, plan, None),
+        partial(_blocked_weights.backward, plan, None),
+        _native_weights(ops, controls.temperature, options.axes) if ops.softmax and len(options.axes) == 1 else None,
+        plan.tables.nbytes,
+    )
 
 
-def _plan(blocked, sizes, dtype, divisor, o, shape):
+def _plan(blocked, x, controls, o, answer):
     """The engine's plan with its table of positions, unless that would be about as large as the scores."""
     from ._bindings import plain
 
+    sizes, dtype = tuple(x.shape), str(x.dtype).rpartition(".")[2]
     axes = tuple(range(len(sizes))) if o.flat else o.axes
     n = math.prod(sizes[axis] for axis in axes)
     if (len(o.axes) + 1) * n > max(SMALL_TABLE, math.prod(sizes) // 16):
         return None
-    like = blocked.stand_in((n,) if o.flat else sizes, dtype)
-    numpy = plain(array_namespace(like))
-    tables = [table(numpy, like, axis, o.coordinates) for axis in o.axes]
-    if not o.flat:
-        tables = blocked.flattened(sizes, axes, tables)
-    return blocked.planned(sizes, axes, dtype, tables, divisor, shape)
+    divisor = controls.temperature if o.sign == 1 else -(controls.temperature or 1.0)
+    tables = []
+    if answer != sizes:
+        like = blocked.stand_in((n,) if o.flat else sizes, dtype)
+        numpy = plain(array_namespace(like))
+        tables = [table(numpy, like, axis, o.coordinates) for axis in o.axes]
+        tables = tables if o.flat else blocked.flattened(sizes, axes, tables)
+    return blocked.planned(sizes, axes, dtype, tables, divisor, answer, o.readout == "moments")
 
 
 def _only_nan(xp, z, y) -> bool:
@@ -137,11 +181,26 @@ def _native(ops, plan, sizes):
     def native(x):
         z = x if folded == sizes else xp.reshape(x, folded)
         if plan.divisor is not None:
-            z = (z - xp.max(ops.detach(z), axis=1, keepdims=True)) / plan.divisor
+            top = (xp.max if plan.divisor > 0 else xp.min)(ops.detach(z), axis=1, keepdims=True)
+            z = (z - top) / plan.divisor
         p = ops.softmax(z, 1)
         y = p @ c if inner == 1 else c @ p
         if not math.isfinite(ops.adapter.total(y)) and not _only_nan(xp, ops.detach(z), ops.detach(y)):
             return None
         return y if y.shape == plan.shape else xp.reshape(y, plan.shape)
+
+    return native
+
+
+def _native_weights(ops, temperature, axes):
+    """The framework's own softmax, for scores that need no care."""
+    (axis,) = axes
+
+    def native(x):
+        if not is_tame(ops, x, temperature, None):
+            return None
+        if temperature is None:
+            return ops.softmax(x, axis)
+        return ops.softmax((x - ops.xp.max(ops.detach(x), axis=axis, keepdims=True)) / temperature, axis)
 
     return native

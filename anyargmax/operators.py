@@ -1,5 +1,6 @@
 """The public functions that answer with positions: they validate and hand over to `_core`."""
 
+from functools import partial
 from typing import Any
 
 from . import _core, _engines, _plans, _validate
@@ -240,7 +241,9 @@ def spatial_soft_argmax(
     """
     key = None
     if mask is None and isinstance(axes, (tuple, list)):
-        key, call = _plans.find(x, coordinates, temperature, alpha, window, zero_background, readout, hard, *axes)
+        key, call = _plans.find(
+            x, "coordinates", coordinates, temperature, alpha, window, zero_background, readout, hard, *axes
+        )
         if call is not None:
             return call(x)
     ops = _validate.operations(x, "x", temperature, alpha, mask)
@@ -257,9 +260,12 @@ def spatial_soft_argmax(
         window=_validate.reach(window, len(axes)),
         zero_background=background(zero_background, alpha),
     )
+    rest = tuple(n for axis, n in enumerate(shape) if axis not in axes)
     if options.readout == "moments":
         if options.hard:
             raise ValueError("`hard` must be False with readout 'moments', got True. A single entry has no variance.")
-        return _engines.run(ops, key, _core.coordinate_moments, x, (controls,), options, None)
-    answer = (*(n for axis, n in enumerate(shape) if axis not in axes), len(axes))
-    return _engines.run(ops, key, _core.coordinates, x, (controls,), options, answer)
+        make = partial(_engines.expectation, answer=(*rest, 2 * len(axes)))
+        return _engines.run_split(ops, key, _core.coordinate_moments, ops.halves, x, (controls,), options, make)
+    make = partial(_engines.expectation, answer=(*rest, len(axes)))
+    mean = options.readout == "mean"
+    return _engines.run(ops, key, _core.coordinates, x, (controls,), options, make if mean else None)

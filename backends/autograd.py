@@ -73,18 +73,19 @@ def memory(x):
 
 
 @primitive
-def _fused(x, call, kept):
+def _fused(x, call, done):
     made = call.forward(x, True)
     if made is None:
         return call.core(x)
-    kept.append(made[1])
+    done[:] = [True, made[1]]
     return made[0][()]
 
 
-def _pull(ans, x, call, kept):
+def _pull(ans, x, call, done):
     def pull(g):
-        if not (isbox(g) or isbox(x)):
-            dx = call.backward(np.asarray(g), np.asarray(ans), x, kept.pop() if kept else None)
+        if done and not (isbox(g) or isbox(x)):
+            kept = done.pop() if len(done) > 1 else None
+            dx = call.backward(np.asarray(g), np.asarray(ans), x, kept)
             if dx is not None:
                 return dx
         return make_vjp(call.core)(x)[0](g)
@@ -93,11 +94,11 @@ def _pull(ans, x, call, kept):
 
 
 defvjp(_fused, _pull)
-defjvp(_fused, lambda t, ans, x, call, kept: make_jvp(call.core)(x)(t)[1])
+defjvp(_fused, lambda t, ans, x, call, done: make_jvp(call.core)(x)(t)[1])
 
 
 def fused(call, x):
-    """An engine's call: what it keeps for the backward pass waits in a list, to be taken from there once."""
+    """An engine's call: that it did it, and what it keeps for the backward pass to take once, is noted in a list."""
     return _fused(x, call, [])
 
 

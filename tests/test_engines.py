@@ -14,7 +14,18 @@ from cases import close
 from conftest import EPS, PRESENT, TOLERANCE, backend_parameters
 
 import anyargmax
-from anyargmax import _blocked, _engines, _plans, soft_argmax, spatial_soft_argmax
+from anyargmax import (
+    _blocked,
+    _blocked_vjp,
+    _blocked_weights,
+    _engines,
+    _plans,
+    soft_argmax,
+    soft_argmax_moments,
+    soft_argmin,
+    soft_one_hot,
+    spatial_soft_argmax,
+)
 
 INF, NAN = np.inf, np.nan
 last = partial(soft_argmax, axis=-1)
@@ -30,6 +41,7 @@ def set_engines(monkeypatch, on=True, block=None, native=False):
         monkeypatch.setattr(_blocked, "COLUMNS", 2)
     if not native:
         monkeypatch.setattr(_engines, "NATIVE", 0)
+        monkeypatch.setattr(_engines, "_native_weights", lambda *_: None)
     _plans.forget()
 
 
@@ -45,21 +57,30 @@ def fresh():
 def counted(monkeypatch):
     """Names of the engine's functions, one for each time it was called."""
     calls = []
-    for name in ("_block_by_block", "_at_once", "_pulled_block_by_block", "_pulled_at_once"):
-        original = getattr(_blocked, name)
+    for module in (_blocked, _blocked_vjp, _blocked_weights):
+        for name in ("_block_by_block", "_at_once", "_pulled_block_by_block", "_pulled_at_once"):
+            if hasattr(module, name):
+                original = getattr(module, name)
 
-        def counting(*args, name=name, original=original):
-            calls.append(name)
-            return original(*args)
+                def counting(*args, name=name, original=original):
+                    calls.append(name)
+                    return original(*args)
 
-        monkeypatch.setattr(_blocked, name, counting)
+                monkeypatch.setattr(module, name, counting)
     return calls
+
+
+def joined(y):
+    """Mean and variance in one array; any other answer as it is."""
+    return np.stack(y) if isinstance(y, tuple) else y
 
 
 def both(backend, f, x, g, dtype="float64"):
     """Value and gradient."""
     y, pullback = backend.vjp(f, backend.asarray(x, dtype))
-    return backend.to_numpy(y), backend.to_numpy(pullback(backend.asarray(g, dtype))[0])
+    cotangent = tuple(backend.asarray(part, dtype) for part in g) if isinstance(y, tuple) else backend.asarray(g, dtype)
+    y = joined(tuple(map(backend.to_numpy, y)) if isinstance(y, tuple) else backend.to_numpy(y))
+    return y, backend.to_numpy(pullback(cotangent)[0])
 
 
 def mask_of(shape, at=0.6):
@@ -79,6 +100,15 @@ CASES = {
     "masked rows": (soft_argmax, (5, 6), {"axis": -1}, mask_of((5, 6))),
     "masked columns at a temperature": (soft_argmax, (5, 6), {"axis": 0, "temperature": 2}, mask_of((5, 6))),
     "flattened under a mask of the columns": (soft_argmax, (3, 4), {}, mask_of((4,))),
+    "smallest": (soft_argmin, (5, 6), {"axis": -1}, None),
+    "smallest on the first axis at a temperature": (soft_argmin, (6, 5), {"axis": 0, "temperature": 0.2}, None),
+    "moments": (soft_argmax_moments, (5, 6), {"axis": -1, "temperature": 0.5}, None),
+    "moments on the middle axis under a mask": (soft_argmax_moments, (2, 4, 3), {"axis": 1}, mask_of((2, 4, 3))),
+    "flattened moments with the axes kept": (soft_argmax_moments, (3, 4), {"keepdims": True}, None),
+    "moments of a map": (spatial_soft_argmax, (2, 3, 4), {"readout": "moments", "coordinates": "corner"}, None),
+    "weights": (soft_one_hot, (5, 6), {}, None),
+    "weights on the first axis": (soft_one_hot, (6, 5), {"axis": 0, "temperature": 0.5}, None),
+    "weights over two axes": (soft_one_hot, (2, 3, 4), {"axis": (2, 1)}, None),
     "map": (spatial_soft_argmax, (2, 3, 4), {}, None),
     "leading axes of a map": (spatial_soft_argmax, (3, 4, 2), {"axes": (0, 1), "coordinates": "corner"}, None),
     "swapped axes of a map": (spatial_soft_argmax, (4, 3), {"axes": (1, 0), "temperature": 0.5}, None),
@@ -97,7 +127,7 @@ def of_case(name, backend):
 def exact(name, x):
     function, _, options, mask = CASES[name]
     given = {} if mask is None else {"mask": mask}
-    return getattr(oracle, function.__name__)(x, **options, **given)
+    return joined(getattr(oracle, function.__name__)(x, **options, **given))
 
 
 @every_case
@@ -130,10 +160,10 @@ def test_engine_has_the_values_and_gradients_of_the_oracle_and_of_the_rule(
 def test_engine_has_the_values_of_the_rule_on_plain_numpy(block, name, monkeypatch, counted):
     f, x = of_case(name, PRESENT["numpy"])
     set_engines(monkeypatch, block=block)
-    y = f(x)
+    y = joined(f(x))
     assert counted
     set_engines(monkeypatch, on=False)
-    close(y, f(x), "float64", "value")
+    close(y, joined(f(x)), "float64", "value")
 
 
 AWKWARD = np.asarray(
@@ -178,6 +208,25 @@ def test_awkward_scores_and_cotangents_are_those_of_the_rule(
     np.testing.assert_array_equal(dx[np.isinf(x)], dx_rule[np.isinf(x)])
     scale = np.expand_dims(np.maximum(1, np.abs(np.nan_to_num(g))), axis)
     close(dx / scale, dx_rule / scale, "float32", "derivative")
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+@pytest.mark.parametrize("axis", [0, 1])
+@engined
+def test_awkward_weights_vanish_exactly_where_those_of_the_rule_do(backend, axis, temperature, native, monkeypatch):
+    for rows in (AWKWARD[:2], AWKWARD[[0, 8]], AWKWARD, np.concatenate([AWKWARD, [[INF, 0.0, INF, 1.0]]])):
+        x = rows if axis == 1 else rows.T
+        g = np.random.default_rng(3).normal(size=x.shape)
+        f = partial(soft_one_hot, axis=axis, temperature=temperature)
+        set_engines(monkeypatch, block=1, native=native)
+        p, dx = both(backend, f, x, g, "float32")
+        set_engines(monkeypatch, on=False)
+        p_rule, dx_rule = both(backend, f, x, g, "float32")
+        close(p, p_rule, "float32", "value")
+        np.testing.assert_array_equal(p == 0, p_rule == 0)
+        np.testing.assert_array_equal(dx == 0, dx_rule == 0)
+        close(dx, dx_rule, "float32", "derivative")
 
 
 @engined
