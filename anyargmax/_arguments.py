@@ -4,7 +4,7 @@ import math
 from functools import partial
 from typing import Any
 
-from . import _core, _engines, _plans, _validate
+from . import _core, _engines, _validate
 from ._core import Controls, Options
 from ._relaxations import Relaxation
 
@@ -32,6 +32,7 @@ def background(zero_background: Any, alpha: Any) -> bool:
 
 def position(
     x,
+    key,
     *,
     axis,
     keepdims,
@@ -41,18 +42,12 @@ def position(
     positions,
     window,
     zero_background,
-    readout="mean",
+    readout,
+    readouts=("mean", "median"),
     hard=False,
     sign=1,
 ):
-    """Validate and run what reduces one axis, or the flattened array, to one position."""
-    key = None
-    if mask is None and positions is None:
-        key, call = _plans.find(
-            x, "position", axis, keepdims, temperature, alpha, window, zero_background, readout, hard, sign
-        )
-        if call is not None:
-            return call(x)
+    """Validate and run what reduces one axis, or the flattened array, to one position, and keep it under its key."""
     ops = _validate.operations(x, "x", temperature, alpha, mask, positions)
     shape, dtype = tuple(x.shape), _validate.real_floating(ops, x, "x")
     axes = _validate.all_axes(shape) if axis is None else (_validate.one_axis(axis, shape),)
@@ -66,7 +61,7 @@ def position(
         kept=axes if _validate.flag(keepdims, "keepdims") else (),
         sign=sign,
         flat=flat,
-        readout=readout,
+        readout=_validate.choice(readout, "readout", readouts),
         hard=_validate.flag(hard, "hard"),
         relaxation=relaxation,
         window=_validate.reach(window, 1),

@@ -15,6 +15,7 @@ import numpy as np
 
 BLOCK = 2**19  # bytes: half of a usual second-level cache
 FEW = 32  # numbers that are looked at faster in Python
+FAR = 2**23  # bytes: from there on exp, which waits for each read, is fed from a copy of the block
 COLUMNS = 64  # fewer than these side by side are not worth a strided read
 SAFE = {1: (1e-12, 1e15), 0: (1e-4, 1e6)}  # of sums of exp(x); and of exp(x / T), whose argument is rounded
 
@@ -93,19 +94,18 @@ def _spread(p: Plan, e, k, mean):
     return _weighed(p, square, -1)
 
 
-def exponentials(p: Plan, x, mask, out):
+def exponentials(p: Plan, scores, mask, out):
     """Fill out with ``exp((x - m) / T)`` of the kept scores of a block, m = 0 where that is safe; return the sums.
 
     None if a row has a ``+inf`` score. A row without any kept score has sum 0.
     """
     if p.divisor is not None:
-        x_scaled = np.divide(x, p.divisor, out=out)
-    elif p.inner == p.outer == 1:
-        x_scaled = x
+        np.exp(np.divide(scores, p.divisor, out=out), out=out)
+    elif p.outer * p.n * p.inner * out.itemsize > FAR:
+        np.copyto(out, scores)
+        np.exp(out, out=out)
     else:
-        x_scaled = out
-        np.copyto(out, x)  # exp reads slowly from beyond the cache
-    np.exp(x_scaled, out=out)
+        np.exp(scores, out=out)
     if mask is not None:
         np.copyto(out, 0, where=~mask)
     s = _weighed(p, out, -1)
@@ -113,7 +113,7 @@ def exponentials(p: Plan, x, mask, out):
     if low < np.minimum.reduce(s, axis=None) and np.maximum.reduce(s, axis=None) < high:
         return s
     i, j = np.nonzero(~((s > low) & (s < high)))
-    rows = x[i, :, j]  # (bad rows, n)
+    rows = scores[i, :, j]  # (bad rows, n)
     rows, divisor = (-rows, -p.divisor) if p.divisor is not None and p.divisor < 0 else (rows, p.divisor)
     if mask is not None:
         rows = np.where(mask[i, :, j], rows, -np.inf)
@@ -141,7 +141,7 @@ def is_foldable(p: Plan, x) -> bool:
 
 def forward(p: Plan, mask, x, keep=False) -> tuple[Any, Kept | None] | None:
     """Return ``sum_i c_i p_i``, and the exponentials if they are to be kept; None if the rule must do it."""
-    few = p.inner == 1 and mask is None and x.nbytes <= BLOCK and not p.moments
+    few = p.inner == 1 and mask is None and x.nbytes <= 2 * BLOCK and not p.moments
     made = _at_once(p, x, keep) if few else None
     if made is None and is_foldable(p, x):
         x, mask = folded(p, x, mask)
@@ -159,10 +159,10 @@ def _block_by_block(p: Plan, x, mask, keep):
         block = x[i, :, j]
         if kept is not None:
             e = kept[i, :, j]
-        elif scratch is not None and scratch.shape == block.shape:
-            e = scratch
-        else:
+        elif scratch is None or block.shape[2] != scratch.shape[2]:
             e = scratch = np.empty(block.shape, dtype=x.dtype)
+        else:
+            e = scratch[: len(block)]
         s = exponentials(p, block, None if mask is None else mask[i, :, j], e)
         if s is None:
             return None

@@ -29,17 +29,19 @@ def _per_exponential(p: Plan, g, y, s):
     return a, (y if alive.all() else np.where(alive, y, 0))
 
 
-def _times(p: Plan, e, a, y):
+def _times(p: Plan, e, a, y, scratch):
     """Multiply e (rows, n, columns) by ``sum_k a_k (c_k - y_k)``, an outer product of few columns."""
     if p.moments:
         return _times_moments(p, e, a, y)
     coefficients = np.empty((*a.shape[:-1], len(p.tables)), dtype=a.dtype)
     coefficients[..., :-1] = a
     np.negative(np.add.reduce(a * y, axis=-1), out=coefficients[..., -1])
+    out = scratch[: len(e)] if e.shape[1:] == scratch.shape[1:] else np.empty(e.shape, dtype=e.dtype)
     if p.inner == 1:
-        e[..., 0] *= coefficients[:, 0] @ p.tables
+        np.matmul(coefficients[:, 0], p.tables, out=out[..., 0])
     else:
-        e *= np.matmul(p.tables.T, coefficients.swapaxes(1, 2))
+        np.matmul(p.tables.T, coefficients.swapaxes(1, 2), out=out)
+    e *= out
     return e
 
 
@@ -86,8 +88,10 @@ def backward(p: Plan, mask, g, y, x, kept: Kept | None = None):
 @np.errstate(all="ignore")
 def _pulled_block_by_block(p: Plan, mask, g, y, x, kept):
     dx = np.empty((p.outer, p.n, p.inner), dtype=x.dtype) if kept is None else kept[0]
+    scratch = None
     for i, j in blocks(p, x.itemsize):
         e = dx[i, :, j]
+        scratch = np.empty(e.shape, dtype=e.dtype) if scratch is None else scratch
         s = None if kept is None else kept[1][i, j]
         if s is None:
             s = exponentials(p, x[i, :, j], None if mask is None else mask[i, :, j], e)
@@ -99,5 +103,5 @@ def _pulled_block_by_block(p: Plan, mask, g, y, x, kept):
             if not _is_safe(p, np.where(finite, a, 0)):
                 return None
             a = np.where(finite, a, np.nan)  # in all of the row
-        _times(p, e, a, center)
+        _times(p, e, a, center, scratch)
     return dx

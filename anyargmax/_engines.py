@@ -17,7 +17,7 @@ from ._rule import Array
 from ._scores import is_tame
 
 ENABLED = os.environ.get("ANYARGMAX_ENGINES", "1") != "0"
-NATIVE = 2**16  # scores: up to so many, a framework's own differentiation of native operations is quicker
+NATIVE = 2**19  # scores: up to so many, a framework's own differentiation of native operations is quicker
 TABLE = 2**18  # bytes of positions that may be kept for the next call
 SMALL_TABLE = 2**14  # positions that are always worth a table
 

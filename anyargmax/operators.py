@@ -104,8 +104,16 @@ def soft_argmax(
     >>> print(soft_argmax(x, axis=-1, temperature=0.1), soft_argmax(x, axis=-1, hard=True))
     [2.00000000e+00 2.80722864e-13] [2. 0.]
     """
+    key = None
+    if mask is None and positions is None:
+        key, call = _plans.find(
+            x, "soft_argmax", axis, keepdims, temperature, alpha, window, zero_background, readout, hard
+        )
+        if call is not None:
+            return call(x)
     return position(
         x,
+        key,
         axis=axis,
         keepdims=keepdims,
         temperature=temperature,
@@ -114,7 +122,7 @@ def soft_argmax(
         positions=positions,
         window=window,
         zero_background=zero_background,
-        readout=_validate.choice(readout, "readout", ("mean", "median")),
+        readout=readout,
         hard=hard,
     )
 
@@ -138,8 +146,14 @@ def soft_argmin(
     Parameters, returns, errors and Jacobian (with the sign of x turned) are those of `soft_argmax`. A
     ``+inf`` score counts as masked. Unsigned and extreme integers are compared without overflow.
     """
+    key = None
+    if mask is None and positions is None:
+        key, call = _plans.find(x, "soft_argmin", axis, keepdims, temperature, alpha, window, readout, hard)
+        if call is not None:
+            return call(x)
     return position(
         x,
+        key,
         axis=axis,
         keepdims=keepdims,
         temperature=temperature,
@@ -148,7 +162,7 @@ def soft_argmin(
         positions=positions,
         window=window,
         zero_background=False,
-        readout=_validate.choice(readout, "readout", ("mean", "median")),
+        readout=readout,
         hard=hard,
         sign=-1,
     )
@@ -182,8 +196,14 @@ def soft_argmax_moments(
     Jacobian of the variance: ``d variance / d x_j = s_j (d_j - <s, d> / sum(s)) / temperature`` with
     ``d_j = (c_j - mean)^2`` and s as in `soft_argmax`.
     """
+    key = None
+    if mask is None and positions is None:
+        key, call = _plans.find(x, "soft_argmax_moments", axis, keepdims, temperature, alpha, window, zero_background)
+        if call is not None:
+            return call(x)
     return position(
         x,
+        key,
         axis=axis,
         keepdims=keepdims,
         temperature=temperature,
@@ -193,6 +213,7 @@ def soft_argmax_moments(
         window=window,
         zero_background=zero_background,
         readout="moments",
+        readouts=("moments",),
     )
 
 
@@ -242,7 +263,7 @@ def spatial_soft_argmax(
     key = None
     if mask is None and isinstance(axes, (tuple, list)):
         key, call = _plans.find(
-            x, "coordinates", coordinates, temperature, alpha, window, zero_background, readout, hard, *axes
+            x, "spatial_soft_argmax", coordinates, temperature, alpha, window, zero_background, readout, hard, *axes
         )
         if call is not None:
             return call(x)

@@ -48,7 +48,7 @@ def soft_one_hot(
     """
     key = None
     if mask is None:
-        key, call = _plans.find(x, "weights", axis, temperature, alpha, hard)
+        key, call = _plans.find(x, "soft_one_hot", axis, temperature, alpha, hard)
         if call is not None:
             return call(x)
     ops = _validate.operations(x, "x", temperature, alpha, mask)

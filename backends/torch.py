@@ -38,33 +38,40 @@ def is_cheap_to_read(x):
     return type(x) in (torch.Tensor, torch.nn.Parameter) and x.device.type == "cpu" and is_concrete(x)
 
 
+# Looked up once: an eager call asks all of them.
+_STRIDED = torch.strided
+_transform = torch._C._functorch.peek_interpreter_stack
+_modes = torch._C._len_torch_dispatch_stack
+_is_tracing = torch._C._is_tracing
+_autocast = torch._C._is_any_autocast_enabled
+_precision = torch._C._get_float32_matmul_precision
+
 TINY = 2**14  # scores: without a gradient, up to so many are quicker done natively
 plain_arrays = (torch.Tensor, torch.nn.Parameter)
 
 
-def _is_plain(x):
-    """Whether x is a plain strided tensor, outside every transform and where nobody observes operations."""
-    return (
-        not torch.compiler.is_compiling()
-        and type(x) in plain_arrays
-        and x.layout is torch.strided
-        and not x.is_neg()
-        and torch._C._functorch.peek_interpreter_stack() is None
-        and forward_ad._current_level < 0
-        and not torch._C._len_torch_dispatch_stack()
-        and not torch.jit.is_tracing()
-    )
-
-
 def traits(x):
-    """What determines how a tensor is computed with; None of one that is not plain."""
-    return (x.dtype, x.shape, x.device) if _is_plain(x) else None
+    """What determines how a tensor is computed with; None of one that is not plain.
+
+    That is a strided tensor outside every transform and trace, and where nobody observes operations.
+    """
+    if (
+        x.layout is not _STRIDED
+        or x.is_neg()
+        or _transform() is not None
+        or forward_ad._current_level >= 0
+        or _modes()
+        or _is_tracing()
+    ):
+        return None
+    return x.dtype, x.shape, x.device
 
 
 def memory(x):
     """The memory of a plain CPU tensor as a NumPy array; None of any other."""
-    readable = _is_plain(x) and x.is_cpu and not torch._C._functorch.is_legacy_batchedtensor(x)
-    return x.detach().numpy() if readable else None
+    if torch.compiler.is_compiling() or type(x) not in plain_arrays or traits(x) is None or not x.is_cpu:
+        return None
+    return None if torch._C._functorch.is_legacy_batchedtensor(x) else x.detach().numpy()
 
 
 def constant(array):
@@ -119,7 +126,7 @@ def fused(call, x):
 
 def _is_exact():
     """Whether matrix products are computed in the dtype of their factors."""
-    return not torch._C._is_any_autocast_enabled() and torch._C._get_float32_matmul_precision() == "highest"
+    return not _autocast() and _precision() == "highest"
 
 
 def _hooks():
@@ -127,9 +134,7 @@ def _hooks():
     return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
 
 
-def softmax(z, axis):
-    """The framework's own, for scores that need no care."""
-    return torch.softmax(z, axis)
+softmax = torch.softmax  # the framework's own, for scores that need no care
 
 
 def place(x):

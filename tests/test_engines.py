@@ -498,6 +498,14 @@ def test_a_kept_call_hides_no_error(backend, good, bad, error):
             soft_argmax(x, **bad)
 
 
+def test_a_kept_call_of_moments_is_no_readout_of_a_position():
+    x = np.zeros((3, 4))
+    for _ in range(2):
+        soft_argmax_moments(x, axis=0)
+    with pytest.raises(ValueError, match="`readout` must be 'mean' or 'median', got 'moments'"):
+        soft_argmax(x, axis=0, readout="moments")
+
+
 def test_a_kept_call_hides_no_wrong_axes_of_a_map():
     x = np.zeros((3, 4))
     for _ in range(2):
