@@ -52,7 +52,7 @@ class Ops:
         self.is_concrete = adapter.is_concrete
         self.place = adapter.place
         self.softmax = getattr(adapter, "softmax", None)
-        self.fused = getattr(adapter, "fused", None)
+        self.fused = getattr(adapter, "fused", None)  # has an engine's call done, see `_engines.Call`
         self.iterate = getattr(adapter, "iterate", None) or self._iterate
         self.jit = getattr(adapter, "jit", None)
         self.compiled: dict[Callable, Callable] = {}

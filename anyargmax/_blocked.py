@@ -15,11 +15,11 @@ import numpy as np
 
 BLOCK = 2**19  # bytes: half of a usual second-level cache
 FEW = 32  # numbers that are looked at faster in Python
-FAR = 2**23  # bytes: from there on exp, which waits for each read, is fed from a copy of the block
+FAR = 2**24  # bytes: from there on exp, which waits for each read, is fed from a copy of the block
 COLUMNS = 64  # fewer than these side by side are not worth a strided read
 SAFE = {1: (1e-12, 1e15), 0: (1e-4, 1e6)}  # of sums of exp(x); and of exp(x / T), whose argument is rounded
 
-Kept = tuple[Any, Any]  # exponentials and their sums
+Kept = tuple[Any, Any, Any]  # exponentials, their sums, and the answers
 
 
 class Plan(NamedTuple):
@@ -35,7 +35,7 @@ class Plan(NamedTuple):
     moments: bool = False  # whether each position is followed, after all of them, by its variance
 
     @property
-    def answers(self) -> int:
+    def count(self) -> int:
         """How many numbers a row is reduced to."""
         return (len(self.tables) - 1) * (1 + self.moments)
 
@@ -149,9 +149,18 @@ def forward(p: Plan, mask, x, keep=False) -> tuple[Any, Kept | None] | None:
     return made
 
 
+def answers(p: Plan, e, s, out):
+    """Fill out (rows, columns, answers) with the means, and then their variances, of a block."""
+    for k in range(len(p.tables) - 1):
+        mean = np.divide(_weighed(p, e, k), s, out=out[..., k])
+        if p.moments:
+            np.divide(_spread(p, e, k, mean), s, out=out[..., len(p.tables) - 1 + k])
+    return out
+
+
 @np.errstate(all="ignore")
 def _block_by_block(p: Plan, x, mask, keep):
-    y = np.empty((p.outer, p.inner, p.answers), dtype=x.dtype)
+    y = np.empty((p.outer, p.inner, p.count), dtype=x.dtype)
     sums = np.empty((p.outer, p.inner), dtype=x.dtype)
     kept = np.empty(x.shape, dtype=x.dtype) if keep else None
     scratch = None
@@ -167,11 +176,8 @@ def _block_by_block(p: Plan, x, mask, keep):
         if s is None:
             return None
         sums[i, j] = s
-        for k in range(len(p.tables) - 1):
-            mean = np.divide(_weighed(p, e, k), s, out=y[i, j, k])
-            if p.moments:
-                np.divide(_spread(p, e, k, mean), s, out=y[i, j, len(p.tables) - 1 + k])
-    return y.reshape(p.shape), (None if kept is None else (kept, sums))
+        answers(p, e, s, y[i, j])
+    return y.reshape(p.shape), (None if kept is None else (kept, sums, y.copy()))
 
 
 @np.errstate(all="ignore")
@@ -193,4 +199,4 @@ def _at_once(p: Plan, x, keep):
         y /= s
     else:
         y = np.stack([e @ table for table in p.tables[:-1]], axis=-1) / s[:, None]
-    return y.reshape(p.shape), ((e, s) if keep else None)
+    return y.reshape(p.shape), ((e, s, y.copy()) if keep else None)

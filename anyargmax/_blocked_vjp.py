@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._blocked import FEW, Kept, Plan, blocks, exponentials, folded, is_foldable
+from ._blocked import FEW, Kept, Plan, answers, blocks, exponentials, folded, is_foldable
 
 LIMIT = 1e30  # of what a position is multiplied by
 
@@ -62,42 +62,46 @@ def _times_moments(p: Plan, e, a, y):
 
 def _is_safe(p: Plan, a) -> bool:
     """Whether no product on the way overflows, and none is NaN."""
-    limit = float(np.finfo(a.dtype).max) / (2 * p.span * p.answers)
+    limit = float(np.finfo(a.dtype).max) / (2 * p.span * p.count)
     return bool(np.maximum.reduce(np.abs(a), axis=None) < limit)
 
 
 def backward(p: Plan, mask, g, y, x, kept: Kept | None = None):
-    """Return ``g (c - y) p / T`` and its like for variances, in the memory of the kept exponentials if there are any; None if the rule must do it."""
+    """Return ``g (c - y) p / T`` and its like for variances, in the memory of the kept exponentials if there are any.
+
+    None if the rule must do it. The answer y is not looked at, because it is the caller's: it is kept, or made again.
+    """
     shape = x.shape
     if kept is not None and kept[1].ndim == 1:
-        e, s = kept
+        e, s, y = kept
         if p.outer <= FEW and x.size <= FEW * FEW and len(p.tables) == 2:
             dx = _pulled_at_once(p, g, y, e, s)
             if dx is not None:
                 return dx.reshape(shape)
-        kept = e[..., None], s[:, None]
+        kept = e[..., None], s[:, None], y.reshape(p.outer, 1, p.count)
     if kept is None:
         if not is_foldable(p, x):
             return None
         x, mask = folded(p, x, mask)
-    g, y = (array.reshape(p.outer, p.inner, p.answers) for array in (g, y))
-    dx = _pulled_block_by_block(p, mask, g, y, x, kept)
+    dx = _pulled_block_by_block(p, mask, g.reshape(p.outer, p.inner, p.count), x, kept)
     return None if dx is None else dx.reshape(shape)
 
 
 @np.errstate(all="ignore")
-def _pulled_block_by_block(p: Plan, mask, g, y, x, kept):
+def _pulled_block_by_block(p: Plan, mask, g, x, kept):
     dx = np.empty((p.outer, p.n, p.inner), dtype=x.dtype) if kept is None else kept[0]
     scratch = None
     for i, j in blocks(p, x.itemsize):
         e = dx[i, :, j]
         scratch = np.empty(e.shape, dtype=e.dtype) if scratch is None else scratch
-        s = None if kept is None else kept[1][i, j]
-        if s is None:
+        if kept is not None:
+            s, y = kept[1][i, j], kept[2][i, j]
+        else:
             s = exponentials(p, x[i, :, j], None if mask is None else mask[i, :, j], e)
-        if s is None:
-            return None
-        a, center = _per_exponential(p, g[i, j], y[i, j], s)
+            if s is None:
+                return None
+            y = answers(p, e, s, np.empty((*s.shape, p.count), dtype=s.dtype))
+        a, center = _per_exponential(p, g[i, j], y, s)
         if not _is_safe(p, a):
             finite = np.isfinite(a).all(axis=-1, keepdims=True)
             if not _is_safe(p, np.where(finite, a, 0)):

@@ -36,6 +36,7 @@ class Call(NamedTuple):
     backward: Callable[..., Any]
     native: Callable[[Array], Any] | None
     keeps: int  # bytes of tables
+    needs_answer: bool = False  # whether the backward looks at y: a caller may not write into it then
 
 
 def run(ops, key, core, x, arrays, options, make=None):
@@ -138,6 +139,7 @@ def weights(ops, x, controls, options, core) -> Call | None:
         partial(_blocked_weights.backward, plan, None),
         _native_weights(ops, controls.temperature, options.axes) if ops.softmax and len(options.axes) == 1 else None,
         plan.tables.nbytes,
+        needs_answer=True,
     )
 
 

@@ -77,14 +77,14 @@ def _fused(x, call, done):
     made = call.forward(x, True)
     if made is None:
         return call.core(x)
-    done[:] = [True, made[1]]
+    done.update(done=True, kept=made[1])
     return made[0][()]
 
 
 def _pull(ans, x, call, done):
     def pull(g):
-        if done and not (isbox(g) or isbox(x)):
-            kept = done.pop() if len(done) > 1 else None
+        if "done" in done and not (isbox(g) or isbox(x)):
+            kept = done.pop("kept", None)  # once: the gradient may take over its memory
             dx = call.backward(np.asarray(g), np.asarray(ans), x, kept)
             if dx is not None:
                 return dx
@@ -98,8 +98,8 @@ defjvp(_fused, lambda t, ans, x, call, done: make_jvp(call.core)(x)(t)[1])
 
 
 def fused(call, x):
-    """An engine's call: that it did it, and what it keeps for the backward pass to take once, is noted in a list."""
-    return _fused(x, call, [])
+    """An engine's call: that it did it, and what it keeps for the backward pass to take once, is noted in a dictionary."""
+    return _fused(x, call, {})
 
 
 def jit(core):

@@ -91,16 +91,18 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, call, y, kept):
         y = torch.from_numpy(y)
-        ctx.call, ctx.kept = call, [kept]
-        ctx.save_for_backward(x, y)
+        ctx.call, ctx.state = call, {"kept": kept}
+        ctx.save_for_backward(x, *([y] if call.needs_answer else []))
         return y
 
     @staticmethod
     def backward(ctx, g):
-        x, y = ctx.saved_tensors
-        arrays = [None] if torch.is_grad_enabled() else [memory(g), memory(y), memory(x)]
+        x, *answer = ctx.saved_tensors
+        arrays = [None] if torch.is_grad_enabled() else [memory(array) for array in (g, x, *answer)]
         if all(array is not None for array in arrays):
-            dx = ctx.call.backward(*arrays, ctx.kept.pop() if ctx.kept else None)
+            g_memory, x_memory, *y_memory = arrays
+            kept = ctx.state.pop("kept", None)  # once: the gradient may take over its memory
+            dx = ctx.call.backward(g_memory, y_memory[0] if y_memory else None, x_memory, kept)
             if dx is not None:
                 return torch.from_numpy(dx), None, None, None
         if torch.is_grad_enabled():

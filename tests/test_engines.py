@@ -39,6 +39,7 @@ def set_engines(monkeypatch, on=True, block=None, native=False):
     if block is not None:
         monkeypatch.setattr(_blocked, "BLOCK", block)
         monkeypatch.setattr(_blocked, "COLUMNS", 2)
+        monkeypatch.setattr(_blocked, "FAR", 8 * block)
     if not native:
         monkeypatch.setattr(_engines, "NATIVE", 0)
         monkeypatch.setattr(_engines, "_native_weights", lambda *_: None)
@@ -320,6 +321,22 @@ class TestTorch:
         assert counted.count("_pulled_block_by_block") == 3
         for gradient in gradients[1:]:
             close(backend.to_numpy(gradient), backend.to_numpy(gradients[0]), "float64", "derivative")
+
+    def test_an_answer_may_be_written_into(self, backend):
+        x, again = self.scores(backend), self.scores(backend)
+        y = last(x)
+        y *= 2
+        y.sum().backward()
+        (2 * last(again)).sum().backward()
+        close(backend.to_numpy(x.grad), backend.to_numpy(again.grad), "float64", "derivative")
+
+    def test_scores_that_were_written_into_are_noticed(self, backend):
+        x = self.scores(backend)
+        z = 1 * x
+        y = last(z)
+        z += 1
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            y.sum().backward()
 
     def test_batched_cotangents_are_a_loop(self, backend):
         x = self.scores(backend)
