@@ -35,7 +35,7 @@ class Plan(NamedTuple):
     moments: bool = False  # whether each position is followed, after all of them, by its variance
 
     @property
-    def count(self) -> int:
+    def readings(self) -> int:
         """How many numbers a row is reduced to."""
         return (len(self.tables) - 1) * (1 + self.moments)
 
@@ -160,7 +160,7 @@ def answers(p: Plan, e, s, out):
 
 @np.errstate(all="ignore")
 def _block_by_block(p: Plan, x, mask, keep):
-    y = np.empty((p.outer, p.inner, p.count), dtype=x.dtype)
+    y = np.empty((p.outer, p.inner, p.readings), dtype=x.dtype)
     sums = np.empty((p.outer, p.inner), dtype=x.dtype)
     kept = np.empty(x.shape, dtype=x.dtype) if keep else None
     scratch = None

@@ -62,7 +62,7 @@ def _times_moments(p: Plan, e, a, y):
 
 def _is_safe(p: Plan, a) -> bool:
     """Whether no product on the way overflows, and none is NaN."""
-    limit = float(np.finfo(a.dtype).max) / (2 * p.span * p.count)
+    limit = float(np.finfo(a.dtype).max) / (2 * p.span * p.readings)
     return bool(np.maximum.reduce(np.abs(a), axis=None) < limit)
 
 
@@ -78,12 +78,12 @@ def backward(p: Plan, mask, g, y, x, kept: Kept | None = None):
             dx = _pulled_at_once(p, g, y, e, s)
             if dx is not None:
                 return dx.reshape(shape)
-        kept = e[..., None], s[:, None], y.reshape(p.outer, 1, p.count)
+        kept = e[..., None], s[:, None], y.reshape(p.outer, 1, p.readings)
     if kept is None:
         if not is_foldable(p, x):
             return None
         x, mask = folded(p, x, mask)
-    dx = _pulled_block_by_block(p, mask, g.reshape(p.outer, p.inner, p.count), x, kept)
+    dx = _pulled_block_by_block(p, mask, g.reshape(p.outer, p.inner, p.readings), x, kept)
     return None if dx is None else dx.reshape(shape)
 
 
@@ -100,7 +100,7 @@ def _pulled_block_by_block(p: Plan, mask, g, x, kept):
             s = exponentials(p, x[i, :, j], None if mask is None else mask[i, :, j], e)
             if s is None:
                 return None
-            y = answers(p, e, s, np.empty((*s.shape, p.count), dtype=s.dtype))
+            y = answers(p, e, s, np.empty((*s.shape, p.readings), dtype=s.dtype))
         a, center = _per_exponential(p, g[i, j], y, s)
         if not _is_safe(p, a):
             finite = np.isfinite(a).all(axis=-1, keepdims=True)

@@ -47,8 +47,9 @@ def set_engines(monkeypatch, on=True, block=None, native=False):
 
 
 @pytest.fixture(autouse=True)
-def fresh():
-    """No call is kept from one test to the next, because what it was made with is patched here."""
+def fresh(monkeypatch):
+    """Engines are on, whatever the environment says, and no call is kept that was made with something patched."""
+    monkeypatch.setattr(_engines, "ENABLED", True)
     _plans.forget()
     yield
     _plans.forget()
