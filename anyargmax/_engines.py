@@ -14,10 +14,10 @@ from . import _core, _plans
 from ._compat import array_namespace
 from ._positions import table
 from ._rule import Array
-from ._scores import is_tame
 
 ENABLED = os.environ.get("ANYARGMAX_ENGINES", "1") != "0"
-NATIVE = 2**19  # scores: up to so many, a framework's own differentiation of native operations is quicker
+ALONE = 2**14  # scores: up to so many, native operations are quicker without a gradient
+NATIVE = 2**19  # and with one
 TABLE = 2**18  # bytes of positions that may be kept for the next call
 SMALL_TABLE = 2**14  # positions that are always worth a table
 
@@ -36,6 +36,7 @@ class Call(NamedTuple):
     backward: Callable[..., Any]
     native: Callable[[Array], Any] | None
     keeps: int  # bytes of tables
+    alone: int  # scores: up to so many, the native way is the quicker one without a gradient too
     needs_answer: bool = False  # whether the backward looks at y: a caller may not write into it then
 
 
@@ -112,13 +113,14 @@ def expectation(ops, x, controls, options, core, *, answer) -> Call | None:
     plan = _plan(_blocked, x, controls, options, answer)
     if plan is None or (mask is None) != (controls.mask is None):
         return None
-    small = ops.softmax is not None and mask is None and math.prod(sizes) <= NATIVE and not plan.moments
+    small = ops.softmax is not None and mask is None and math.prod(sizes) <= NATIVE
     return Call(
         core,
         partial(_blocked.forward, plan, mask),
         partial(_blocked_vjp.backward, plan, mask),
         _native(ops, plan, sizes) if small else None,
         plan.tables.nbytes,
+        ALONE,
     )
 
 
@@ -139,6 +141,7 @@ def weights(ops, x, controls, options, core) -> Call | None:
         partial(_blocked_weights.backward, plan, None),
         _native_weights(ops, controls.temperature, options.axes) if ops.softmax and len(options.axes) == 1 else None,
         plan.tables.nbytes,
+        math.prod(x.shape),
         needs_answer=True,
     )
 
@@ -177,8 +180,8 @@ def _native(ops, plan, sizes):
     xp, (outer, n, inner) = ops.xp, (plan.outer, plan.n, plan.inner)
     folded = (outer, n) if inner == 1 else (outer, n, inner)
     c = ops.adapter.constant(plan.tables[0] if len(plan.tables) == 2 else plan.tables[:-1].T.copy())
-    if inner != 1 and len(plan.tables) != 2:
-        return None
+    if (len(plan.tables) == 2) + (inner == 1) + (not plan.moments) < 2:
+        return None  # further from a mean of rows, native operations are no quicker
 
     def native(x):
         z = x if folded == sizes else xp.reshape(x, folded)
@@ -187,6 +190,8 @@ def _native(ops, plan, sizes):
             z = (z - top) / plan.divisor
         p = ops.softmax(z, 1)
         y = p @ c if inner == 1 else c @ p
+        if plan.moments:
+            y = xp.stack([y, xp.sum(p * (c - y[:, None]) ** 2, axis=1)], axis=-1)
         if not math.isfinite(ops.adapter.total(y)) and not _only_nan(xp, ops.detach(z), ops.detach(y)):
             return None
         return y if y.shape == plan.shape else xp.reshape(y, plan.shape)
@@ -195,14 +200,14 @@ def _native(ops, plan, sizes):
 
 
 def _native_weights(ops, temperature, axes):
-    """The framework's own softmax, for scores that need no care."""
-    (axis,) = axes
+    """The framework's own softmax, for scores of which none is so low that its weight would vanish, nor infinite, nor NaN."""
+    xp, (axis,) = ops.xp, axes
 
     def native(x):
-        if not is_tame(ops, x, temperature, None):
-            return None
-        if temperature is None:
-            return ops.softmax(x, axis)
-        return ops.softmax((x - ops.xp.max(ops.detach(x), axis=axis, keepdims=True)) / temperature, axis)
+        z = x
+        if temperature is not None:
+            z = (x - xp.max(ops.detach(x), axis=axis, keepdims=True)) / temperature
+        p = ops.softmax(z, axis)
+        return p if float(xp.min(ops.detach(p))) > float(xp.finfo(p.dtype).smallest_normal) else None
 
     return native

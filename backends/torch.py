@@ -46,7 +46,6 @@ _is_tracing = torch._C._is_tracing
 _autocast = torch._C._is_any_autocast_enabled
 _precision = torch._C._get_float32_matmul_precision
 
-TINY = 2**14  # scores: without a gradient, up to so many are quicker done natively
 plain_arrays = (torch.Tensor, torch.nn.Parameter)
 
 
@@ -116,7 +115,7 @@ class _Fused(torch.autograd.Function):
 def fused(call, x):
     """An engine's call on a plain tensor: natively where that is quicker, by the rules where neither can do it."""
     differentiated = x.requires_grad and torch.is_grad_enabled()
-    if call.native is not None and (differentiated or x.numel() <= TINY) and _is_exact():
+    if call.native is not None and (differentiated or x.numel() <= call.alone) and _is_exact():
         y = call.native(x)
         if y is not None:
             return y
