@@ -132,7 +132,7 @@ def weights(ops, x, controls, options, core) -> Call | None:
         return None
     if controls.mask is not None:
         return None
-    plan = _plan(_blocked, x, controls, options, tuple(x.shape))
+    plan = _plan(_blocked, x, controls, options, tuple(x.shape), positions=False)
     if plan is None:
         return None
     return Call(
@@ -146,8 +146,8 @@ def weights(ops, x, controls, options, core) -> Call | None:
     )
 
 
-def _plan(blocked, x, controls, o, answer):
-    """The engine's plan with its table of positions, unless that would be about as large as the scores."""
+def _plan(blocked, x, controls, o, answer, positions=True):
+    """The engine's plan with its table of positions if it needs one, unless that would be about as large as the scores."""
     from ._bindings import plain
 
     sizes, dtype = tuple(x.shape), str(x.dtype).rpartition(".")[2]
@@ -157,7 +157,7 @@ def _plan(blocked, x, controls, o, answer):
         return None
     divisor = controls.temperature if o.sign == 1 else -(controls.temperature or 1.0)
     tables = []
-    if answer != sizes:
+    if positions:
         like = blocked.stand_in((n,) if o.flat else sizes, dtype)
         numpy = plain(array_namespace(like))
         tables = [table(numpy, like, axis, o.coordinates) for axis in o.axes]

@@ -97,6 +97,8 @@ CASES = {
     "first axis": (soft_argmax, (6, 5), {"axis": 0}, None),
     "middle axis with the axes kept": (soft_argmax, (2, 4, 3), {"axis": 1, "keepdims": True}, None),
     "flattened": (soft_argmax, (3, 4), {}, None),
+    "one entry with the axis kept": (soft_argmax, (4, 1), {"axis": -1, "keepdims": True}, None),
+    "one number with the axis kept": (soft_argmax, (1,), {"keepdims": True}, None),
     "rows at a temperature": (soft_argmax, (5, 6), {"axis": -1, "temperature": 0.3}, None),
     "middle axis at a low temperature": (soft_argmax, (2, 4, 3), {"axis": 1, "temperature": 0.01}, None),
     "masked rows": (soft_argmax, (5, 6), {"axis": -1}, mask_of((5, 6))),
