@@ -15,7 +15,7 @@ import numpy as np
 
 BLOCK = 2**19  # bytes: half of a usual second-level cache
 FEW = 32  # numbers that are looked at faster in Python
-FAR = 2**24  # bytes: from there on exp, which waits for each read, is fed from a copy of the block
+FAR = 3 * 2**22  # bytes: from there on exp, which waits for each read, is fed from a copy of the block
 COLUMNS = 64  # fewer than these side by side are not worth a strided read
 SAFE = {1: (1e-12, 1e15), 0: (1e-4, 1e6)}  # of sums of exp(x); and of exp(x / T), whose argument is rounded
 
