@@ -1,9 +1,10 @@
 """The arguments that several public functions share, validated together."""
 
 import math
+from functools import partial
 from typing import Any
 
-from . import _core, _validate
+from . import _core, _engines, _validate
 from ._core import Controls, Options
 from ._relaxations import Relaxation
 
@@ -31,6 +32,7 @@ def background(zero_background: Any, alpha: Any) -> bool:
 
 def position(
     x,
+    key,
     *,
     axis,
     keepdims,
@@ -40,11 +42,12 @@ def position(
     positions,
     window,
     zero_background,
-    readout="mean",
+    readout,
+    readouts=("mean", "median"),
     hard=False,
     sign=1,
 ):
-    """Validate and run what reduces one axis, or the flattened array, to one position."""
+    """Validate and run what reduces one axis, or the flattened array, to one position, and keep it under its key."""
     ops = _validate.operations(x, "x", temperature, alpha, mask, positions)
     shape, dtype = tuple(x.shape), _validate.real_floating(ops, x, "x")
     axes = _validate.all_axes(shape) if axis is None else (_validate.one_axis(axis, shape),)
@@ -58,7 +61,7 @@ def position(
         kept=axes if _validate.flag(keepdims, "keepdims") else (),
         sign=sign,
         flat=flat,
-        readout=readout,
+        readout=_validate.choice(readout, "readout", readouts),
         hard=_validate.flag(hard, "hard"),
         relaxation=relaxation,
         window=_validate.reach(window, 1),
@@ -66,7 +69,15 @@ def position(
     )
     if positions is not None:
         positions = _validate.position_table(ops, positions, dtype, shape, options.axes[0])
-    return ops.run(_core.position, x, controls, positions, options=options)
+    if positions is not None or readout == "median":
+        return _engines.run(ops, key, _core.position, x, (controls, positions), options)
+    reduced = tuple(n for a, n in enumerate(x.shape) if a not in axes)
+    if readout == "moments":
+        make = partial(_engines.expectation, answer=(*reduced, 2))
+        split = partial(ops.finish, axes=options.kept, count=2)
+        return _engines.run_split(ops, key, _core.position, split, x, (controls, None), options, make)
+    make = partial(_engines.expectation, answer=reduced_shape(tuple(x.shape), axes) if keepdims else reduced)
+    return _engines.run(ops, key, _core.position, x, (controls, None), options, make)
 
 
 def _flattened(ops, controls, positions, shape):

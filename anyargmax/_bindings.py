@@ -11,6 +11,7 @@ from ._background import COMPENSATED
 from ._compat import array_namespace
 from ._loss import FENCHEL_YOUNG
 from ._plain import plain_adapter
+from ._plans import describe
 from ._readouts import MEAN, MEDIAN, MOMENTS
 from ._rule import Array
 from ._steps import BLANK, FINISH, HALVES, LOG, NORMALISE, PREPARE, STRAIGHT_THROUGH
@@ -57,10 +58,13 @@ class Ops:
         self.memory = getattr(adapter, "memory", None) or (lambda x: None)
         self.from_memory = getattr(adapter, "from_memory", None)
         self.softmax = getattr(adapter, "softmax", None)
+        self.fused = getattr(adapter, "fused", None)  # has an engine's call done, see `_engines.Call`
         self.iterate = getattr(adapter, "iterate", None) or self._iterate
         self.by_rows = getattr(adapter, "by_rows", None)
         self.jit = getattr(adapter, "jit", None)
         self.compiled: dict[Callable, Callable] = {}
+        if hasattr(adapter, "traits"):
+            describe(adapter.plain_arrays, adapter.traits)
         for rule in RULES:
             setattr(self, rule.name, adapter.lift(rule, self))
 

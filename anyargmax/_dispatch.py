@@ -5,6 +5,7 @@ from typing import Any
 
 from ._bindings import Ops, plain
 from ._compat import array_namespace, is_array_api_obj
+from ._plans import forget
 
 _registered: list[Ops] = []
 
@@ -67,6 +68,7 @@ def register_backend(adapter: Any, /) -> None:
     missing = [word for word in needed if not hasattr(adapter, word)]
     if missing:
         raise TypeError(f"`adapter` must have {', '.join(needed)}; {adapter!r} lacks {', '.join(missing)}. Add them.")
+    forget()
     _registered[:] = [ops for ops in _registered if ops.name != adapter.name] + [Ops(adapter)]
 
 

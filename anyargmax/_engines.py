@@ -1,8 +1,219 @@
-"""Whether engines, the faster implementations of a rule for one kind of memory, may serve."""
+"""Which public calls an engine may do, and what an adapter needs in order to have it done.
 
-import os
+An engine is a faster way to the same numbers: it works on the memory of plain CPU arrays and leaves everything
+else to the rules.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from . import _core, _plans, _switch
+from ._compat import array_namespace
+from ._positions import table
+from ._rule import Array
+
+ALONE = 2**14  # scores: up to so many, native operations are quicker without a gradient
+NATIVE = 2**19  # and with one
+TABLE = 2**18  # bytes of positions that may be kept for the next call
+SMALL_TABLE = 2**14  # positions that are always worth a table
 
 
-def enabled() -> bool:
-    """Return False where the environment has ``ANYARGMAX_ENGINES=0``: then every call takes its rule."""
-    return os.environ.get("ANYARGMAX_ENGINES") != "0"
+class Call(NamedTuple):
+    """A validated call as a function of the scores alone, in the ways it can be done.
+
+    ``core(x)`` is the way of the rules: any array, differentiable. The others may answer None, and then the
+    core must do it. ``forward(x, keep)`` and ``backward(g, y, x, kept)`` take and give NumPy arrays; the first
+    returns y and, if it is to keep them, what the second can use, once, instead of computing it again.
+    ``native(x)`` is differentiable by the framework itself; None where nothing is gained by it.
+    """
+
+    core: Callable[[Array], Array]
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    native: Callable[[Array], Any] | None
+    keeps: int  # bytes of tables
+    alone: int  # scores: up to so many, the native way is the quicker one without a gradient too
+    needs_answer: bool = False  # whether the backward looks at y: a caller may not write into it then
+
+
+def run(ops, key, core, x, arrays, options, make=None):
+    """Run a core function, by an engine where there is one, and keep the call if it has a key.
+
+    `arrays` go with the scores, the controls first; ``make(ops, x, controls, options, core)`` makes the engine's call.
+    """
+    by_rules = partial(_by_rules, ops, core, arrays, options)
+    soft = options._replace(hard=False)
+    engine = None
+    if make is not None and is_engined(ops, x, arrays[0], soft):
+        engine = make(
+            ops, x, arrays[0], soft, partial(_by_rules, ops, core, arrays, soft) if options.hard else by_rules
+        )
+    call = by_rules if engine is None else partial(ops.fused, engine)
+    if engine is not None and options.hard:
+        call = partial(_straight_through, ops, call, by_rules)
+    remember(ops, key, x, call, engine)
+    return call(x)
+
+
+def run_split(ops, key, core, split, x, arrays, options, make):
+    """The same for a core function that returns a tuple: an engine gives the answers in one array, to be split."""
+    engine = None
+    if is_engined(ops, x, arrays[0], options):
+        stacked = partial(_by_rules, ops, _core.answers, (arrays[0], None), options)
+        engine = make(ops, x, arrays[0], options, stacked)
+    call = partial(_by_rules, ops, core, arrays, options)
+    if engine is not None:
+        call = partial(_split, split, partial(ops.fused, engine))
+    remember(ops, key, x, call, engine)
+    return call(x)
+
+
+def _split(split, call, x):
+    return split(call(x))
+
+
+def remember(ops, key, x, call, engine):
+    """Keep a call under its key, unless it depends on more than that or is large."""
+    if key is not None and (engine is None or engine.keeps <= TABLE) and ops.xp.isdtype(x.dtype, "real floating"):
+        _plans.remember(key, call)
+
+
+def _by_rules(ops, core, arrays, options, x):
+    return ops.run(core, x, *arrays, options=options)
+
+
+def _straight_through(ops, soft, hard, x):
+    """The hard value with the gradient of the soft one, which is then the same to the last bit."""
+    return ops.straight_through(soft(x), hard(ops.detach(x)))
+
+
+def is_engined(ops, x, controls, o) -> bool:
+    """Whether the weights are those of softmax at one temperature, and the memory of x may be read."""
+    softmax = o.relaxation.kind == "entmax" and o.relaxation.alpha == 1 and not o.zero_background and o.window is None
+    number = controls.temperature is None or isinstance(controls.temperature, float)
+    known = x.dtype == o.dtype and str(x.dtype).rpartition(".")[2] in ("float32", "float64")
+    there = x.ndim > 0 and math.prod(x.shape) != 0
+    return bool(
+        _switch.ENABLED
+        and ops.fused
+        and softmax
+        and number
+        and known
+        and there
+        and ops.memory(ops.detach(x)) is not None
+    )
+
+
+def expectation(ops, x, controls, options, core, *, answer) -> Call | None:
+    """The call for a mean, or mean and variance, under softmax, of this shape; None if there is no engine for it."""
+    try:
+        from . import _blocked, _blocked_vjp
+    except ModuleNotFoundError:  # no NumPy
+        return None
+    sizes = tuple(x.shape)
+    mask = None if controls.mask is None else ops.memory(controls.mask)
+    if mask is not None and options.flat:
+        mask = mask.reshape(sizes)
+    plan = _plan(_blocked, x, controls, options, answer)
+    if plan is None or (mask is None) != (controls.mask is None):
+        return None
+    small = ops.softmax is not None and mask is None and math.prod(sizes) <= NATIVE
+    return Call(
+        core,
+        partial(_blocked.forward, plan, mask),
+        partial(_blocked_vjp.backward, plan, mask),
+        _native(ops, plan, sizes) if small else None,
+        plan.tables.nbytes,
+        ALONE,
+    )
+
+
+def weights(ops, x, controls, options, core) -> Call | None:
+    """The call for the weights of softmax; None if there is no engine for it."""
+    try:
+        from . import _blocked, _blocked_weights
+    except ModuleNotFoundError:  # no NumPy
+        return None
+    if controls.mask is not None:
+        return None
+    plan = _plan(_blocked, x, controls, options, tuple(x.shape), positions=False)
+    if plan is None:
+        return None
+    return Call(
+        core,
+        partial(_blocked_weights.forward, plan, None),
+        partial(_blocked_weights.backward, plan, None),
+        _native_weights(ops, controls.temperature, options.axes) if ops.softmax and len(options.axes) == 1 else None,
+        plan.tables.nbytes,
+        math.prod(x.shape),
+        needs_answer=True,
+    )
+
+
+def _plan(blocked, x, controls, o, answer, positions=True):
+    """The engine's plan with its table of positions if it needs one, unless that would be about as large as the scores."""
+    from ._bindings import plain
+
+    sizes, dtype = tuple(x.shape), str(x.dtype).rpartition(".")[2]
+    axes = tuple(range(len(sizes))) if o.flat else o.axes
+    n = math.prod(sizes[axis] for axis in axes)
+    if (len(o.axes) + 1) * n > max(SMALL_TABLE, math.prod(sizes) // 16):
+        return None
+    divisor = controls.temperature if o.sign == 1 else -(controls.temperature or 1.0)
+    tables = []
+    if positions:
+        like = blocked.stand_in((n,) if o.flat else sizes, dtype)
+        numpy = plain(array_namespace(like))
+        tables = [table(numpy, like, axis, o.coordinates) for axis in o.axes]
+        tables = tables if o.flat else blocked.flattened(sizes, axes, tables)
+    return blocked.planned(sizes, axes, dtype, tables, divisor, answer, o.readout == "moments")
+
+
+def _only_nan(xp, z, y) -> bool:
+    """Whether NaN is all that is amiss: it makes its own row NaN, which needs no care."""
+    explained, finite = xp.any(z != z, axis=1), xp.isfinite(y)
+    finite = xp.all(finite, axis=-1) if finite.ndim > explained.ndim else finite
+    return bool(xp.all(finite | explained)) and not bool(xp.any(xp.isinf(z)))
+
+
+def _native(ops, plan, sizes):
+    """The same by the framework's own softmax and matrix product, for scores that turn out to need no care.
+
+    An answer that is finite says so: NaN, a ``+inf`` score and a row without any kept score show in it.
+    """
+    xp, (outer, n, inner) = ops.xp, (plan.outer, plan.n, plan.inner)
+    folded = (outer, n) if inner == 1 else (outer, n, inner)
+    c = ops.adapter.constant(plan.tables[0] if len(plan.tables) == 2 else plan.tables[:-1].T.copy())
+    if (len(plan.tables) == 2) + (inner == 1) + (not plan.moments) < 2:
+        return None  # further from a mean of rows, native operations are no quicker
+
+    def native(x):
+        z = x if folded == sizes else xp.reshape(x, folded)
+        if plan.divisor is not None:
+            top = (xp.max if plan.divisor > 0 else xp.min)(ops.detach(z), axis=1, keepdims=True)
+            z = (z - top) / plan.divisor
+        p = ops.softmax(z, 1)
+        y = p @ c if inner == 1 else c @ p
+        if plan.moments:
+            y = xp.stack([y, xp.sum(p * (c - y[:, None]) ** 2, axis=1)], axis=-1)
+        if not math.isfinite(ops.adapter.total(y)) and not _only_nan(xp, ops.detach(z), ops.detach(y)):
+            return None
+        return y if y.shape == plan.shape else xp.reshape(y, plan.shape)
+
+    return native
+
+
+def _native_weights(ops, temperature, axes):
+    """The framework's own softmax, for scores of which none is so low that its weight would vanish, nor infinite, nor NaN."""
+    xp, (axis,) = ops.xp, axes
+
+    def native(x):
+        z = x
+        if temperature is not None:
+            z = (x - xp.max(ops.detach(x), axis=axis, keepdims=True)) / temperature
+        p = ops.softmax(z, axis)
+        return p if float(xp.min(ops.detach(p))) > float(xp.finfo(p.dtype).smallest_normal) else None
+
+    return native

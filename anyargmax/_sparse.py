@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from . import _compacted, _engines
+from . import _compacted, _switch
 from ._relaxations import Relaxation
 from ._rule import Array
 
@@ -22,7 +22,7 @@ def _is_sparse(alpha, mask, axes, r: Relaxation) -> bool:
     """Whether the weights are sparse by a plain number, without a mask and along neighbouring axes."""
     if r.kind != "entmax" or r.alpha is None or not LOWEST_ALPHA <= r.alpha <= 2 or alpha is not None:
         return False
-    return mask is None and bool(axes) and max(axes) - min(axes) + 1 == len(axes) and _engines.enabled()
+    return mask is None and bool(axes) and max(axes) - min(axes) + 1 == len(axes) and _switch.ENABLED
 
 
 def _memory(ops, x: Array) -> Any:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from . import _core, _validate
+from . import _core, _engines, _plans, _validate
 from ._arguments import entmax_controls, reduced_shape
 from ._core import Controls, Options
 from ._relaxations import Relaxation
@@ -46,6 +46,11 @@ def soft_one_hot(
     ----------
     Martins and Astudillo (2016), arXiv:1602.02068; Peters, Niculae and Martins (2019), arXiv:1905.05702.
     """
+    key = None
+    if mask is None:
+        key, call = _plans.find(x, "soft_one_hot", axis, temperature, alpha, hard)
+        if call is not None:
+            return call(x)
     ops = _validate.operations(x, "x", temperature, alpha, mask)
     shape, dtype = tuple(x.shape), _validate.real_floating(ops, x, "x")
     if isinstance(axis, (tuple, list)):
@@ -54,7 +59,7 @@ def soft_one_hot(
         axes = _validate.all_axes(shape) if axis is None else (_validate.one_axis(axis, shape),)
     controls, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
     options = Options(axes=axes, dtype=dtype, hard=_validate.flag(hard, "hard"), relaxation=relaxation)
-    return ops.run(_core.weights, x, controls, options=options)
+    return _engines.run(ops, key, _core.weights, x, (controls,), options, _engines.weights)
 
 
 def soft_top_k(

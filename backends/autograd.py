@@ -3,11 +3,12 @@
 from functools import partial
 
 import autograd.numpy as anp
+import numpy as np
 from autograd import make_jvp, make_vjp
 from autograd.builtins import tuple as boxed_tuple
 from autograd.extend import defjvp, defvjp, primitive
+from autograd.numpy.numpy_boxes import ArrayBox
 from autograd.tracer import getval, isbox
-from numpy import ndarray
 
 name = "autograd"
 takes_numpy = True  # beside a box, every other array is a constant
@@ -29,7 +30,7 @@ def is_cheap_to_read(x):
 
 def memory(x):
     """The array itself where it is NumPy's own; None for a box, whose operations are recorded."""
-    return x if type(x) is ndarray else None
+    return x if type(x) is np.ndarray else None
 
 
 def from_memory(array, like):
@@ -64,6 +65,45 @@ def lift(rule, ops):
     defvjp(op, *map(maker, rule.vjps))
     defjvp(op, *map(pusher, rule.jvps))
     return op
+
+
+plain_arrays = (ArrayBox,)
+
+
+def traits(x):
+    """What determines how an array is computed with: of a box round an array, not round another box."""
+    value = x._value
+    return (value.dtype, value.shape) if type(value) is np.ndarray else None
+
+
+@primitive
+def _fused(x, call, done):
+    made = call.forward(x, True)
+    if made is None:
+        return call.core(x)
+    done.update(done=True, kept=made[1])
+    return made[0][()]
+
+
+def _pull(ans, x, call, done):
+    def pull(g):
+        if "done" in done and not (isbox(g) or isbox(x)):
+            kept = done.pop("kept", None)  # once: the gradient may take over its memory
+            dx = call.backward(np.asarray(g), np.asarray(ans), x, kept)
+            if dx is not None:
+                return dx
+        return make_vjp(call.core)(x)[0](g)
+
+    return pull
+
+
+defvjp(_fused, _pull)
+defjvp(_fused, lambda t, ans, x, call, done: make_jvp(call.core)(x)(t)[1])
+
+
+def fused(call, x):
+    """An engine's call: that it did it, and what it keeps for the backward pass to take once, is noted in a dictionary."""
+    return _fused(x, call, {})
 
 
 def jit(core):

@@ -7,7 +7,7 @@ import pytest
 from conftest import PRESENT, backend_parameters
 
 import anyargmax
-from anyargmax import _compacted, soft_argmax, soft_one_hot, spatial_soft_argmax
+from anyargmax import _compacted, _switch, soft_argmax, soft_one_hot, spatial_soft_argmax
 from anyargmax.validation import oracle
 from anyargmax.validation.tolerance import EPS, assert_close, round_to
 
@@ -35,7 +35,7 @@ def answers(monkeypatch):
 
 def by_the_rule(monkeypatch, f):
     with monkeypatch.context() as patch:
-        patch.setenv("ANYARGMAX_ENGINES", "0")
+        patch.setattr(_switch, "ENABLED", False)
         return f()
 
 
@@ -309,6 +309,6 @@ class TestTorch:
 
 
 def test_the_engines_can_be_switched_off(answers, monkeypatch):
-    monkeypatch.setenv("ANYARGMAX_ENGINES", "0")
+    monkeypatch.setattr(_switch, "ENABLED", False)
     anyargmax.soft_one_hot(np.zeros((2, 3)), alpha=2)
     assert not answers

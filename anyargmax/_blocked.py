@@ -1,0 +1,202 @@
+"""The expectation of softmax over plain CPU memory, in blocks that stay in cache. NumPy only.
+
+A large array costs its memory traffic and its page faults, not its arithmetic: so no temporary is as large
+as the input, sums are matrix-vector products, the gradient is an outer product of few columns times the
+exponentials, and these are kept for the backward pass, whose gradient takes over their memory.
+
+``exp(x)`` is first tried without looking for the maximum. Rows whose sum is out of a safe range are done
+again with it; what is not finite then (a ``+inf`` score) is left to the rule.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+BLOCK = 2**19  # bytes: half of a usual second-level cache
+FEW = 32  # numbers that are looked at faster in Python
+FAR = 3 * 2**22  # bytes: from there on exp, which waits for each read, is fed from a copy of the block
+COLUMNS = 64  # fewer than these side by side are not worth a strided read
+SAFE = {1: (1e-12, 1e15), 0: (1e-4, 1e6)}  # of sums of exp(x); and of exp(x / T), whose argument is rounded
+
+Kept = tuple[Any, Any, Any]  # exponentials, their sums, and the answers
+
+
+class Plan(NamedTuple):
+    """A call on C-contiguous arrays of one shape, seen as (outer, n, inner), of which n is reduced."""
+
+    outer: int
+    n: int
+    inner: int
+    divisor: float | None  # the temperature, negative for the smallest score; None is 1
+    tables: Any  # (k + 1, n): the positions, and a last row of ones
+    span: float  # largest position
+    shape: tuple[int, ...]  # of the answer
+    moments: bool = False  # whether each position is followed, after all of them, by its variance
+
+    @property
+    def readings(self) -> int:
+        """How many numbers a row is reduced to."""
+        return (len(self.tables) - 1) * (1 + self.moments)
+
+
+def planned(shape, axes, dtype, tables, divisor, result, moments=False) -> Plan | None:
+    """Plan the reduction of neighbouring axes, in which the flattened positions are `tables`; None if they are not."""
+    first, last = min(axes), max(axes)
+    if last - first + 1 != len(axes):
+        return None
+    n = math.prod(shape[first : last + 1])
+    matrix = np.ones((len(tables) + 1, n), dtype=dtype)
+    for row, positions in zip(matrix, tables, strict=False):
+        row[:] = positions
+    span = max(1.0, float(np.max(np.abs(matrix)))) ** (1 + moments)
+    return Plan(math.prod(shape[:first]), n, math.prod(shape[last + 1 :]), divisor, matrix, span, result, moments)
+
+
+def stand_in(shape, dtype):
+    """An array of this shape that takes no memory."""
+    return np.broadcast_to(np.zeros((), dtype=dtype), shape)
+
+
+def flattened(shape, axes, tables):
+    """Each table along its one of the axes, over all of the entries that the axes hold, in their order in memory."""
+    inside = [shape[axis] for axis in sorted(axes)]
+    full = []
+    for axis, table in zip(axes, tables, strict=True):
+        place = sorted(axes).index(axis)
+        spread = table.reshape((-1,) + (1,) * (len(inside) - place - 1))
+        full.append(np.broadcast_to(spread, inside).reshape(-1))
+    return full
+
+
+def blocks(p: Plan, itemsize):
+    """Slices of (outer, n, inner) that fit into a block; n is cut only where a single row of it does not."""
+    room = max(1, BLOCK // itemsize)
+    width = min(p.inner, max(COLUMNS, room // p.n))
+    rows = max(1, room // (p.n * width)) if width == p.inner else 1
+    for i in range(0, p.outer, rows):
+        for j in range(0, p.inner, width):
+            yield slice(i, i + rows), slice(j, j + width)
+
+
+def _weighed(p: Plan, e, k):
+    """``sum_i tables[k]_i e_i`` of a block (rows, n, columns): (rows, columns)."""
+    if p.inner == 1:
+        return (e[..., 0] @ p.tables[k])[:, None]
+    return np.matmul(p.tables[k], e)
+
+
+def _spread(p: Plan, e, k, mean):
+    """``sum_i (tables[k]_i - mean)^2 e_i`` of a block."""
+    square = p.tables[k][:, None] - mean[:, None, :]
+    square *= square
+    square *= e
+    return _weighed(p, square, -1)
+
+
+def exponentials(p: Plan, scores, mask, out):
+    """Fill out with ``exp((x - m) / T)`` of the kept scores of a block, m = 0 where that is safe; return the sums.
+
+    None if a row has a ``+inf`` score. A row without any kept score has sum 0.
+    """
+    if p.divisor is not None:
+        np.exp(np.divide(scores, p.divisor, out=out), out=out)
+    elif p.outer * p.n * p.inner * out.itemsize > FAR:
+        np.copyto(out, scores)
+        np.exp(out, out=out)
+    else:
+        np.exp(scores, out=out)
+    if mask is not None:
+        np.copyto(out, 0, where=~mask)
+    s = _weighed(p, out, -1)
+    low, high = SAFE[p.divisor is None]
+    if low < np.minimum.reduce(s, axis=None) and np.maximum.reduce(s, axis=None) < high:
+        return s
+    i, j = np.nonzero(~((s > low) & (s < high)))
+    rows = scores[i, :, j]  # (bad rows, n)
+    rows, divisor = (-rows, -p.divisor) if p.divisor is not None and p.divisor < 0 else (rows, p.divisor)
+    if mask is not None:
+        rows = np.where(mask[i, :, j], rows, -np.inf)
+    top = np.max(rows, axis=-1, keepdims=True)
+    if np.any(top == np.inf):
+        return None
+    rows -= np.where(top == -np.inf, 0, top)
+    if divisor is not None:
+        rows /= divisor
+    out[i, :, j] = np.exp(rows, out=rows)
+    s[i, j] = rows @ p.tables[-1]
+    return s
+
+
+def folded(p: Plan, x, mask):
+    """Views of shape (outer, n, inner)."""
+    shape = (p.outer, p.n, p.inner)
+    return x.reshape(shape), None if mask is None else np.broadcast_to(mask, x.shape).reshape(shape)
+
+
+def is_foldable(p: Plan, x) -> bool:
+    """Whether the memory can be seen as (outer, n, inner), or is so little that a copy does not matter."""
+    return x.flags.c_contiguous or x.nbytes <= BLOCK or np.may_share_memory(x, x.reshape(p.outer, p.n, p.inner))
+
+
+def forward(p: Plan, mask, x, keep=False) -> tuple[Any, Kept | None] | None:
+    """Return ``sum_i c_i p_i``, and the exponentials if they are to be kept; None if the rule must do it."""
+    few = p.inner == 1 and mask is None and x.nbytes <= 2 * BLOCK and not p.moments
+    made = _at_once(p, x, keep) if few else None
+    if made is None and is_foldable(p, x):
+        x, mask = folded(p, x, mask)
+        made = _block_by_block(p, x, mask, keep)
+    return made
+
+
+def answers(p: Plan, e, s, out):
+    """Fill out (rows, columns, answers) with the means, and then their variances, of a block."""
+    for k in range(len(p.tables) - 1):
+        mean = np.divide(_weighed(p, e, k), s, out=out[..., k])
+        if p.moments:
+            np.divide(_spread(p, e, k, mean), s, out=out[..., len(p.tables) - 1 + k])
+    return out
+
+
+@np.errstate(all="ignore")
+def _block_by_block(p: Plan, x, mask, keep):
+    y = np.empty((p.outer, p.inner, p.readings), dtype=x.dtype)
+    sums = np.empty((p.outer, p.inner), dtype=x.dtype)
+    kept = np.empty(x.shape, dtype=x.dtype) if keep else None
+    scratch = None
+    for i, j in blocks(p, x.itemsize):
+        block = x[i, :, j]
+        if kept is not None:
+            e = kept[i, :, j]
+        elif scratch is None or block.shape[2] != scratch.shape[2]:
+            e = scratch = np.empty(block.shape, dtype=x.dtype)
+        else:
+            e = scratch[: len(block)]
+        s = exponentials(p, block, None if mask is None else mask[i, :, j], e)
+        if s is None:
+            return None
+        sums[i, j] = s
+        answers(p, e, s, y[i, j])
+    return y.reshape(p.shape), (None if kept is None else (kept, sums, y.copy()))
+
+
+@np.errstate(all="ignore")
+def _at_once(p: Plan, x, keep):
+    """`forward` of rows that fit into a block together; None where they need more care."""
+    x = x.reshape(p.outer, p.n)
+    e = np.exp(x if p.divisor is None else x / p.divisor)
+    s = e @ p.tables[-1]
+    low, high = SAFE[p.divisor is None]
+    if p.outer <= FEW:
+        sums = s.tolist()
+        safe = low < min(sums) and max(sums) < high
+    else:
+        safe = low < np.minimum.reduce(s) and np.maximum.reduce(s) < high
+    if not safe:
+        return None
+    if len(p.tables) == 2:
+        y = e @ p.tables[0]
+        y /= s
+    else:
+        y = np.stack([e @ table for table in p.tables[:-1]], axis=-1) / s[:, None]
+    return y.reshape(p.shape), ((e, s, y.copy()) if keep else None)

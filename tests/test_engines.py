@@ -1,0 +1,585 @@
+"""The engines: the numbers of the rules, whatever the block size, the layout and the scores; and what they save."""
+
+import os
+import subprocess
+import sys
+import threading
+import tracemalloc
+from functools import partial
+
+import numpy as np
+import pytest
+from conftest import PRESENT, backend_parameters
+
+import anyargmax
+from anyargmax import (
+    _blocked,
+    _blocked_vjp,
+    _blocked_weights,
+    _engines,
+    _plans,
+    _switch,
+    soft_argmax,
+    soft_argmax_moments,
+    soft_argmin,
+    soft_one_hot,
+    spatial_soft_argmax,
+)
+from anyargmax.validation import oracle
+from anyargmax.validation.tolerance import EPS, TOLERANCE, assert_close
+
+INF, NAN = np.inf, np.nan
+last = partial(soft_argmax, axis=-1)
+engined = pytest.mark.parametrize("backend", backend_parameters(("autograd", "torch")))
+torch_only = pytest.mark.parametrize("backend", backend_parameters(("torch",)))
+
+
+def set_engines(monkeypatch, on=True, block=None, native=False):
+    """Turn the engines on or off; block is in bytes, few enough that small arrays take several of them."""
+    monkeypatch.setattr(_switch, "ENABLED", on)
+    if block is not None:
+        monkeypatch.setattr(_blocked, "BLOCK", block)
+        monkeypatch.setattr(_blocked, "COLUMNS", 2)
+        monkeypatch.setattr(_blocked, "FAR", 8 * block)
+    if not native:
+        monkeypatch.setattr(_engines, "NATIVE", 0)
+        monkeypatch.setattr(_engines, "_native_weights", lambda *_: None)
+    _plans.forget()
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    """Engines are on, whatever the environment says, and no call is kept that was made with something patched."""
+    monkeypatch.setattr(_switch, "ENABLED", True)
+    _plans.forget()
+    yield
+    _plans.forget()
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Names of the engine's functions, one for each time it was called."""
+    calls = []
+    for module in (_blocked, _blocked_vjp, _blocked_weights):
+        for name in ("_block_by_block", "_at_once", "_pulled_block_by_block", "_pulled_at_once"):
+            if hasattr(module, name):
+                original = getattr(module, name)
+
+                def counting(*args, name=name, original=original):
+                    calls.append(name)
+                    return original(*args)
+
+                monkeypatch.setattr(module, name, counting)
+    return calls
+
+
+def joined(y):
+    """Mean and variance in one array; any other answer as it is."""
+    return np.stack(y) if isinstance(y, tuple) else y
+
+
+def both(backend, f, x, g, dtype="float64"):
+    """Value and gradient."""
+    y, pullback = backend.vjp(f, backend.asarray(x, dtype))
+    cotangent = tuple(backend.asarray(part, dtype) for part in g) if isinstance(y, tuple) else backend.asarray(g, dtype)
+    y = joined(tuple(map(backend.to_numpy, y)) if isinstance(y, tuple) else backend.to_numpy(y))
+    return y, backend.to_numpy(pullback(cotangent)[0])
+
+
+def mask_of(shape, at=0.6):
+    mask = np.random.default_rng(5).random(shape) < at
+    mask[0] = mask[..., 0] = True
+    return mask
+
+
+CASES = {
+    "rows": (soft_argmax, (5, 6), {"axis": -1}, None),
+    "one row": (soft_argmax, (7,), {}, None),
+    "first axis": (soft_argmax, (6, 5), {"axis": 0}, None),
+    "middle axis with the axes kept": (soft_argmax, (2, 4, 3), {"axis": 1, "keepdims": True}, None),
+    "flattened": (soft_argmax, (3, 4), {}, None),
+    "one entry with the axis kept": (soft_argmax, (4, 1), {"axis": -1, "keepdims": True}, None),
+    "one number with the axis kept": (soft_argmax, (1,), {"keepdims": True}, None),
+    "rows at a temperature": (soft_argmax, (5, 6), {"axis": -1, "temperature": 0.3}, None),
+    "middle axis at a low temperature": (soft_argmax, (2, 4, 3), {"axis": 1, "temperature": 0.01}, None),
+    "masked rows": (soft_argmax, (5, 6), {"axis": -1}, mask_of((5, 6))),
+    "masked columns at a temperature": (soft_argmax, (5, 6), {"axis": 0, "temperature": 2}, mask_of((5, 6))),
+    "flattened under a mask of the columns": (soft_argmax, (3, 4), {}, mask_of((4,))),
+    "smallest": (soft_argmin, (5, 6), {"axis": -1}, None),
+    "smallest on the first axis at a temperature": (soft_argmin, (6, 5), {"axis": 0, "temperature": 0.2}, None),
+    "moments": (soft_argmax_moments, (5, 6), {"axis": -1, "temperature": 0.5}, None),
+    "moments on the middle axis under a mask": (soft_argmax_moments, (2, 4, 3), {"axis": 1}, mask_of((2, 4, 3))),
+    "flattened moments with the axes kept": (soft_argmax_moments, (3, 4), {"keepdims": True}, None),
+    "moments of a map": (spatial_soft_argmax, (2, 3, 4), {"readout": "moments", "coordinates": "corner"}, None),
+    "weights": (soft_one_hot, (5, 6), {}, None),
+    "weights on the first axis": (soft_one_hot, (6, 5), {"axis": 0, "temperature": 0.5}, None),
+    "weights over two axes": (soft_one_hot, (2, 3, 4), {"axis": (2, 1)}, None),
+    "map": (spatial_soft_argmax, (2, 3, 4), {}, None),
+    "leading axes of a map": (spatial_soft_argmax, (3, 4, 2), {"axes": (0, 1), "coordinates": "corner"}, None),
+    "swapped axes of a map": (spatial_soft_argmax, (4, 3), {"axes": (1, 0), "temperature": 0.5}, None),
+    "masked map": (spatial_soft_argmax, (2, 3, 4), {"coordinates": "center"}, mask_of((2, 3, 4))),
+}
+every_case = pytest.mark.parametrize("name", [pytest.param(name, id=name.replace(" ", "_")) for name in CASES])
+
+
+def of_case(name, backend):
+    function, shape, options, mask = CASES[name]
+    arrays = {} if mask is None else {"mask": backend.asarray(mask)}
+    x = np.asarray(np.random.default_rng(sum(name.encode())).normal(size=shape) * 2, dtype="float32").astype("float64")
+    return partial(function, **options, **arrays), x
+
+
+def exact(name, x):
+    function, _, options, mask = CASES[name]
+    given = {} if mask is None else {"mask": mask}
+    return joined(getattr(oracle, function.__name__)(x, **options, **given))
+
+
+@every_case
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("block", [1, 100, 2**19])
+@engined
+def test_engine_has_the_values_and_gradients_of_the_oracle_and_of_the_rule(
+    backend, block, dtype, name, monkeypatch, counted, rng
+):
+    f, x = of_case(name, backend)
+    expected = oracle.rounded(exact(name, oracle.exact(x)))
+    g = np.round(16 * rng.normal(size=expected.shape)) / 16
+    set_engines(monkeypatch, block=block)
+    y, dx = both(backend, f, x, g, dtype)
+    assert any(call.startswith("_pulled") for call in counted)
+    assert_close(y, expected, dtype, "value")
+    t = np.round(16 * rng.normal(size=x.shape)) / 16
+    moved = oracle.rounded(oracle.derivative(partial(exact, name), oracle.exact(x), oracle.exact(t)))
+    temperature = CASES[name][2].get("temperature", 1)
+    scale = min(1, temperature)
+    assert_close(np.vdot(dx, t) * scale, np.vdot(moved, g) * scale, dtype, "derivative")
+    set_engines(monkeypatch, on=False)
+    y_rule, dx_rule = both(backend, f, x, g, dtype)
+    assert_close(y, y_rule, dtype, "value")
+    assert_close(dx * scale, dx_rule * scale, dtype, "derivative")
+
+
+@every_case
+@pytest.mark.parametrize("block", [1, 2**19])
+def test_engine_has_the_values_of_the_rule_on_plain_numpy(block, name, monkeypatch, counted):
+    f, x = of_case(name, PRESENT["numpy"])
+    set_engines(monkeypatch, block=block)
+    y = joined(f(x))
+    assert counted
+    set_engines(monkeypatch, on=False)
+    assert_close(y, joined(f(x)), "float64", "value")
+
+
+AWKWARD = np.asarray(
+    [
+        [0.5, 2.0, 1.0, -1.5],
+        [500.0, 502.0, 499.0, 501.0],
+        [-500.0, -502.0, -499.0, -501.0],
+        [NAN, 1.0, 2.0, 3.0],
+        [-INF, 1.0, 0.0, -INF],
+        [-INF, -INF, -INF, -INF],
+        [1e30, -1e30, 0.0, 1e30],
+        [0.0, -3e38, 3e38, 0.0],
+        [-80.0, -79.0, -81.0, 30.0],
+    ]
+)
+COTANGENTS = {
+    "finite": np.asarray([1.0, -2.0, 0.5, 1.0, 3.0, -1.0, 2.0, 0.25, 1.0]),
+    "NaN": np.asarray([NAN, -2.0, 0.5, 1.0, NAN, NAN, 2.0, 0.25, NAN]),
+    "huge": np.asarray([1e30, -2.0, 1e37, 1.0, 3.0, -1.0, 1e38, 0.25, 1.0]),
+}
+
+
+@pytest.mark.parametrize("cotangent", list(COTANGENTS))
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("plus_inf", [False, True])
+@pytest.mark.parametrize("block", [1, 2**19])
+@engined
+def test_awkward_scores_and_cotangents_are_those_of_the_rule(
+    backend, block, plus_inf, axis, temperature, cotangent, monkeypatch
+):
+    x = np.concatenate([AWKWARD, [[INF, 0.0, INF, 1.0]]]) if plus_inf else AWKWARD
+    g = np.append(COTANGENTS[cotangent], 1.0) if plus_inf else COTANGENTS[cotangent]
+    x = x if axis == 1 else x.T
+    f = partial(soft_argmax, axis=axis, temperature=temperature)
+    set_engines(monkeypatch, block=block)
+    y, dx = both(backend, f, x, g, "float32")
+    set_engines(monkeypatch, on=False)
+    y_rule, dx_rule = both(backend, f, x, g, "float32")
+    assert_close(y, y_rule, "float32", "value")
+    np.testing.assert_array_equal(np.isnan(dx), np.isnan(dx_rule))
+    np.testing.assert_array_equal(dx[np.isinf(x)], dx_rule[np.isinf(x)])
+    scale = np.expand_dims(np.maximum(1, np.abs(np.nan_to_num(g))), axis)
+    assert_close(dx / scale, dx_rule / scale, "float32", "derivative")
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+@pytest.mark.parametrize("axis", [0, 1])
+@engined
+def test_awkward_weights_vanish_exactly_where_those_of_the_rule_do(backend, axis, temperature, native, monkeypatch):
+    for rows in (AWKWARD[:2], AWKWARD[[0, 8]], AWKWARD, np.concatenate([AWKWARD, [[INF, 0.0, INF, 1.0]]])):
+        x = rows if axis == 1 else rows.T
+        g = np.random.default_rng(3).normal(size=x.shape)
+        f = partial(soft_one_hot, axis=axis, temperature=temperature)
+        set_engines(monkeypatch, block=1, native=native)
+        p, dx = both(backend, f, x, g, "float32")
+        set_engines(monkeypatch, on=False)
+        p_rule, dx_rule = both(backend, f, x, g, "float32")
+        assert_close(p, p_rule, "float32", "value")
+        np.testing.assert_array_equal(p == 0, p_rule == 0)
+        np.testing.assert_array_equal(dx == 0, dx_rule == 0)
+        assert_close(dx, dx_rule, "float32", "derivative")
+
+
+@engined
+@pytest.mark.parametrize("poison", [NAN, INF, -INF, 1e30])
+def test_a_masked_score_enters_no_block(backend, poison, monkeypatch):
+    mask = mask_of((6, 5))
+    mask[2] = False
+    f = partial(last, mask=backend.asarray(mask))
+    x, g = np.random.default_rng(1).normal(size=(6, 5)), np.arange(1.0, 7.0)
+    set_engines(monkeypatch, block=64)
+    y, dx = both(backend, f, x, g)
+    y_poisoned, dx_poisoned = both(backend, f, np.where(mask, x, poison), g)
+    np.testing.assert_array_equal(y, y_poisoned)
+    np.testing.assert_array_equal(dx, dx_poisoned)
+    np.testing.assert_array_equal(np.isnan(y), ~mask.any(-1))
+    np.testing.assert_array_equal(dx[~mask], 0)
+
+
+LAYOUTS = {
+    "transposed": lambda x: x.T,
+    "every second": lambda x: x[::2, 1::2],
+    "broadcast": lambda x: np.broadcast_to(x[:1], x.shape),
+    "backwards": lambda x: x[::-1, ::-1],
+    "in three axes, swapped": lambda x: x.reshape(4, 3, 5).swapaxes(0, 1),
+}
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+@pytest.mark.parametrize("block", [1, 2**19])
+@pytest.mark.parametrize("axis", [0, -1])
+def test_any_layout_gives_what_a_copy_gives(axis, block, layout, monkeypatch):
+    x = np.random.default_rng(2).normal(size=(6, 10))
+    view = LAYOUTS[layout](x)
+    view.flags.writeable = False
+    f = partial(soft_argmax, axis=axis)
+    set_engines(monkeypatch, block=block)
+    y, pullback = anyargmax.vjp(f, view)
+    g = np.random.default_rng(3).normal(size=y.shape)
+    y_copy, pullback_copy = anyargmax.vjp(f, view.copy())
+    assert_close(y, y_copy, "float64", "value")
+    assert_close(pullback(g)[0], pullback_copy(g)[0], "float64", "derivative")
+
+
+@torch_only
+@pytest.mark.parametrize("layout", ["transposed", "every second", "broadcast", "in three axes, swapped"])
+def test_any_layout_of_a_tensor_gives_what_a_copy_gives(backend, layout, monkeypatch):
+    x = backend.asarray(np.random.default_rng(2).normal(size=(6, 10)))
+    ways = {
+        "transposed": lambda x: x.T,
+        "every second": lambda x: x[::2, 1::2],
+        "broadcast": lambda x: x[:1].expand(6, 10),
+        "in three axes, swapped": lambda x: x.reshape(4, 3, 5).transpose(0, 1),
+    }
+    view = ways[layout](x).requires_grad_()
+    copy = view.detach().clone().requires_grad_()
+    set_engines(monkeypatch, block=64)
+    for t in (view, copy):
+        y = last(t)
+        (y * backend.asarray(np.arange(1.0, 1 + y.numel())).reshape(y.shape)).sum().backward()
+    assert_close(backend.to_numpy(last(view)), backend.to_numpy(last(copy)), "float64", "value")
+    assert_close(backend.to_numpy(view.grad), backend.to_numpy(copy.grad), "float64", "derivative")
+
+
+class TestTorch:
+    """What a `Function` with an engine inside must stand."""
+
+    @pytest.fixture
+    def backend(self, monkeypatch):
+        if "torch" not in PRESENT:
+            pytest.skip("torch is not installed")
+        set_engines(monkeypatch, block=64)
+        return PRESENT["torch"]
+
+    def scores(self, backend):
+        return backend.asarray(np.random.default_rng(4).normal(size=(6, 5))).requires_grad_()
+
+    def test_second_derivatives_are_those_of_the_rule(self, backend, monkeypatch):
+        from torch.autograd import gradgradcheck
+
+        x = self.scores(backend)
+        curved = backend.xp.autograd.functional.hessian(lambda x: (last(x) ** 2).sum(), x)
+        assert gradgradcheck(last, x)
+        set_engines(monkeypatch, on=False)
+        rule = backend.xp.autograd.functional.hessian(lambda x: (last(x) ** 2).sum(), x)
+        assert_close(backend.to_numpy(curved), backend.to_numpy(rule), "float64", "derivative")
+
+    def test_a_retained_graph_gives_its_gradient_again(self, backend, counted):
+        x = self.scores(backend)
+        y = last(x)
+        gradients = [backend.xp.autograd.grad(y.sum(), x, retain_graph=True)[0] for _ in range(3)]
+        assert counted.count("_pulled_block_by_block") == 3
+        for gradient in gradients[1:]:
+            assert_close(backend.to_numpy(gradient), backend.to_numpy(gradients[0]), "float64", "derivative")
+
+    def test_an_answer_may_be_written_into(self, backend):
+        x, again = self.scores(backend), self.scores(backend)
+        y = last(x)
+        y *= 2
+        y.sum().backward()
+        (2 * last(again)).sum().backward()
+        assert_close(backend.to_numpy(x.grad), backend.to_numpy(again.grad), "float64", "derivative")
+
+    def test_scores_that_were_written_into_are_noticed(self, backend):
+        x = self.scores(backend)
+        z = 1 * x
+        y = last(z)
+        z += 1
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            y.sum().backward()
+
+    def test_batched_cotangents_are_a_loop(self, backend):
+        x = self.scores(backend)
+        y, gs = last(x), backend.asarray(np.random.default_rng(5).normal(size=(3, 6)))
+        (batched,) = backend.xp.autograd.grad(y, x, gs, is_grads_batched=True, retain_graph=True)
+        for g, gradient in zip(gs, batched, strict=True):
+            (alone,) = backend.xp.autograd.grad(y, x, g, retain_graph=True)
+            assert_close(backend.to_numpy(gradient), backend.to_numpy(alone), "float64", "derivative")
+
+    def test_checkpointing_keeps_nothing_in_between(self, backend, monkeypatch):
+        from torch.utils.checkpoint import checkpoint
+
+        kept = []
+        forward = _blocked.forward
+        monkeypatch.setattr(
+            _blocked, "forward", lambda p, mask, x, keep: kept.append(keep) or forward(p, mask, x, keep)
+        )
+        _plans.forget()
+        x, again = self.scores(backend), self.scores(backend)
+        checkpoint(last, x, use_reentrant=False).sum().backward()
+        assert kept
+        assert not any(kept)
+        last(again).sum().backward()
+        assert kept[-1]
+        assert_close(backend.to_numpy(x.grad), backend.to_numpy(again.grad), "float64", "derivative")
+
+    def test_vmap_forward_mode_and_tracing_go_round_the_engine(self, backend, counted):
+        torch = backend.xp
+        x = self.scores(backend).detach()
+        expected = last(x)
+        assert counted
+        counted.clear()
+        assert_close(backend.to_numpy(torch.func.vmap(soft_argmax)(x)), backend.to_numpy(expected), "float64", "value")
+        torch.func.jvp(last, (x,), (x,))
+        assert not counted
+
+    def test_a_subclass_takes_the_rule(self, backend, counted):
+        class Own(backend.xp.Tensor):
+            pass
+
+        x = self.scores(backend).detach()
+        assert type(last(x.as_subclass(Own))) is Own
+        assert not counted
+
+    def test_autocast_rounds_no_position(self, backend, monkeypatch):
+        torch = backend.xp
+        set_engines(monkeypatch, native=True)
+        x = torch.zeros(4, 300)
+        x[:, 257] = 50.0
+        x.requires_grad_()
+        assert last(x).tolist() == [257.0] * 4
+        with torch.autocast("cpu", torch.bfloat16):
+            assert last(x).tolist() == [257.0] * 4
+
+    def test_inference_mode_spoils_no_later_call(self, backend, monkeypatch):
+        torch = backend.xp
+        set_engines(monkeypatch, native=True)
+        x = self.scores(backend)
+        with torch.inference_mode():
+            for _ in range(2):
+                last(x)
+        for _ in range(2):
+            last(x).sum().backward()
+
+    def test_native_operations_give_way_where_scores_need_care(self, backend, monkeypatch):
+        x, g = AWKWARD, COTANGENTS["finite"]
+        set_engines(monkeypatch, native=True)
+        y, dx = both(backend, last, x, g)
+        set_engines(monkeypatch, on=False)
+        y_rule, dx_rule = both(backend, last, x, g)
+        assert_close(y, y_rule, "float64", "value")
+        assert_close(dx, dx_rule, "float64", "derivative")
+
+
+def test_autograd_gives_second_derivatives_of_the_rule(monkeypatch):
+    import autograd
+    import autograd.numpy as anp
+
+    x = np.random.default_rng(6).normal(size=(3, 4))
+    u = np.random.default_rng(7).normal(size=(3, 4))
+
+    def slope(x):
+        return anp.sum(autograd.grad(lambda x: anp.sum(last(x) ** 2))(x) * u)
+
+    set_engines(monkeypatch, block=64)
+    curved = autograd.grad(slope)(x)
+    set_engines(monkeypatch, on=False)
+    assert_close(curved, autograd.grad(slope)(x), "float64", "derivative")
+
+
+def peak_of(f):
+    """Bytes allocated at most during f, beyond what there was before."""
+    tracemalloc.start()
+    f()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((4096, 512), -1), ((64, 128, 256), 1)])
+def test_the_gradient_is_all_the_memory_that_is_taken(shape, axis):
+    import autograd
+
+    x = np.zeros(shape, dtype="float32")
+    f = partial(soft_argmax, axis=axis)
+    g = np.ones(f(x).shape, dtype="float32")
+    assert peak_of(lambda: f(x)) < 0.4 * x.nbytes
+    assert peak_of(lambda: autograd.make_vjp(f)(x)[0](g)) <= 1.05 * x.nbytes + 2 * _blocked.BLOCK
+
+
+def test_a_gradient_that_was_handed_out_is_not_written_to_again():
+    import autograd
+
+    x = np.random.default_rng(8).normal(size=(200, 300))
+    pull, _ = autograd.make_vjp(last)(x)
+    first = pull(np.ones(200))
+    before = first.copy()
+    second = pull(2 * np.ones(200))
+    np.testing.assert_array_equal(first, before)
+    assert_close(second / 2, first, "float64", "derivative")
+
+
+@engined
+def test_eight_threads_at_once_get_what_one_gets(backend, monkeypatch):
+    set_engines(monkeypatch, block=2**12)
+    xs = [np.random.default_rng(k).normal(size=(40, 100)) for k in range(8)]
+    g = np.ones(40)
+    alone = [both(backend, last, x, g) for x in xs]
+    together: list = [None] * 8
+
+    def work(k):
+        for _ in range(5):
+            together[k] = both(backend, last, xs[k], g)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])
+
+
+def test_no_more_calls_are_kept_than_the_limit():
+    for n in range(1, 2 * _plans.LIMIT):
+        soft_argmax(np.zeros(n))
+        assert len(_plans._calls) <= _plans.LIMIT
+    assert len(_plans._calls) > 1
+
+
+def test_a_table_as_large_as_the_scores_is_not_made(counted):
+    soft_argmax(np.zeros((300, 300)))
+    assert not counted
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "error"),
+    [
+        ({"axis": 1}, {"axis": True}, ValueError),
+        ({"axis": 1}, {"axis": 1.0}, TypeError),
+        ({"axis": 0, "keepdims": True}, {"axis": 0, "keepdims": 1}, TypeError),
+        ({"axis": 0, "temperature": 1}, {"axis": 0, "temperature": True}, TypeError),
+        ({"axis": 0, "alpha": 1}, {"axis": 0, "alpha": True}, TypeError),
+        ({"axis": 0, "hard": False}, {"axis": 0, "hard": 0}, TypeError),
+        ({"axis": 0, "window": 1}, {"axis": 0, "window": True}, ValueError),
+        ({"axis": 0}, {"axis": 0, "temperature": [1.0]}, TypeError),
+        ({"axis": 0}, {"axis": 0, "temperature": NAN}, ValueError),
+    ],
+)
+def test_a_kept_call_hides_no_error(backend, good, bad, error):
+    x = backend.asarray(np.arange(6.0).reshape(2, 3))
+    for _ in range(3):
+        soft_argmax(x, **good)
+        with pytest.raises(error):
+            soft_argmax(x, **bad)
+
+
+def test_a_kept_call_of_moments_is_no_readout_of_a_position():
+    x = np.zeros((3, 4))
+    for _ in range(2):
+        soft_argmax_moments(x, axis=0)
+    with pytest.raises(ValueError, match="`readout` must be 'mean' or 'median', got 'moments'"):
+        soft_argmax(x, axis=0, readout="moments")
+
+
+def test_a_kept_call_hides_no_wrong_axes_of_a_map():
+    x = np.zeros((3, 4))
+    for _ in range(2):
+        spatial_soft_argmax(x, axes=(0, 1))
+        spatial_soft_argmax(x, axes=[0, 1])
+        with pytest.raises(ValueError, match="axes"):
+            spatial_soft_argmax(x, axes=(0, True))
+        spatial_soft_argmax(x, window=(1, 1))
+        with pytest.raises(ValueError, match="window"):
+            spatial_soft_argmax(x, window=(True, 1))
+
+
+def test_a_temperature_array_is_never_kept():
+    x = np.zeros((2, 3))
+    before = len(_plans._calls)
+    soft_argmax(x, axis=-1, temperature=np.asarray([[1.0], [2.0]]))
+    assert len(_plans._calls) == before
+
+
+def test_another_default_dtype_is_seen_by_a_kept_call():
+    if "torch" not in PRESENT:
+        pytest.skip("torch is not installed")
+    torch = PRESENT["torch"].xp
+    x = torch.arange(6)
+    assert [soft_argmax(x).dtype for _ in range(2)] == [torch.float32] * 2
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert soft_argmax(x).dtype == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize(("setting", "expected"), [("0", "False False"), ("1", "True True")])
+def test_the_environment_turns_the_engines_off(setting, expected):
+    code = """if True:
+        import sys, numpy, anyargmax
+        from anyargmax import _switch
+        assert anyargmax.soft_argmax(numpy.zeros((100, 5)), axis=-1)[0] == 2
+        print(_switch.ENABLED, "anyargmax._blocked" in sys.modules)
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "ANYARGMAX_ENGINES": setting},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.stdout.strip() == expected, ran.stderr
+
+
+def test_long_rows_are_as_exact_as_short_ones():
+    x = np.random.default_rng(9).normal(size=(64, 20000)).astype("float32")
+    y = soft_argmax(x, axis=-1)
+    p = np.exp(x.astype("float64"))
+    expected = (p @ np.arange(20000.0)) / p.sum(-1)
+    assert np.max(np.abs(y - expected)) <= TOLERANCE["value"] * EPS["float32"] * 20000
