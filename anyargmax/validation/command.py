@@ -113,7 +113,8 @@ def _own(o: argparse.Namespace, progress: Progress) -> Report:
     f = _imported(o.target)
     tolerance = dict(zip(("value", "derivative"), o.tolerance or (), strict=False))
     groups = _grouped(o.shapes, _arity(f), o.target)
-    reports, refused = [], []
+    reports: list[Report] = []
+    refused: list[Report] = []
     for done, shapes in enumerate(groups):
         name = f"{o.target} {' '.join(map(str, shapes))}"
         progress(done, len(groups), name)

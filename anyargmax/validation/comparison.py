@@ -52,7 +52,8 @@ def places_of(backends: Iterable[Any] | None, devices: Iterable[str] | None) -> 
     loaded = [b if isinstance(b, Backend) else load(b) for b in _names(backends)]
     if devices is None:
         return tuple(map(Place, loaded)), []
-    places, notes = [], []
+    places: list[Place] = []
+    notes: list[str] = []
     for device in (devices,) if isinstance(devices, str) else tuple(devices):
         before = len(places)
         for backend in loaded:

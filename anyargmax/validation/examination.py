@@ -47,7 +47,7 @@ class Finding(NamedTuple):
     allowed: float
     expected: float
     actual: float
-    index: tuple[int, ...]
+    entry: tuple[int, ...]
     detail: str = ""
     seed: int = 0
     inputs: Arrays = ()
@@ -79,12 +79,15 @@ class Examined(NamedTuple):
 
     def finding(self, place: Any, quantity: str, evidence: str, d: Distance, detail: str = "") -> Finding:
         return Finding(
-            self.problem.name, str(place), self.inputs.dtype, quantity, evidence, *_plain(d), detail, self.inputs.seed
+            self.problem.name,
+            str(place),
+            self.inputs.dtype,
+            quantity,
+            evidence,
+            *d,
+            detail=detail,
+            seed=self.inputs.seed,
         )
-
-
-def _plain(d: Distance):
-    return d.error, d.allowed, d.expected, d.actual, d.index
 
 
 def _stored(x: Examined, answers: Answers, field: str, k: int) -> float:
@@ -92,15 +95,15 @@ def _stored(x: Examined, answers: Answers, field: str, k: int) -> float:
     return EPS[x.inputs.dtype] if field in ("gradient", "second") else EPS.get(answers.stored[k], 0.0)
 
 
-def _against(x: Examined, answers: Answers, expected: Answers, field: str, kind: str, factor: int = 1):
+def _against(x: Examined, answers: Answers, field: str, wants: Arrays, kind: str, factor: int = 1):
     """Distances of one quantity, array by array; a shape of its own is infinitely far."""
-    gots, wants = getattr(answers, field), getattr(expected, field)
+    gots = getattr(answers, field)
     if len(gots) != len(wants):
-        yield Distance(np.inf, 0.0, (), np.nan, np.nan), f"{len(gots)} arrays instead of {len(wants)}"
+        yield Distance(np.inf, 0.0, np.nan, np.nan), f"{len(gots)} arrays instead of {len(wants)}"
         return
     for k, (got, want) in enumerate(zip(gots, wants, strict=True)):
         if got.shape != want.shape:
-            yield Distance(np.inf, 0.0, (), np.nan, np.nan), f"shape {got.shape} instead of {want.shape}"
+            yield Distance(np.inf, 0.0, np.nan, np.nan), f"shape {got.shape} instead of {want.shape}"
             continue
         stored = _stored(x, answers, field, k)
         eps = EPS[x.computed_in]
@@ -114,7 +117,7 @@ def against_oracle(x: Examined, oracle: Answers) -> Iterator[Finding]:
         expected = oracle._replace(pulled=oracle.value, pushed=oracle.value)
         for field, quantity, kind in QUANTITIES:
             if getattr(answers, field) is not None and getattr(expected, field) is not None:
-                for d, detail in _against(x, contracted, expected, field, kind):
+                for d, detail in _against(x, contracted, field, getattr(expected, field), kind):
                     yield x.finding(place, quantity, "oracle", d, detail)
 
 
@@ -149,11 +152,10 @@ def against_each_other(x: Examined) -> Iterator[Finding]:
         expected = tuple(_consensus([parts[k] for parts in alike]) for k in range(len(usual)))
         for (place, answers), shape in zip(having.items(), shapes, strict=True):
             if shape != usual:
-                d = Distance(np.inf, 0.0, (), np.nan, np.nan)
+                d = Distance(np.inf, 0.0, np.nan, np.nan)
                 yield x.finding(place, quantity, "agreement", d, f"shapes {shape} where others have {usual}")
                 continue
-            stand_in = answers._replace(**{field: expected})
-            for d, detail in _against(x, answers, stand_in, field, kind, factor=2):
+            for d, detail in _against(x, answers, field, expected, kind, factor=2):
                 yield x.finding(place, quantity, "agreement", d, detail)
     yield from _same_dtypes(x)
     if x.problem.exact_zeros:
@@ -165,7 +167,7 @@ def _same_dtypes(x: Examined) -> Iterator[Finding]:
     dtypes = [tuple(name if "float" in name else "other" for name in a.stored) for a in x.answers.values()]
     usual = max(dtypes, key=dtypes.count)
     for place, found in zip(x.answers, dtypes, strict=True):
-        d = Distance(0.0 if found == usual else np.inf, 0.0, (), np.nan, np.nan)
+        d = Distance(0.0 if found == usual else np.inf, 0.0, np.nan, np.nan)
         yield x.finding(place, "dtype", "agreement", d, f"{', '.join(found)} where others have {', '.join(usual)}")
 
 
@@ -180,7 +182,7 @@ def _same_zeros(x: Examined) -> Iterator[Finding]:
         wrong = (value == 0) != usual
         index = tuple(map(int, np.unravel_index(int(np.argmax(wrong)), wrong.shape))) if wrong.ndim else ()
         expected = 0.0 if usual[index] else float(np.median(stack, axis=0)[index])
-        d = Distance(np.inf if wrong.any() else 0.0, 0.0, index, expected, float(value[index]))
+        d = Distance(np.inf if wrong.any() else 0.0, 0.0, expected, float(value[index]), index)
         yield x.finding(place, "support", "agreement", d, "exact zeros in other places than elsewhere")
 
 
@@ -189,7 +191,7 @@ def against_invariants(x: Examined) -> Iterator[Finding]:
     assert x.problem.invariants is not None
     for place, answers in x.answers.items():
         for name, error, allowed in x.problem.invariants(x.inputs, answers):
-            d = Distance(error, allowed, (), np.nan, np.nan)
+            d = Distance(error, allowed, np.nan, np.nan)
             yield x.finding(place, "derivative" if "gradient" in name else "value", "invariants", d, name)
 
 
@@ -206,7 +208,7 @@ def adjoint(x: Examined) -> Iterator[Finding]:
         eps = max(EPS[x.computed_in], *(_stored(x, answers, "tangent", k) for k in range(len(gs))), EPS[x.inputs.dtype])
         sums = [float(sum(np.nansum(part) for part in side)) for side in (left, right)]
         error = abs(sums[0] - sums[1]) / (eps * scale)
-        d = Distance(error, float(x.problem.tolerance["derivative"]), (), sums[0], sums[1])
+        d = Distance(error, float(x.problem.tolerance["derivative"]), sums[0], sums[1])
         yield x.finding(place, "adjoint", "agreement", d, "<g, J t> (expected) against <J^T g, t> (actual)")
 
 
@@ -216,26 +218,30 @@ def against_differences(x: Examined, cells: dict[Place, Cell]) -> Iterator[Findi
     One is enough: that its values are those of the others is seen elsewhere, far more closely.
     """
     at = tuple(x.inputs.arrays[k] for k in x.inputs.moving)
-    ts, us = tangents(x.inputs), directions(x.inputs)
-    having = {place: answers for place, answers in x.answers.items() if answers.gradient is not None}
-    if not having:
+    first = next((place for place, answers in x.answers.items() if answers.gradient is not None), None)
+    if first is None:
         return
-    first = next(iter(having))
-    gs = cotangents(x.inputs.seed, having[first].value)
+    ts, gs = tangents(x.inputs), cotangents(x.inputs.seed, x.answers[first].value)
     with first.backend.scope("float64"), np.errstate(all="ignore"):
-        found = difference(cells[first].value_at, at, ts, having[first].value)
-    if found.error <= USELESS:
-        for place, answers in having.items():
+        found = difference(cells[first].value_at, at, ts, x.answers[first].value)
+    for place, answers in x.answers.items():
+        if found.error <= USELESS and answers.gradient is not None and answers.tangent is not None:
             yield from _differ(x, place, "jvp", answers.tangent, found.along, found.error)
             yield from _differ(x, place, "vjp", _inner(answers.gradient, ts), _inner(found.along, gs), found.error, gs)
-    having = {place: answers for place, answers in having.items() if answers.second is not None}
-    if not having:
+    yield from _second_against_differences(x, cells, at, ts, gs)
+
+
+def _second_against_differences(x: Examined, cells: dict[Place, Cell], at: Arrays, ts: Arrays, gs: Arrays):
+    """Second derivatives against differences of gradients."""
+    us = directions(x.inputs)
+    first = next((place for place, answers in x.answers.items() if answers.second is not None), None)
+    if first is None:
         return
-    first = next(iter(having))
+    center = x.answers[first].gradient or ()
     with first.backend.scope("float64"), np.errstate(all="ignore"):
-        found = difference(partial(cells[first].gradient_at, gs=gs), at, ts, having[first].gradient)
-    if found.error <= USELESS:
-        for place, answers in having.items():
+        found = difference(partial(cells[first].gradient_at, gs=gs), at, ts, center)
+    for place, answers in x.answers.items():
+        if found.error <= USELESS and answers.second is not None:
             yield from _differ(x, place, "2nd", _inner(answers.second, us), _inner(found.along, us), found.error, us)
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import importlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache, partial
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ import numpy as np
 from .. import _plain
 from .._bindings import plain
 from .._compat import array_namespace, to_device
-from .._frameworks import MODULES, installed
+from .._frameworks import MODULES
 from .tolerance import COMPUTED_IN, dtype_name
 
 DTYPES = tuple(COMPUTED_IN)
@@ -213,9 +213,7 @@ def load(name: str) -> Backend:
     if name in ("torch", "torch-func"):
         return _torch_backend(name, module)
     if name == "jax":
-        from .._bindings import jax as ops
-
-        return _backend(name, ops, dtypes=DTYPES, find_device=partial(_jax_device, module), scope=partial(_x64, module))
+        return _jax_backend(module)
     if name == "autograd":
         from .._bindings import autograd as ops
 
@@ -223,6 +221,8 @@ def load(name: str) -> Backend:
     return _plain_backend(name, module)
 
 
-def load_all(names: Sequence[str] | None = None) -> tuple[Backend, ...]:
-    """Return frameworks by their names, by default those that are installed."""
-    return tuple(map(load, installed() if names is None else names))
+def _jax_backend(jax):
+    from .._bindings import jax as ops
+
+    fields = {"find_device": partial(_jax_device, jax), "scope": partial(_x64, jax), "compile": jax.jit}
+    return _backend("jax", ops, dtypes=DTYPES, **fields)

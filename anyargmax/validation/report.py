@@ -104,7 +104,7 @@ def described(finding: Finding, again: str = "") -> str:
         amount = f", {f.error:.3g} eps where {f.allowed:.3g} are allowed" if np.isfinite(f.error) else ""
         lines.append(f"  {f.evidence}: {f.detail}{amount}")
     else:
-        place = f" at {list(f.index)}" if f.index else ""
+        place = f" at {list(f.entry)}" if f.entry else ""
         lines.append(f"  expected {f.expected:.9g} by {f.evidence}, got {f.actual:.9g}{place}")
         lines.append(f"  {f.error:.3g} eps where {f.allowed:.3g} are allowed" + f" ({f.detail})" * bool(f.detail))
     lines = [_wrapped(line, "    ") for line in lines]
@@ -155,7 +155,7 @@ def _finding_as_data(finding: Finding) -> dict[str, Any]:
     data = finding._asdict()
     data |= {name: _json_number(data[name]) for name in ("error", "allowed", "expected", "actual")}
     nested = [np.vectorize(_json_number, otypes=[object])(x).tolist() for x in finding.inputs if x.size]
-    return data | {"index": list(finding.index), "inputs": nested}
+    return data | {"entry": list(finding.entry), "inputs": nested}
 
 
 def as_json(report: Report) -> str:
@@ -177,7 +177,7 @@ def as_junit(report: Report) -> str:
     failed = [row for row in report.rows if row.findings and not row.raised]
     raised = [row for row in report.rows if row.raised]
     counts = {"tests": len(report.rows), "failures": len(failed), "errors": len(raised)}
-    suite = ElementTree.Element("testsuite", name="anyargmax.check", **{k: str(n) for k, n in counts.items()})
+    suite = ElementTree.Element("testsuite", {"name": "check", **{k: str(n) for k, n in counts.items()}})
     for row in report.rows:
         case = ElementTree.SubElement(suite, "testcase", classname=row.call, name=row.dtype)
         if row.raised:

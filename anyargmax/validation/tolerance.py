@@ -17,9 +17,9 @@ class Distance(NamedTuple):
 
     error: float
     allowed: float
-    index: tuple[int, ...]
     expected: float
     actual: float
+    entry: tuple[int, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -57,7 +57,7 @@ def distance(actual, expected, *, tolerance: float, eps: float, stored: float = 
     """
     actual, expected = (np.asarray(a, dtype=np.float64) for a in (actual, expected))
     if expected.size == 0:
-        return Distance(0.0, tolerance, (), 0.0, 0.0)
+        return Distance(0.0, tolerance, 0.0, 0.0)
     finite = np.abs(expected[np.isfinite(expected)])
     unit = eps * max(1.0, float(np.max(finite, initial=0.0)))
     with np.errstate(invalid="ignore"):
@@ -69,9 +69,9 @@ def distance(actual, expected, *, tolerance: float, eps: float, stored: float = 
     return Distance(
         float(error[index]) / unit,
         float(allowed[index]) / unit,
-        tuple(map(int, index)),
         float(expected[index]),
         float(actual[index]),
+        tuple(map(int, index)),
     )
 
 
@@ -105,5 +105,5 @@ def assert_close(actual, expected, dtype: str, kind: str, stored: str | None = N
     assert np.shape(actual) == np.shape(expected), f"shape {np.shape(actual)} instead of {np.shape(expected)}"
     found = within(actual, expected, dtype, kind, stored)
     assert found.ok, (
-        f"off by {found.error:.3g} eps at {found.index}, allowed are {found.allowed:.3g}:\n{actual}\n{expected}"
+        f"off by {found.error:.3g} eps at {found.entry}, allowed are {found.allowed:.3g}:\n{actual}\n{expected}"
     )
