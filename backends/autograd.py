@@ -82,7 +82,7 @@ def _fused(x, call, done):
     if made is None:
         return call.core(x)
     done.update(done=True, kept=made[1])
-    return made[0][()]
+    return made[0]
 
 
 def _pull(ans, x, call, done):

@@ -5,8 +5,6 @@ import os
 import numpy as np
 import pytest
 
-os.environ.setdefault("JAX_ENABLE_X64", "1")  # read when JAX is imported
-
 from anyargmax._frameworks import MODULES, installed
 from anyargmax.validation import Backend, load
 
@@ -20,6 +18,10 @@ KNOWN = (*MODULES, "keras")
 unknown = [name for name in MANDATORY if name not in KNOWN]
 if unknown:
     raise ValueError(f"ANYARGMAX_BACKENDS must name some of {', '.join(KNOWN)}, got {', '.join(unknown)}.")
+if "jax" in installed():
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
 # Every framework is imported, a broken one fails, and so does one that ANYARGMAX_BACKENDS names and that is missing.
 PRESENT = {name: load(name) for name in NAMES if name in installed() or name in MANDATORY}
 MISSING = {name: f"{name} is not installed" for name in NAMES if name not in PRESENT}

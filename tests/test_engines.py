@@ -587,3 +587,14 @@ def test_long_rows_are_as_exact_as_short_ones():
     p = np.exp(x.astype("float64"))
     expected = (p @ np.arange(20000.0)) / p.sum(-1)
     assert np.max(np.abs(y - expected)) <= TOLERANCE["value"] * EPS["float32"] * 20000
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"axis": -1}, {"hard": True}, {"mask": np.asarray([True, False, True])}], ids=str
+)
+def test_a_single_position_is_an_array_as_by_the_rules(options, monkeypatch):
+    found = []
+    for on in (True, False):
+        set_engines(monkeypatch, on=on)
+        found.append(type(soft_argmax(np.asarray([0.0, 1.0, 5.0]), **options)))
+    assert found == [np.ndarray, np.ndarray]

@@ -8,7 +8,7 @@ import pytest
 from conftest import NAMES, PRESENT, backend_parameters
 
 import anyargmax
-from anyargmax import fenchel_young_loss, soft_argmax, soft_argmax_moments, soft_one_hot, soft_top_k
+from anyargmax import _plans, _switch, fenchel_young_loss, soft_argmax, soft_argmax_moments, soft_one_hot, soft_top_k
 from anyargmax._plain import plain_adapter
 from anyargmax.validation import oracle
 from anyargmax.validation.catalogue import CALLS, function, inputs
@@ -263,7 +263,9 @@ def test_the_gradient_of_the_loss_is_weights_minus_target(backend, alpha, rng):
 
 @pytest.mark.parametrize("backend", backend_parameters(("numpy", "autograd", "torch", "jax", "array_api_strict")))
 @pytest.mark.parametrize("alpha", [1, 1.5, 2])
-def test_the_rule_of_the_loss_gives_weights_minus_target_exactly(backend, alpha, rng):
+def test_the_rule_of_the_loss_gives_weights_minus_target_exactly(backend, alpha, rng, monkeypatch):
+    monkeypatch.setattr(_switch, "ENABLED", False)  # an engine's weights may differ in the last digit
+    _plans.forget()
     x, target = rng.normal(size=(3, 4)), np.asarray([[1.0, 0, 0, 0], [0.25, 0.25, 0.5, 0], [0, 0, 0, 1.0]])
     slopes = gradient(
         backend, lambda x: fenchel_young_loss(x, backend.asarray(target), alpha=alpha), x, np.asarray([1.0, -2.0, 0.5])
