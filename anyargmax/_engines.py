@@ -86,7 +86,7 @@ def _by_rules(ops, core, arrays, options, x):
 
 def _straight_through(ops, soft, hard, x):
     """The hard value with the gradient of the soft one, which is then the same to the last bit."""
-    return ops.straight_through(soft(x), hard(ops.detach(x)))[...]  # NumPy makes numbers of arrays without axes
+    return ops.straight_through(soft(x), hard(ops.detach(x)))
 
 
 def is_engined(ops, x, controls, o) -> bool:

@@ -63,7 +63,7 @@ NORMALISE = Rule("normalise", _normalise, (_normalise_vjp,), (_normalise_jvp,), 
 
 def _straight_through(ops, y, hard):
     """The hard value, exactly, with the derivative of the soft one: ``y - y`` is 0 or NaN."""
-    return hard + (y - ops.detach(y))
+    return (hard + (y - ops.detach(y)))[...]  # NumPy makes numbers of arrays without axes
 
 
 STRAIGHT_THROUGH = Rule(
