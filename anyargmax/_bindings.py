@@ -5,6 +5,7 @@ because that is the one lazy import which `torch.compile(fullgraph=True)` follow
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from ._background import COMPENSATED
@@ -60,6 +61,7 @@ class Ops:
         self.softmax = getattr(adapter, "softmax", None)
         self.fused = getattr(adapter, "fused", None)  # has an engine's call done, see `_engines.Call`
         self.iterate = getattr(adapter, "iterate", None) or self._iterate
+        self.eagerly = getattr(adapter, "eagerly", nullcontext)
         self.by_rows = getattr(adapter, "by_rows", None)
         self.jit = getattr(adapter, "jit", None)
         self.compiled: dict[Callable, Callable] = {}

@@ -19,7 +19,8 @@ def target_of(ops: Ops, target: Any, shape: tuple[int, ...], axis: int) -> Array
         what = "indices, of the scores' shape without the axis," if indices else "weights, of the scores' shape,"
         raise ValueError(f"`target` must be {what} {expected}, got shape {tuple(target.shape)}. Give one target a row.")
     if ops.is_concrete(target):
-        (_check_indices if indices else _check_weights)(ops, ops.detach(target), shape[axis], axis)
+        with ops.eagerly():
+            (_check_indices if indices else _check_weights)(ops, ops.detach(target), shape[axis], axis)
     return target
 
 

@@ -115,9 +115,17 @@ def positive_number(ops: Ops, value: Any, name: str, dtype: Any, reduced: tuple[
     return _broadcast_temperature(ops, value, name, dtype, reduced)
 
 
+def _breaks(ops, value, condition) -> bool:
+    """Whether a value breaks a condition somewhere; one that may not be looked at is believed."""
+    if not ops.is_concrete(value):
+        return False
+    with ops.eagerly():
+        return bool(ops.xp.any(~condition(ops.detach(value))))
+
+
 def _broadcast_temperature(ops, value, name, dtype, reduced):
     array = _fitted(ops, value, name, dtype, reduced)
-    if ops.is_concrete(value) and bool(ops.xp.any(~(ops.detach(value) > 0))):
+    if _breaks(ops, value, lambda v: v > 0):
         raise ValueError(f"`{name}` must be greater than 0 everywhere, got {ops.detach(value)}. Pass positive values.")
     return array
 
@@ -152,7 +160,7 @@ def entmax_order(ops: Ops, value: Any, dtype: Any, reduced: tuple[int, ...]) -> 
             f"`alpha` must be a real number or an array, got {described(value)}. Pass 1 for softmax, 2 for sparsemax."
         )
     array = _fitted(ops, value, "alpha", dtype, reduced)
-    if ops.is_concrete(value) and bool(ops.xp.any(~(ops.detach(value) >= 1))):
+    if _breaks(ops, value, lambda v: v >= 1):
         raise ValueError(
             f"`alpha` must be at least 1 everywhere, got {ops.detach(value)}. Clip it, or learn its logarithm above 1."
         )

@@ -8,7 +8,7 @@ from jax.custom_derivatives import SymbolicZero
 
 name = "jax"
 takes_numpy = True  # a NumPy array beside a tracer is a constant
-detach = jax.lax.stop_gradient
+eagerly = jax.ensure_compile_time_eval  # has what is known computed at once, inside `jit` too
 
 
 # What XLA does best with sums that are used again; never in fewer digits than the arrays have.
@@ -16,6 +16,11 @@ folds = True  # XLA walks across memory for a maximum along any axis but the las
 apart = jax.lax.optimization_barrier  # what comes of it is not merged with what came before
 contract = partial(namespace.tensordot, precision=jax.lax.Precision.HIGHEST)
 matmul = partial(namespace.matmul, precision=jax.lax.Precision.HIGHEST)
+
+
+def detach(x):
+    """The value as a constant, which it is already if it is no tracer."""
+    return jax.lax.stop_gradient(x) if isinstance(x, jax.core.Tracer) else x
 
 
 def owns(x):

@@ -254,3 +254,16 @@ class TestJax:
             return soft_argmax(x, axis=-1, mask=mask)
 
         same(jax_backend, jax.jit(f)(x, mask), f(x, mask))
+
+
+@jax_only
+def test_jit_takes_controls_that_are_known_while_it_traces(jax_backend):
+    """Arrays from outside are looked at as always: a trace does not make them unknown."""
+    import jax
+
+    x, t = jax_backend.asarray(X), jax_backend.asarray([[0.5], [1.0], [2.0], [3.0]])
+    f = partial(soft_argmax, axis=-1, keepdims=True, temperature=t, alpha=1 + t)
+    np.testing.assert_allclose(jax.jit(f)(x), f(x), rtol=0, atol=16 * EPS["float64"])
+    bad = jax_backend.asarray([[0.5], [-1.0], [2.0], [1.0]])
+    with pytest.raises(ValueError, match=r"`temperature` must be greater than 0 everywhere, got \[\[ 0.5\]"):
+        jax.jit(partial(soft_argmax, axis=-1, temperature=bad))(x)
