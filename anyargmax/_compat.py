@@ -5,7 +5,7 @@ A host overrides it by putting a module ``_array_api_compat_vendor`` beside this
 """
 
 try:
-    from ._array_api_compat_vendor import (  # type: ignore[import-not-found, unused-ignore]
+    from ._array_api_compat_vendor import (  # type: ignore[import-not-found, import-untyped, unused-ignore]
         array_namespace,
         device,
         is_array_api_obj,
