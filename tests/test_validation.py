@@ -342,6 +342,10 @@ class TestTheReport:
             assert part in shown
         assert shown.endswith("FAILED: 1 disagreement.")
 
+    def test_says_how_much_had_no_evidence(self):
+        report = validation.compare(abs, [-1.0, -2.0], backends=["numpy"])
+        assert str(report).endswith("Everything agrees, but 2 of 2 rows had nothing to be held against.")
+
     def test_is_coloured_only_when_asked(self, wrong):
         assert "\033" not in str(wrong)
         assert "\033[31mFAILED" in text(wrong, color=True)

@@ -17,6 +17,8 @@ UNSURE = ("numpy", "autograd", "array_api_strict", "dask", "cupy")
 def summary(error: BaseException) -> str:
     """The first line of an error, after its kind."""
     text = str(error).strip().partition("\n")[0]
+    if isinstance(error, Failure):
+        return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

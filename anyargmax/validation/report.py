@@ -139,7 +139,9 @@ def text(report: Report, color: bool = False) -> str:
 
 def _verdict(report: Report, different: int, color: bool) -> str:
     if report.ok:
-        verdict, paint = "Everything agrees.", GREEN
+        alone = sum(not row.evidence for row in report.rows)
+        doubt = f", but {alone} of {len(report.rows)} rows had nothing to be held against" if alone else ""
+        verdict, paint = f"Everything agrees{doubt}.", GREEN
     else:
         parts = [f"{different} disagreement{'s' * (different != 1)}"] * bool(different)
         parts += [f"raised {len(report.raised)} time{'s' * (len(report.raised) != 1)}"] * bool(report.raised)
