@@ -190,7 +190,7 @@ def _native(ops, plan, sizes):
         return None  # further from a mean of rows, native operations are no quicker
 
     def native(x):
-        z = x if folded == sizes else xp.reshape(x, folded)
+        rows = z = x if folded == sizes else xp.reshape(x, folded)
         if plan.divisor is not None:
             top = (xp.max if plan.divisor > 0 else xp.min)(ops.detach(z), axis=1, keepdims=True)
             z = (z - top) / plan.divisor
@@ -198,7 +198,7 @@ def _native(ops, plan, sizes):
         y = p @ c if inner == 1 else c @ p
         if plan.moments:
             y = xp.stack([y, xp.sum(p * (c - y[:, None]) ** 2, axis=1)], axis=-1)
-        if not math.isfinite(ops.adapter.total(y)) and not _only_nan(xp, ops.detach(z), ops.detach(y)):
+        if not math.isfinite(ops.adapter.total(y)) and not _only_nan(xp, ops.detach(rows), ops.detach(y)):
             return None
         return y if y.shape == plan.shape else xp.reshape(y, plan.shape)
 

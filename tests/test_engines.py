@@ -598,3 +598,22 @@ def test_a_single_position_is_an_array_as_by_the_rules(options, monkeypatch):
         set_engines(monkeypatch, on=on)
         found.append(type(soft_argmax(np.asarray([0.0, 1.0, 5.0]), **options)))
     assert found == [np.ndarray, np.ndarray]
+
+
+@torch_only
+@pytest.mark.parametrize("score", [INF, -INF, NAN, 1e30], ids=str)
+@pytest.mark.parametrize("temperature", [1.0, 3.0, 0.01])
+@pytest.mark.parametrize("f", [last, partial(soft_argmin, axis=-1), partial(soft_argmax_moments, axis=-1)])
+def test_native_operations_leave_an_awkward_row_to_the_rules_at_every_temperature(
+    backend, f, temperature, score, monkeypatch
+):
+    x = np.asarray([[score], [0.5]]) if temperature == 3.0 else np.asarray([[score, 0.0, 1.0], [0.5, 2.0, 0.0]])
+    found = []
+    for on in (True, False):
+        set_engines(monkeypatch, on=on, native=True)
+        value, pullback = backend.vjp(partial(f, temperature=temperature), backend.asarray(x))
+        g = tuple(2 * y + 1 for y in value) if isinstance(value, tuple) else 2 * value + 1
+        values = value if isinstance(value, tuple) else (value,)
+        found.append([*map(backend.to_numpy, values), backend.to_numpy(pullback(g)[0])])
+    for actual, expected in zip(*found, strict=True):
+        assert_close(actual, expected, "float64", "derivative")
