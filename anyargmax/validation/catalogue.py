@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import losses, operators, weights
 from . import oracle
-from .invariants import invariants
+from .invariants import derivative_scale, invariants, rows_of
 from .problems import Answers, Inputs, Problem, cotangents, directions, rounded, tangents, tuple_of
 
 
@@ -137,9 +137,10 @@ def scores(call: Call, seed: int = 0) -> np.ndarray:
     if call.function == "sharpen":
         x = rng.random(call.shape)
         x[(0,) * x.ndim] = 0
-    if call.options.get("zero_background"):
-        x = np.abs(x) * (rng.random(call.shape) < 0.7)
-        x[(0,) * (x.ndim - 1)] += 1
+    while call.options.get("zero_background"):
+        x = np.abs(2 * rng.normal(size=call.shape)) * (rng.random(call.shape) < 0.7)
+        if np.min(np.max(rows_of(call, np.where(call.arrays.get("mask", True), x, 0)), axis=1)) > 0.5:
+            break  # a row of zeros has no derivative in any direction but that of other zeros
     return x
 
 
@@ -229,4 +230,5 @@ def problem(call: Call, order: int = 1) -> Problem:
         oracle=partial(expected, call, order=order),
         invariants=partial(invariants, call),
         ours=True,
+        scale=derivative_scale(call),
     )

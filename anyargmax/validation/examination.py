@@ -107,7 +107,9 @@ def _against(x: Examined, answers: Answers, field: str, wants: Arrays, kind: str
             continue
         stored = _stored(x, answers, field, k)
         eps = EPS[x.computed_in]
-        yield distance(got, want, tolerance=factor * x.problem.tolerance[kind], eps=eps, stored=factor * stored), ""
+        least = x.problem.scale if kind == "derivative" else 1.0
+        allowed = factor * x.problem.tolerance[kind]
+        yield distance(got, want, tolerance=allowed, eps=eps, stored=factor * stored, least=least), ""
 
 
 def against_oracle(x: Examined, oracle: Answers) -> Iterator[Finding]:
@@ -204,7 +206,7 @@ def adjoint(x: Examined) -> Iterator[Finding]:
         gs = cotangents(x.inputs.seed, answers.value)
         left = [g * dy for g, dy in zip(gs, answers.tangent, strict=True)]
         right = [dx * t for dx, t in zip(answers.gradient, ts, strict=True)]
-        scale = max(1.0, *(float(np.nansum(np.abs(part))) for part in (*left, *right)))
+        scale = max(x.problem.scale, *(float(np.nansum(np.abs(part))) for part in (*left, *right)))
         eps = max(EPS[x.computed_in], *(_stored(x, answers, "tangent", k) for k in range(len(gs))), EPS[x.inputs.dtype])
         sums = [float(sum(np.nansum(part) for part in side)) for side in (left, right)]
         error = abs(sums[0] - sums[1]) / (eps * scale)

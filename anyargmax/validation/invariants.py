@@ -30,6 +30,22 @@ def _rows(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     return np.transpose(x, others + list(axes)).reshape((-1, count))
 
 
+def rows_of(call: Any, x: np.ndarray) -> np.ndarray:
+    """One row for each set of entries that the weights sum to 1 over."""
+    return _rows(x, _axes(call, x.ndim))
+
+
+def derivative_scale(call: Any) -> float:
+    """The size that derivatives of a call may have, which their rounding errors are relative to: positions over T."""
+    temperature = min(1.0, float(np.min(call.arrays.get("temperature", call.options.get("temperature", 1.0)))))
+    if call.function in (*WEIGHTS, "fenchel_young_loss"):
+        return 1 / temperature
+    n = max(call.shape) if call.options.get("axis") is not None or call.function == "spatial_soft_argmax" else 0
+    places = call.arrays.get("positions", np.asarray([float((n or int(np.prod(call.shape))) - 1)]))
+    index = call.options.get("coordinates", "index") == "index"
+    return max(1.0, float(np.max(np.abs(places)))) / temperature if index else 1 / temperature
+
+
 def _spread(call: Any, name: str, default: Any, x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     """An option, array or number, entry by entry."""
     value = np.asarray(call.arrays.get(name, call.options.get(name, default)))
@@ -114,6 +130,6 @@ def _shift_invariance(call: Any, given: Inputs, gradient: np.ndarray) -> Conditi
     """A constant added to all scores of a row changes nothing, so that its gradient sums to 0."""
     rows = _rows(gradient, _axes(call, gradient.ndim))
     eps = max(EPS[given.dtype], EPS[COMPUTED_IN[given.dtype]])
-    scale = np.maximum(1.0, np.abs(rows).sum(axis=1))
+    scale = np.maximum(derivative_scale(call), np.abs(rows).sum(axis=1))
     error = float(np.max(np.abs(rows.sum(axis=1)) / (eps * scale), initial=0.0))
     return "the gradient of a row sums to 0", error, TOLERANCE["derivative"]

@@ -39,7 +39,9 @@ def round_to(x, dtype: str) -> np.ndarray:
     return (bits & np.uint32(0xFFFF0000)).view("float32").astype("float64")
 
 
-def distance(actual, expected, *, tolerance: float, eps: float, stored: float = 0.0, slack: float = 0.0) -> Distance:
+def distance(
+    actual, expected, *, tolerance: float, eps: float, stored: float = 0.0, slack: float = 0.0, least: float = 1.0
+) -> Distance:
     """Return the largest distance of two arrays of one shape, in multiples of eps of their scale.
 
     Parameters
@@ -54,12 +56,14 @@ def distance(actual, expected, *, tolerance: float, eps: float, stored: float = 
         The eps of the dtype stored in, which rounds once more; 0 if it is the one computed in.
     slack
         What else is allowed, such as the error of a finite difference.
+    least
+        The scale of results whose entries are all smaller.
     """
     actual, expected = (np.asarray(a, dtype=np.float64) for a in (actual, expected))
     if expected.size == 0:
         return Distance(0.0, tolerance, 0.0, 0.0)
     finite = np.abs(expected[np.isfinite(expected)])
-    unit = eps * max(1.0, float(np.max(finite, initial=0.0)))
+    unit = eps * max(least, float(np.max(finite, initial=0.0)))
     with np.errstate(invalid="ignore"):
         error = np.where(actual == expected, 0.0, np.abs(actual - expected))
     one_nan = np.isnan(actual) != np.isnan(expected)
