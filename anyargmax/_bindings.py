@@ -59,6 +59,7 @@ class Ops:
         self.memory = getattr(adapter, "memory", None) or (lambda x: None)
         self.from_memory = getattr(adapter, "from_memory", None)
         self.softmax = getattr(adapter, "softmax", None)
+        self.exponential = getattr(adapter, "exponential", None)
         self.fused = getattr(adapter, "fused", None)  # has an engine's call done, see `_engines.Call`
         self.iterate = getattr(adapter, "iterate", None) or self._iterate
         self.eagerly = getattr(adapter, "eagerly", nullcontext)

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ._exponential import Exponential, scaled_exponential
+
 BLOCK = 2**19  # bytes: half of a usual second-level cache
 FEW = 32  # numbers that are looked at faster in Python
-FAR = 3 * 2**22  # bytes: from there on exp, which waits for each read, is fed from a copy of the block
 COLUMNS = 64  # fewer than these side by side are not worth a strided read
-SAFE = {1: (1e-12, 1e15), 0: (1e-4, 1e6)}  # of sums of exp(x); and of exp(x / T), whose argument is rounded
 
 Kept = tuple[Any, Any, Any]  # exponentials, their sums, and the answers
 
@@ -32,7 +32,9 @@ class Plan(NamedTuple):
     tables: Any  # (k + 1, n): the positions, and a last row of ones
     span: float  # largest position
     shape: tuple[int, ...]  # of the answer
-    moments: bool = False  # whether each position is followed, after all of them, by its variance
+    moments: bool  # whether each position is followed, after all of them, by its variance
+    exponential: Exponential  # fills memory with exp(x / divisor)
+    safe: tuple[float, float]  # sums of these for which no shift by the largest score is needed
 
     @property
     def readings(self) -> int:
@@ -40,8 +42,11 @@ class Plan(NamedTuple):
         return (len(self.tables) - 1) * (1 + self.moments)
 
 
-def planned(shape, axes, dtype, tables, divisor, result, moments=False) -> Plan | None:
-    """Plan the reduction of neighbouring axes, in which the flattened positions are `tables`; None if they are not."""
+def planned(shape, axes, dtype, tables, divisor, result, moments=False, exponential=None) -> Plan | None:
+    """Plan the reduction of neighbouring axes, in which the flattened positions are `tables`; None if they are not.
+
+    `exponential` is one that is quicker than NumPy's, if there is one.
+    """
     first, last = min(axes), max(axes)
     if last - first + 1 != len(axes):
         return None
@@ -50,7 +55,8 @@ def planned(shape, axes, dtype, tables, divisor, result, moments=False) -> Plan 
     for row, positions in zip(matrix, tables, strict=False):
         row[:] = positions
     span = max(1.0, float(np.max(np.abs(matrix)))) ** (1 + moments)
-    return Plan(math.prod(shape[:first]), n, math.prod(shape[last + 1 :]), divisor, matrix, span, result, moments)
+    sizes = math.prod(shape[:first]), n, math.prod(shape[last + 1 :])
+    return Plan(*sizes, divisor, matrix, span, result, moments, *scaled_exponential(dtype, divisor, exponential))
 
 
 def stand_in(shape, dtype):
@@ -79,11 +85,14 @@ def blocks(p: Plan, itemsize):
             yield slice(i, i + rows), slice(j, j + width)
 
 
-def _weighed(p: Plan, e, k):
+def weighed(p: Plan, e, k, out=None):
     """``sum_i tables[k]_i e_i`` of a block (rows, n, columns): (rows, columns)."""
-    if p.inner == 1:
-        return (e[..., 0] @ p.tables[k])[:, None]
-    return np.matmul(p.tables[k], e)
+    if p.inner > 1:
+        return np.matmul(p.tables[k], e, out=out)
+    if out is None:
+        return np.matmul(e[..., 0], p.tables[k])[:, None]
+    np.matmul(e[..., 0], p.tables[k], out=out[..., 0])
+    return out
 
 
 def _spread(p: Plan, e, k, mean):
@@ -91,41 +100,42 @@ def _spread(p: Plan, e, k, mean):
     square = p.tables[k][:, None] - mean[:, None, :]
     square *= square
     square *= e
-    return _weighed(p, square, -1)
+    return weighed(p, square, -1)
 
 
-def exponentials(p: Plan, scores, mask, out):
-    """Fill out with ``exp((x - m) / T)`` of the kept scores of a block, m = 0 where that is safe; return the sums.
+def exponentials(p: Plan, scores, mask, out, sums=None):
+    """Fill out with ``exp((x - m) / T)`` of the kept scores of a block, m = 0 where that is safe; return their sums.
 
-    None if a row has a ``+inf`` score. A row without any kept score has sum 0.
+    None if a row has a ``+inf`` score. A row without any kept score has sum 0. What m is, a row's own scores decide.
     """
-    if p.divisor is not None:
-        np.exp(np.divide(scores, p.divisor, out=out), out=out)
-    elif p.outer * p.n * p.inner * out.itemsize > FAR:
-        np.copyto(out, scores)
-        np.exp(out, out=out)
-    else:
-        np.exp(scores, out=out)
+    p.exponential(scores, out)
     if mask is not None:
         np.copyto(out, 0, where=~mask)
-    s = _weighed(p, out, -1)
-    low, high = SAFE[p.divisor is None]
+    s = weighed(p, out, -1, sums)
+    low, high = p.safe
     if low < np.minimum.reduce(s, axis=None) and np.maximum.reduce(s, axis=None) < high:
         return s
     i, j = np.nonzero(~((s > low) & (s < high)))
+    if len(i) == s.size:
+        return weighed(p, out, -1, sums) if _shifted(p, scores, mask, 1, out) else None
     rows = scores[i, :, j]  # (bad rows, n)
-    rows, divisor = (-rows, -p.divisor) if p.divisor is not None and p.divisor < 0 else (rows, p.divisor)
-    if mask is not None:
-        rows = np.where(mask[i, :, j], rows, -np.inf)
-    top = np.max(rows, axis=-1, keepdims=True)
-    if np.any(top == np.inf):
+    if not _shifted(p, rows, None if mask is None else mask[i, :, j], -1, rows):
         return None
-    rows -= np.where(top == -np.inf, 0, top)
-    if divisor is not None:
-        rows /= divisor
-    out[i, :, j] = np.exp(rows, out=rows)
+    out[i, :, j] = rows
     s[i, j] = rows @ p.tables[-1]
     return s
+
+
+def _shifted(p: Plan, scores, mask, axis, out) -> bool:
+    """Fill out with ``exp((x - max x) / T)`` of the kept scores; False, and nothing done, for a ``+inf`` score."""
+    lowest, largest = (np.inf, np.minimum) if p.divisor is not None and p.divisor < 0 else (-np.inf, np.maximum)
+    if mask is not None:
+        scores = np.where(mask, scores, lowest)
+    top = largest.reduce(scores, axis=axis, keepdims=True)
+    if np.any(top == -lowest):
+        return False
+    p.exponential(np.subtract(scores, np.where(top == lowest, 0, top), out=out), out)
+    return True
 
 
 def folded(p: Plan, x, mask):
@@ -150,17 +160,18 @@ def forward(p: Plan, mask, x, keep=False) -> tuple[Any, Kept | None] | None:
 
 
 def answers(p: Plan, e, s, out):
-    """Fill out (rows, columns, answers) with the means, and then their variances, of a block."""
+    """Fill out (answers, rows, columns) with the means, and then their variances, of a block."""
     for k in range(len(p.tables) - 1):
-        mean = np.divide(_weighed(p, e, k), s, out=out[..., k])
+        mean = weighed(p, e, k, out[k])
+        mean /= s
         if p.moments:
-            np.divide(_spread(p, e, k, mean), s, out=out[..., len(p.tables) - 1 + k])
+            np.divide(_spread(p, e, k, mean), s, out=out[len(p.tables) - 1 + k])
     return out
 
 
 @np.errstate(all="ignore")
 def _block_by_block(p: Plan, x, mask, keep):
-    y = np.empty((p.outer, p.inner, p.readings), dtype=x.dtype)
+    y = np.empty((p.readings, p.outer, p.inner), dtype=x.dtype)
     sums = np.empty((p.outer, p.inner), dtype=x.dtype)
     kept = np.empty(x.shape, dtype=x.dtype) if keep else None
     scratch = None
@@ -172,21 +183,21 @@ def _block_by_block(p: Plan, x, mask, keep):
             e = scratch = np.empty(block.shape, dtype=x.dtype)
         else:
             e = scratch[: len(block)]
-        s = exponentials(p, block, None if mask is None else mask[i, :, j], e)
+        s = exponentials(p, block, None if mask is None else mask[i, :, j], e, sums[i, j])
         if s is None:
             return None
-        sums[i, j] = s
-        answers(p, e, s, y[i, j])
-    return y.reshape(p.shape), (None if kept is None else (kept, sums, y.copy()))
+        answers(p, e, s, y[:, i, j])
+    answer = y[0] if p.readings == 1 else np.stack(y, axis=-1)
+    return answer.reshape(p.shape), (None if kept is None else (kept, sums, y.copy() if p.readings == 1 else y))
 
 
 @np.errstate(all="ignore")
 def _at_once(p: Plan, x, keep):
     """`forward` of rows that fit into a block together; None where they need more care."""
     x = x.reshape(p.outer, p.n)
-    e = np.exp(x if p.divisor is None else x / p.divisor)
+    e = p.exponential(x, np.empty(x.shape, dtype=x.dtype))
     s = e @ p.tables[-1]
-    low, high = SAFE[p.divisor is None]
+    low, high = p.safe
     if p.outer <= FEW:
         sums = s.tolist()
         safe = low < min(sums) and max(sums) < high

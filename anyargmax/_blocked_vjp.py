@@ -21,21 +21,35 @@ def _pulled_at_once(p: Plan, g, y, e, s):
     return e
 
 
-def _per_exponential(p: Plan, g, y, s):
-    """Return ``g / (s T)`` of a block, and y; both 0 in rows without any kept score."""
-    s = s[..., None]
+def _factors(p: Plan, g, s, y):
+    """What ``sum_k a_k (c_k - y_k)``, ``a = g / (s T)``, is made of, for rows of (rows, columns); None if it may overflow.
+
+    That is each a and ``-sum_k a_k y_k``, to be multiplied by the tables; for variances a and y. All are 0 in rows
+    without any kept score, and NaN in those where any is.
+    """
+    s, y = s[..., None], np.moveaxis(y, 0, -1)
     alive = s != 0
     a = np.divide(g, s if p.divisor is None else s * p.divisor, out=np.zeros(g.shape, dtype=s.dtype), where=alive)
-    return a, (y if alive.all() else np.where(alive, y, 0))
-
-
-def _times(p: Plan, e, a, y, scratch):
-    """Multiply e (rows, n, columns) by ``sum_k a_k (c_k - y_k)``, an outer product of few columns."""
+    if not alive.all():
+        y = np.where(alive, y, 0)
+    if not _is_safe(p, a):
+        finite = np.isfinite(a).all(axis=-1, keepdims=True)
+        if not _is_safe(p, np.where(finite, a, 0)):
+            return None
+        a = np.where(finite, a, np.nan)
     if p.moments:
-        return _times_moments(p, e, a, y)
+        return a, y
     coefficients = np.empty((*a.shape[:-1], len(p.tables)), dtype=a.dtype)
     coefficients[..., :-1] = a
     np.negative(np.add.reduce(a * y, axis=-1), out=coefficients[..., -1])
+    return (coefficients,)
+
+
+def _times(p: Plan, e, factors, scratch):
+    """Multiply e (rows, n, columns) by ``sum_k a_k (c_k - y_k)``, an outer product of few columns."""
+    if p.moments:
+        return _times_moments(p, e, *factors)
+    (coefficients,) = factors
     out = scratch[: len(e)] if e.shape[1:] == scratch.shape[1:] else np.empty(e.shape, dtype=e.dtype)
     if p.inner == 1:
         np.matmul(coefficients[:, 0], p.tables, out=out[..., 0])
@@ -78,7 +92,7 @@ def backward(p: Plan, mask, g, y, x, kept: Kept | None = None):
             dx = _pulled_at_once(p, g, y, e, s)
             if dx is not None:
                 return dx.reshape(shape)
-        kept = e[..., None], s[:, None], y.reshape(p.outer, 1, p.readings)
+        kept = e[..., None], s[:, None], np.moveaxis(y.reshape(p.outer, 1, p.readings), -1, 0)
     if kept is None:
         if not is_foldable(p, x):
             return None
@@ -90,22 +104,24 @@ def backward(p: Plan, mask, g, y, x, kept: Kept | None = None):
 @np.errstate(all="ignore")
 def _pulled_block_by_block(p: Plan, mask, g, x, kept):
     dx = np.empty((p.outer, p.n, p.inner), dtype=x.dtype) if kept is None else kept[0]
+    factors = None if kept is None else _factors(p, g, *kept[1:])
+    if kept is not None and factors is None:
+        return None
     scratch = None
     for i, j in blocks(p, x.itemsize):
         e = dx[i, :, j]
         scratch = np.empty(e.shape, dtype=e.dtype) if scratch is None else scratch
-        if kept is not None:
-            s, y = kept[1][i, j], kept[2][i, j]
-        else:
-            s = exponentials(p, x[i, :, j], None if mask is None else mask[i, :, j], e)
-            if s is None:
+        if kept is None:
+            factors = _remade(p, g[i, j], x[i, :, j], None if mask is None else mask[i, :, j], e)
+            if factors is None:
                 return None
-            y = answers(p, e, s, np.empty((*s.shape, p.readings), dtype=s.dtype))
-        a, center = _per_exponential(p, g[i, j], y, s)
-        if not _is_safe(p, a):
-            finite = np.isfinite(a).all(axis=-1, keepdims=True)
-            if not _is_safe(p, np.where(finite, a, 0)):
-                return None
-            a = np.where(finite, a, np.nan)  # in all of the row
-        _times(p, e, a, center, scratch)
+        _times(p, e, factors if kept is None else [factor[i, j] for factor in factors], scratch)
     return dx
+
+
+def _remade(p: Plan, g, x, mask, e):
+    """Fill e with the exponentials of a block, as the way forward did, and return the factors; None for the rule."""
+    s = exponentials(p, x, mask, e)
+    if s is None:
+        return None
+    return _factors(p, g, s, answers(p, e, s, np.empty((p.readings, *s.shape), dtype=s.dtype)))

@@ -116,7 +116,7 @@ def expectation(ops, x, controls, options, core, *, answer) -> Call | None:
     mask = None if controls.mask is None else ops.memory(controls.mask)
     if mask is not None and options.flat:
         mask = mask.reshape(sizes)
-    plan = _plan(_blocked, x, controls, options, answer)
+    plan = _plan(ops, _blocked, x, controls, options, answer)
     if plan is None or (mask is None) != (controls.mask is None):
         return None
     small = ops.softmax is not None and mask is None and math.prod(sizes) <= NATIVE
@@ -138,7 +138,7 @@ def weights(ops, x, controls, options, core) -> Call | None:
         return None
     if controls.mask is not None:
         return None
-    plan = _plan(_blocked, x, controls, options, tuple(x.shape), positions=False)
+    plan = _plan(ops, _blocked, x, controls, options, tuple(x.shape), positions=False)
     if plan is None:
         return None
     return Call(
@@ -152,7 +152,7 @@ def weights(ops, x, controls, options, core) -> Call | None:
     )
 
 
-def _plan(blocked, x, controls, o, answer, positions=True):
+def _plan(ops, blocked, x, controls, o, answer, positions=True):
     """The engine's plan with its table of positions if it needs one, unless that would be about as large as the scores."""
     from ._bindings import plain
 
@@ -168,7 +168,7 @@ def _plan(blocked, x, controls, o, answer, positions=True):
         numpy = plain(array_namespace(like))
         tables = [table(numpy, like, axis, o.coordinates) for axis in o.axes]
         tables = tables if o.flat else blocked.flattened(sizes, axes, tables)
-    return blocked.planned(sizes, axes, dtype, tables, divisor, answer, o.readout == "moments")
+    return blocked.planned(sizes, axes, dtype, tables, divisor, answer, o.readout == "moments", ops.exponential)
 
 
 def _only_nan(xp, z, y) -> bool:

@@ -84,6 +84,22 @@ def from_memory(array, like):
     return torch.from_numpy(array)
 
 
+def _exponential():
+    """torch's own exponential for engines, over NumPy's memory, where it is Intel's and runs on what that is made for."""
+    processor = getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name", "")
+    if not (torch.backends.mkl.is_available() and "Intel" in processor):
+        return None
+
+    def exponential(x, out):
+        torch.exp(torch.from_numpy(x), out=torch.from_numpy(out))
+        return out
+
+    return exponential
+
+
+exponential = _exponential()
+
+
 def constant(array):
     """A NumPy array as a tensor that any later call may use."""
     with torch.inference_mode(False):

@@ -40,7 +40,6 @@ def set_engines(monkeypatch, on=True, block=None, native=False):
     if block is not None:
         monkeypatch.setattr(_blocked, "BLOCK", block)
         monkeypatch.setattr(_blocked, "COLUMNS", 2)
-        monkeypatch.setattr(_blocked, "FAR", 8 * block)
     if not native:
         monkeypatch.setattr(_engines, "NATIVE", 0)
         monkeypatch.setattr(_engines, "_native_weights", lambda *_: None)
