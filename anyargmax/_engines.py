@@ -16,8 +16,7 @@ from ._rule import Array
 
 ALONE = 2**14  # scores: up to so many, native operations are quicker without a gradient
 NATIVE = 2**19  # and with one
-TABLE = 2**18  # bytes of positions that may be kept for the next call
-SMALL_TABLE = 2**14  # positions that are always worth a table
+QUICK = 2**17  # the same where the framework lends the engine a quick exponential
 
 
 class Call(NamedTuple):
@@ -75,9 +74,9 @@ def _split(split, call, x):
 
 
 def remember(ops, key, x, call, engine):
-    """Keep a call under its key, unless it depends on more than that or is large."""
-    if key is not None and (engine is None or engine.keeps <= TABLE) and ops.xp.isdtype(x.dtype, "real floating"):
-        _plans.remember(key, call)
+    """Keep a call under its key, unless it depends on more than that."""
+    if key is not None and ops.xp.isdtype(x.dtype, "real floating"):
+        _plans.remember(key, call, 0 if engine is None else engine.keeps)
 
 
 def _by_rules(ops, core, arrays, options, x):
@@ -119,7 +118,7 @@ def expectation(ops, x, controls, options, core, *, answer) -> Call | None:
     plan = _plan(ops, _blocked, x, controls, options, answer)
     if plan is None or (mask is None) != (controls.mask is None):
         return None
-    small = ops.softmax is not None and mask is None and math.prod(sizes) <= NATIVE
+    small = ops.softmax is not None and mask is None and math.prod(sizes) <= (QUICK if ops.exponential else NATIVE)
     return Call(
         core,
         partial(_blocked.forward, plan, mask),
@@ -153,14 +152,12 @@ def weights(ops, x, controls, options, core) -> Call | None:
 
 
 def _plan(ops, blocked, x, controls, o, answer, positions=True):
-    """The engine's plan with its table of positions if it needs one, unless that would be about as large as the scores."""
+    """The engine's plan, with its table of positions if it needs one."""
     from ._bindings import plain
 
     sizes, dtype = tuple(x.shape), str(x.dtype).rpartition(".")[2]
     axes = tuple(range(len(sizes))) if o.flat else o.axes
     n = math.prod(sizes[axis] for axis in axes)
-    if (len(o.axes) + 1) * n > max(SMALL_TABLE, math.prod(sizes) // 16):
-        return None
     divisor = controls.temperature if o.sign == 1 else -(controls.temperature or 1.0)
     tables = []
     if positions:

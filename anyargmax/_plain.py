@@ -6,10 +6,20 @@ library on a tape that records the rules it applies, and then apply their produc
 
 from contextvars import ContextVar
 from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 from ._compat import PREFIX, array_namespace, device, is_dask_array
+from ._rule import Rule
 
-_tape: ContextVar[list | None] = ContextVar("tape", default=None)
+
+class _Tape(NamedTuple):
+    """What has been applied, in order: rule, operations, arguments, options and value; and what for."""
+
+    links: list[tuple[Any, ...]]
+    reverse: bool
+
+
+_tape: ContextVar[_Tape | None] = ContextVar("tape", default=None)
 
 
 def _lift(rule, ops):
@@ -17,7 +27,7 @@ def _lift(rule, ops):
         y = rule.forward(ops, *args, **static)
         tape = _tape.get()
         if tape is not None:
-            tape.append((rule, ops, args, static, y))
+            tape.links.append((rule, ops, args, static, y))
         return y
 
     return op
@@ -50,9 +60,25 @@ def _by_rows(xp):
 
 
 def _fused(call, x):
-    """An engine's call, unless the rules are recorded."""
-    made = call.forward(x, False) if _tape.get() is None else None
-    return call.core(x) if made is None else made[0]
+    """An engine's call, recorded as a rule for the way back; a tangent goes by the rules that it stands for."""
+    tape = _tape.get()
+    made = None if tape is not None and not tape.reverse else call.forward(x, tape is not None)
+    if made is None:
+        return call.core(x)
+    y, kept = made
+    if tape is not None:
+        tape.links.append((_recorded(call, {"kept": kept}), None, (x,), {}, y))
+    return y
+
+
+def _recorded(call, state):
+    """An engine's call as a rule that is used once: the gradient may take over the memory of what was kept."""
+
+    def pull(ops, g, y, x):
+        dx = call.backward(array_namespace(x).asarray(g), y, x, state.pop("kept", None))
+        return vjp(call.core, x)[1](g)[0] if dx is None else dx
+
+    return Rule("engine", forward=call.core, vjps=(pull,), jvps=(), plain=call.core)
 
 
 def _engine(xp):
@@ -86,15 +112,15 @@ def plain_adapter(xp):
     )
 
 
-def _record(f, arrays):
+def _record(f, arrays, reverse):
     """Run f and return its value and the rules that led to it: a chain from one of the arrays to the value."""
-    token = _tape.set([])
+    tape = _Tape([], reverse)
+    token = _tape.set(tape)
     try:
         value = f(*arrays)
-        tape = _tape.get() or []
     finally:
         _tape.reset(token)
-    made = {id(y): (rule, ops, args, static, y) for rule, ops, args, static, y in tape}
+    made = {id(link[-1]): link for link in tape.links}
     chain = []
     link = made.get(id(value))
     while link is not None:
@@ -111,7 +137,7 @@ def _record(f, arrays):
 
 
 def vjp(f, *arrays):
-    value, chain, start = _record(f, arrays)
+    value, chain, start = _record(f, arrays, True)
 
     def pullback(g):
         for rule, ops, args, static, y in reversed(chain):
@@ -122,7 +148,7 @@ def vjp(f, *arrays):
 
 
 def jvp(f, arrays, tangents):
-    value, chain, start = _record(f, arrays)
+    value, chain, start = _record(f, arrays, False)
     t = tangents[start]
     for rule, ops, args, static, y in chain:
         t = rule.jvps[0](ops, t, y, *args, **static)

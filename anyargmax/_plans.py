@@ -10,9 +10,11 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 LIMIT = 128  # calls; then all are forgotten, which costs one validation each
+ROOM = 2**24  # bytes of tables that they may hold; a call that alone needs a quarter is not kept
 
 _SCALARS = frozenset({type(None), bool, int, float, str})
 _calls: dict[Hashable, Callable[[Any], Any]] = {}
+_sizes: dict[Hashable, int] = {}
 _traits: dict[type, Callable[[Any], Hashable | None]] = {}
 
 
@@ -40,15 +42,18 @@ def find(x: Any, *options: Any) -> tuple[Hashable | None, Callable[[Any], Any] |
         return None, None
 
 
-def remember(key: Any, call: Callable[[Any], Any]) -> None:
-    """Keep a call that has been validated, if its options are such as never change."""
-    if key is None or not _SCALARS.issuperset(key[-1]):
+def remember(key: Any, call: Callable[[Any], Any], size: int = 0) -> None:
+    """Keep a call that has been validated, if its options are such as never change; it holds so many bytes."""
+    if key is None or size > ROOM // 4 or not _SCALARS.issuperset(key[-1]):
         return
-    if len(_calls) >= LIMIT:
-        _calls.clear()
+    if len(_calls) >= LIMIT or sum(_sizes.copy().values()) + size > ROOM:
+        forget()
     _calls[key] = call
+    if size:
+        _sizes[key] = size
 
 
 def forget() -> None:
     """Forget every call, such as when another backend takes arrays over."""
     _calls.clear()
+    _sizes.clear()

@@ -111,18 +111,17 @@ def jit(core):
     return core
 
 
-def _with_boxes(f):
-    def on_tuple(arrays):
-        y = f(*arrays)
-        return boxed_tuple(y) if isinstance(y, tuple) else y
-
-    return on_tuple
+def _boxed(y):
+    return boxed_tuple(y) if isinstance(y, tuple) else y
 
 
 def vjp(f, *arrays):
-    pullback, value = make_vjp(_with_boxes(f))(arrays)
+    if len(arrays) == 1:  # out of a tuple, the gradient would be added to zeros
+        pullback, value = make_vjp(lambda x: _boxed(f(x)))(*arrays)
+        return value, lambda g: (pullback(g),)
+    pullback, value = make_vjp(lambda arrays: _boxed(f(*arrays)))(arrays)
     return value, lambda g: tuple(pullback(g))
 
 
 def jvp(f, arrays, tangents):
-    return make_jvp(_with_boxes(f))(tuple(arrays))(tuple(tangents))
+    return make_jvp(lambda arrays: _boxed(f(*arrays)))(tuple(arrays))(tuple(tangents))

@@ -78,8 +78,18 @@ class TestTiming:
     def test_short_calls_are_repeated_within_a_sample(self):
         stage = Stage()
         samples = stage.interleaved(0.1, a=1e-5)
-        assert "".join(stage.played).startswith("a" + 2 * ("-a" + 20 * "a"))
+        assert "".join(stage.played).startswith(timing.TRIES * "a" + 2 * ("-a" + 100 * "a"))
         assert median(s.seconds for s in samples["a"]) == pytest.approx(1e-5)
+
+    def test_how_often_is_told_by_the_quickest_of_the_first_calls(self):
+        stage, warming = Stage(), iter([0.0021, 0.00013, 0.0003])
+
+        def call():
+            stage.call("a", 1e-4)()
+            stage.pause(next(warming, 0))
+
+        timing.interleaved({"a": call}, 0.01, stage.clock, lambda seconds: stage.played.append("|"))
+        assert "".join(stage.played).replace("-", "").startswith("aaa|a" + 5 * "a" + "|")
 
     def test_a_call_that_takes_half_of_the_time_is_timed_once(self):
         stage = Stage()

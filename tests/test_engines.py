@@ -13,10 +13,12 @@ from conftest import PRESENT, backend_parameters
 
 import anyargmax
 from anyargmax import (
+    _bindings,
     _blocked,
     _blocked_vjp,
     _blocked_weights,
     _engines,
+    _exponential,
     _plans,
     _switch,
     soft_argmax,
@@ -25,12 +27,13 @@ from anyargmax import (
     soft_one_hot,
     spatial_soft_argmax,
 )
+from anyargmax._compat import array_namespace
 from anyargmax.validation import oracle
 from anyargmax.validation.tolerance import EPS, TOLERANCE, assert_close
 
 INF, NAN = np.inf, np.nan
 last = partial(soft_argmax, axis=-1)
-engined = pytest.mark.parametrize("backend", backend_parameters(("autograd", "torch")))
+engined = pytest.mark.parametrize("backend", backend_parameters(("numpy", "autograd", "torch")))
 torch_only = pytest.mark.parametrize("backend", backend_parameters(("torch",)))
 
 
@@ -42,6 +45,7 @@ def set_engines(monkeypatch, on=True, block=None, native=False):
         monkeypatch.setattr(_blocked, "COLUMNS", 2)
     if not native:
         monkeypatch.setattr(_engines, "NATIVE", 0)
+        monkeypatch.setattr(_engines, "QUICK", 0)
         monkeypatch.setattr(_engines, "_native_weights", lambda *_: None)
     _plans.forget()
 
@@ -442,27 +446,51 @@ def peak_of(f):
     return peak
 
 
-@pytest.mark.parametrize(("shape", "axis"), [((4096, 512), -1), ((64, 128, 256), 1)])
-def test_the_gradient_is_all_the_memory_that_is_taken(shape, axis):
-    import autograd
+numpy_memory = pytest.mark.parametrize("backend", backend_parameters(("numpy", "autograd")))
 
+
+@numpy_memory
+@pytest.mark.parametrize(("shape", "axis"), [((4096, 512), -1), ((64, 128, 256), 1)])
+def test_the_gradient_is_all_the_memory_that_is_taken(backend, shape, axis):
     x = np.zeros(shape, dtype="float32")
     f = partial(soft_argmax, axis=axis)
     g = np.ones(f(x).shape, dtype="float32")
     assert peak_of(lambda: f(x)) < 0.4 * x.nbytes
-    assert peak_of(lambda: autograd.make_vjp(f)(x)[0](g)) <= 1.05 * x.nbytes + 2 * _blocked.BLOCK
+    assert peak_of(lambda: backend.vjp(f, x)[1](g)) <= 1.05 * x.nbytes + 2 * _blocked.BLOCK
 
 
-def test_a_gradient_that_was_handed_out_is_not_written_to_again():
-    import autograd
-
+@numpy_memory
+def test_a_gradient_that_was_handed_out_is_not_written_to_again(backend):
     x = np.random.default_rng(8).normal(size=(200, 300))
-    pull, _ = autograd.make_vjp(last)(x)
-    first = pull(np.ones(200))
+    _, pull = backend.vjp(last, x)
+    (first,) = pull(np.ones(200))
     before = first.copy()
-    second = pull(2 * np.ones(200))
+    (second,) = pull(2 * np.ones(200))
     np.testing.assert_array_equal(first, before)
     assert_close(second / 2, first, "float64", "derivative")
+
+
+@pytest.mark.parametrize("exponential", ["powers of two", "NumPy's own", "the framework's"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@every_case
+def test_every_exponential_gives_the_numbers_of_the_rule(name, dtype, exponential, monkeypatch, rng):
+    """Which of them is the quickest depends on the processor: all of them are tried on every one."""
+    backend = PRESENT["numpy"]
+    f, x = of_case(name, backend)
+    g = rng.normal(size=oracle.rounded(exact(name, oracle.exact(x))).shape)
+    set_engines(monkeypatch, on=False)
+    y_rule, dx_rule = both(backend, f, x, g, dtype)
+    set_engines(monkeypatch, block=64)
+    lent = []
+    monkeypatch.setattr(_exponential, "_has_fast_powers_of_two", lambda: exponential == "powers of two")
+    if exponential == "the framework's":
+        ops = _bindings.plain(array_namespace(x))
+        monkeypatch.setattr(ops, "exponential", lambda x, out: lent.append(x) or np.exp(x, out=out))
+    y, dx = both(backend, f, x, g, dtype)
+    assert bool(lent) == (exponential == "the framework's")
+    scale = min(1, CASES[name][2].get("temperature", 1))
+    assert_close(y, y_rule, dtype, "value")
+    assert_close(dx * scale, dx_rule * scale, dtype, "derivative")
 
 
 @engined
@@ -494,9 +522,14 @@ def test_no_more_calls_are_kept_than_the_limit():
     assert len(_plans._calls) > 1
 
 
-def test_a_table_as_large_as_the_scores_is_not_made(counted):
-    soft_argmax(np.zeros((300, 300)))
-    assert not counted
+def test_kept_calls_hold_no_more_than_their_room(monkeypatch):
+    monkeypatch.setattr(_plans, "ROOM", 4 * 2 * 8 * 1000)  # four tables of 1000 positions and ones, in float64
+    for length in range(991, 1001):
+        soft_argmax(np.zeros((2, length)), axis=-1)
+        assert 1 <= len(_plans._calls) <= 4
+        assert sum(_plans._sizes.values()) <= _plans.ROOM
+    soft_argmax(np.zeros((2, 1001)), axis=-1)
+    assert not [key for key in _plans._calls if 1001 in key[1][1]]
 
 
 @pytest.mark.parametrize(
