@@ -56,10 +56,11 @@ class Ops:
         self.matmul = getattr(adapter, "matmul", None)
         self.apart = getattr(adapter, "apart", None) or (lambda x: x)
         self.folds = getattr(adapter, "folds", False)
+        self.repeats_ranges = getattr(adapter, "repeats_ranges", False)
         self.memory = getattr(adapter, "memory", None) or (lambda x: None)
         self.from_memory = getattr(adapter, "from_memory", None)
         self.softmax = getattr(adapter, "softmax", None)
-        self.exponential = getattr(adapter, "exponential", None)
+        self.exp_in_memory = getattr(adapter, "exp_in_memory", None)
         self.fused = getattr(adapter, "fused", None)  # has an engine's call done, see `_engines.Call`
         self.iterate = getattr(adapter, "iterate", None) or self._iterate
         self.eagerly = getattr(adapter, "eagerly", nullcontext)

@@ -118,7 +118,7 @@ def expectation(ops, x, controls, options, core, *, answer) -> Call | None:
     plan = _plan(ops, _blocked, x, controls, options, answer)
     if plan is None or (mask is None) != (controls.mask is None):
         return None
-    small = ops.softmax is not None and mask is None and math.prod(sizes) <= (QUICK if ops.exponential else NATIVE)
+    small = ops.softmax is not None and mask is None and math.prod(sizes) <= (QUICK if ops.exp_in_memory else NATIVE)
     return Call(
         core,
         partial(_blocked.forward, plan, mask),
@@ -165,7 +165,7 @@ def _plan(ops, blocked, x, controls, o, answer, positions=True):
         numpy = plain(array_namespace(like))
         tables = [table(numpy, like, axis, o.coordinates) for axis in o.axes]
         tables = tables if o.flat else blocked.flattened(sizes, axes, tables)
-    return blocked.planned(sizes, axes, dtype, tables, divisor, answer, o.readout == "moments", ops.exponential)
+    return blocked.planned(sizes, axes, dtype, tables, divisor, answer, o.readout == "moments", ops.exp_in_memory)
 
 
 def _only_nan(xp, z, y) -> bool:

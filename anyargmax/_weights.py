@@ -1,6 +1,6 @@
 """The two rules that carry the library: scores to weights, and scores to expected positions."""
 
-from . import _contracted, _sparse
+from . import _contracted, _softmax, _sparse
 from ._readouts import mean, mean_tangent, spread
 from ._relaxations import alpha_derivative, jacobian_product
 from ._rule import Rule
@@ -22,6 +22,8 @@ def _weights(ops, x, temperature, alpha, mask, *, axes, relaxation):
 
 
 def _weights_plain(ops, x, temperature, alpha, mask, *, axes, relaxation):
+    if _softmax.fits(ops, x, temperature, alpha, relaxation):
+        return _softmax.weights(ops, x, temperature, mask, axes)
     z, keep = scaled(ops, x, temperature, mask, axes, relaxation.k)
     return differentiable(ops, z, keep, alpha, relaxation, axes)
 
@@ -92,6 +94,8 @@ def _expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxatio
 
 
 def _expectation_plain(ops, x, temperature, alpha, mask, positions, *, axes, relaxation):
+    if _softmax.fits(ops, x, temperature, alpha, relaxation):
+        return _softmax.expectation(ops, x, temperature, mask, positions, axes)
     p = ops.weights(x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
     return mean(ops, p, positions, axes=axes)
 

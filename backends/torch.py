@@ -84,7 +84,7 @@ def from_memory(array, like):
     return torch.from_numpy(array)
 
 
-def _exponential():
+def _exp_in_memory():
     """torch's own exponential for engines, over NumPy's memory, where it is Intel's and runs on what that is made for."""
     processor = getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name", "")
     if not (torch.backends.mkl.is_available() and "Intel" in processor):
@@ -97,7 +97,7 @@ def _exponential():
     return exponential
 
 
-exponential = _exponential()
+exp_in_memory = _exp_in_memory()
 
 
 def constant(array):
@@ -162,6 +162,7 @@ def _hooks():
     return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
 
 
+repeats_ranges = True  # a compiled loop computes a range again for each entry that it is multiplied by
 softmax = torch.softmax  # the framework's own, for scores that need no care
 
 

@@ -49,6 +49,42 @@ def loss(name, xp):
     return weighted
 
 
+INF, NAN, TOP = math.inf, math.nan, float(np.finfo("float32").max)
+ROWS = {
+    "infinite and one not a number": [[0, INF, NAN, 1], [INF, -INF, INF, 2], [-INF, 0, 1, 2], [-INF, -INF, -INF, -INF]],
+    "at the ends of the range": [
+        [TOP, INF, -TOP, 0],
+        [TOP, TOP, -TOP, -INF],
+        [-TOP, -TOP, 0, -87.5],
+        [-88, -100, 0, 1],
+    ],
+    "ordinary": [[0, 1, 2, 3], [4, 4, 4, 4], [-1e-3, 0, 1e-3, 0], [50, 0, -50, 1]],
+}
+HALF = np.asarray([[True, True, False, True]] * 3 + [[False] * 4])
+
+
+@torch_only
+@pytest.mark.parametrize("temperature", [1.0, 0.01, 1e30])
+@pytest.mark.parametrize("mask", [None, HALF], ids=["unmasked", "masked"])
+@pytest.mark.parametrize("rows", [pytest.param(name, id=name.replace(" ", "_")) for name in ROWS])
+@pytest.mark.parametrize("function", [soft_argmax, soft_one_hot, spatial_soft_argmax], ids=lambda f: f.__name__)
+def test_values_that_cannot_be_looked_at_may_be_infinite(torch_backend, function, rows, mask, temperature):
+    import torch
+
+    x = torch_backend.asarray(np.asarray(ROWS[rows]), "float32")
+    mask = None if mask is None else torch_backend.asarray(mask)
+    axes = {} if function is spatial_soft_argmax else {"axis": -1}
+    f = partial(function, mask=mask, temperature=temperature, **axes)
+    y, pullback = torch_backend.vjp(f, x)
+    g = torch.asarray(WEIGHTS[: y.numel()], dtype=x.dtype).reshape(y.shape)
+    y_traced, pullback_traced = torch.func.vjp(f, x)
+    eps = {"equal_nan": True, "rtol": 0}
+    np.testing.assert_allclose(y_traced, y, atol=16 * EPS["float32"] * 4, **eps)
+    scale = max(1.0, 1 / temperature)
+    dx = torch.where(torch.isinf(x), 0, pullback(g)[0])  # 0 beside a score that is not a number too
+    np.testing.assert_allclose(pullback_traced(g)[0], dx, atol=64 * EPS["float32"] * scale, **eps)
+
+
 @torch_only
 class TestTorch:
     @every_call
