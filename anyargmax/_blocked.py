@@ -76,8 +76,12 @@ def flattened(shape, axes, tables):
 
 
 def blocks(p: Plan, itemsize):
-    """Slices of (outer, n, inner) that fit into a block; n is cut only where a single row of it does not."""
-    room = max(1, BLOCK // itemsize)
+    """Slices of outer and inner that fit into a block; inner is cut only where all of it does not.
+
+    Half a block does where a whole one would be much beside the scores.
+    """
+    whole = p.outer * p.n * p.inner * itemsize >= 32 * BLOCK
+    room = max(1, BLOCK // (itemsize if whole else 2 * itemsize))
     width = min(p.inner, max(COLUMNS, room // p.n))
     rows = max(1, room // (p.n * width)) if width == p.inner else 1
     for i in range(0, p.outer, rows):
