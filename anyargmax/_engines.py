@@ -17,6 +17,7 @@ from ._rule import Array
 ALONE = 2**14  # scores: up to so many, native operations are quicker without a gradient
 NATIVE = 2**19  # and with one
 QUICK = 2**17  # the same where the framework lends the engine a quick exponential
+HUGE = 2**25  # bytes: memory that is new in pages of 4 KiB each time, unless NumPy asks for larger ones
 
 
 class Call(NamedTuple):
@@ -118,7 +119,9 @@ def expectation(ops, x, controls, options, core, *, answer) -> Call | None:
     plan = _plan(ops, _blocked, x, controls, options, answer)
     if plan is None or (mask is None) != (controls.mask is None):
         return None
-    small = ops.softmax is not None and mask is None and math.prod(sizes) <= (QUICK if ops.exp_in_memory else NATIVE)
+    limit = QUICK if ops.exp_in_memory else NATIVE
+    limit = limit if plan.divisor is None else limit // 4  # natively, a temperature is two passes more
+    small = ops.softmax is not None and mask is None and math.prod(sizes) <= limit
     return Call(
         core,
         partial(_blocked.forward, plan, mask),
@@ -140,13 +143,15 @@ def weights(ops, x, controls, options, core) -> Call | None:
     plan = _plan(ops, _blocked, x, controls, options, tuple(x.shape), positions=False)
     if plan is None:
         return None
+    size = math.prod(x.shape)
+    native = ops.softmax and len(options.axes) == 1 and size * plan.tables.itemsize < HUGE
     return Call(
         core,
         partial(_blocked_weights.forward, plan, None),
         partial(_blocked_weights.backward, plan, None),
-        _native_weights(ops, controls.temperature, options.axes) if ops.softmax and len(options.axes) == 1 else None,
+        _native_weights(ops, controls.temperature, options.axes) if native else None,
         plan.tables.nbytes,
-        math.prod(x.shape),
+        size,
         needs_answer=True,
     )
 
