@@ -19,7 +19,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     add("--list", action="store_true", help="show the rows and their targets, and time nothing")
     add("--threads", type=int, default=1, metavar="N", help="threads and processors to use (1)")
     add("--seconds", type=float, default=2.0, metavar="S", help="time for each row (2)")
-    add("--compile", action="store_true", help="show torch.compile of the naive formula too")
+    add("--compile", action="store_true", help="show torch.compile too, of the naive formula and of ours")
     add("--scale", type=float, default=1.0, metavar="F", help="multiply every length, to try the command out")
     add("--json", metavar="FILE", help="write all of it")
     add("--plot", metavar="FILE", help="draw the ratios, by matplotlib")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .workloads import Workload
+from .workloads import COMPILED, OURS_COMPILED, Workload
 
 Function = Callable[..., Any]
 
@@ -190,7 +190,8 @@ def peers(toolkit: Toolkit, workload: Workload, missing: dict[str, str], compile
             found |= _heatmap_packages(missing)
         if compiled:
             toolkit.xp.compiler.reset()
-            found["torch.compile"] = Peer(toolkit.xp.compile(naive, dynamic=False), apart=True)
+            found[COMPILED] = Peer(toolkit.xp.compile(naive, dynamic=False), apart=True)
+            found[OURS_COMPILED] = Peer(toolkit.xp.compile(ours(workload), dynamic=False), apart=True)
     return found
 
 

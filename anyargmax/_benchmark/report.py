@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from .judge import Row
-from .workloads import FRAMEWORKS, INSTALL, LOADING, LOADING_LIMIT, OURS, PEAK_LIMIT
+from .workloads import COMPILED, FRAMEWORKS, INSTALL, LOADING, LOADING_LIMIT, OURS, OURS_COMPILED, PEAK_LIMIT
 
 HEADING = (
     f"{'':16} {'':3} {'ours':>7} {'best':>7} {'':15} {'':5} {'':11} {'peak':>9}\n"
@@ -75,7 +75,10 @@ def remarks(row: Row) -> list[str]:
             f"against {row['against']}, for which the target is: {ratio:.2f}, {judged(row['target'], row['met'])}"
         )
     for name, time in times.items():
-        if time["apart"]:
+        if name == OURS_COMPILED and COMPILED in times:
+            ratio = time["median"] / times[COMPILED]["median"]
+            found.append(f"{name}: {duration(time['median'])}, ratio to {COMPILED} of the naive formula {ratio:.2f}")
+        elif time["apart"]:
             ratio = times[OURS]["median"] / time["median"]
             found.append(f"{name}: {duration(time['median'])}, ratio to it {ratio:.2f}")
         elif time["samples"] == 1:

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 PACKAGE = __name__.rpartition("._benchmark")[0]
 OURS = PACKAGE.rpartition(".")[2]
+COMPILED = "torch.compile"
+OURS_COMPILED = f"{COMPILED} of {OURS}"
 INSTALL = f'pip install "{OURS}[bench]"'
 FRAMEWORKS = {"numpy": "NumPy", "autograd": "autograd", "torch": "PyTorch", "jax": "JAX"}
 PASSES = {"fwd": "forward", "f+b": "forward and backward"}
