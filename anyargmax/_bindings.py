@@ -10,18 +10,20 @@ from typing import Any
 
 from ._background import COMPENSATED
 from ._compat import array_namespace
+from ._contracted import TOP_AND_SUMS
 from ._loss import FENCHEL_YOUNG
 from ._plain import plain_adapter
 from ._plans import describe
 from ._readouts import MEAN, MEDIAN, MOMENTS
 from ._rule import Array
+from ._shifted_exp import SHIFTED_EXP
 from ._steps import BLANK, FINISH, HALVES, LOG, NORMALISE, PREPARE, STRAIGHT_THROUGH
 from ._weights import EXPECTATION, WEIGHTS
 
 RULES = (
     *(PREPARE, LOG, NORMALISE),
     *(WEIGHTS, EXPECTATION, COMPENSATED, FENCHEL_YOUNG),
-    *(MEAN, MOMENTS, MEDIAN),
+    *(MEAN, MOMENTS, MEDIAN, SHIFTED_EXP, TOP_AND_SUMS),
     *(STRAIGHT_THROUGH, BLANK, FINISH, HALVES),
 )
 
@@ -39,6 +41,8 @@ class Ops:
     mean: Callable[..., Array]
     moments: Callable[..., Array]
     median: Callable[..., Array]
+    shifted_exp: Callable[..., Array]
+    top_and_sums: Callable[..., Array]
     straight_through: Callable[..., Array]
     blank: Callable[..., Array]
     finish: Callable[..., Any]
@@ -54,6 +58,9 @@ class Ops:
         self.place = adapter.place
         self.contract = getattr(adapter, "contract", None)
         self.matmul = getattr(adapter, "matmul", None)
+        self.merges = getattr(adapter, "merges", None)
+        self.branch = getattr(adapter, "branch", None)
+        self.in_pieces = getattr(adapter, "in_pieces", None)
         self.apart = getattr(adapter, "apart", None) or (lambda x: x)
         self.folds = getattr(adapter, "folds", False)
         self.repeats_ranges = getattr(adapter, "repeats_ranges", False)
@@ -66,7 +73,7 @@ class Ops:
         self.eagerly = getattr(adapter, "eagerly", nullcontext)
         self.by_rows = getattr(adapter, "by_rows", None)
         self.jit = getattr(adapter, "jit", None)
-        self.compiled: dict[Callable, Callable] = {}
+        self.compiled: dict[Any, Callable] = {}
         if hasattr(adapter, "traits"):
             describe(adapter.plain_arrays, adapter.traits)
         for rule in RULES:
@@ -93,6 +100,12 @@ class Ops:
         if core not in self.compiled:
             self.compiled[core] = self.jit(lambda *args, options: core(self, *args, options=options))
         return self.compiled[core](*args, options=options)
+
+    def alone(self, core, nothing, options):
+        """Return a compiled core function with nothing beside the scores: the less there is to look at, the quicker."""
+        if (core, options) not in self.compiled:
+            self.compiled[core, options] = self.jit(lambda x, options=options: core(self, x, *nothing, options=options))
+        return self.compiled[core, options]
 
 
 _plain: dict[Any, Ops] = {}

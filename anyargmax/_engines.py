@@ -43,13 +43,11 @@ def run(ops, key, core, x, arrays, options, make=None):
 
     `arrays` go with the scores, the controls first; ``make(ops, x, controls, options, core)`` makes the engine's call.
     """
-    by_rules = partial(_by_rules, ops, core, arrays, options)
+    by_rules = _by_rules(ops, core, arrays, options)
     soft = options._replace(hard=False)
     engine = None
     if make is not None and is_engined(ops, x, arrays[0], soft):
-        engine = make(
-            ops, x, arrays[0], soft, partial(_by_rules, ops, core, arrays, soft) if options.hard else by_rules
-        )
+        engine = make(ops, x, arrays[0], soft, _by_rules(ops, core, arrays, soft) if options.hard else by_rules)
     call = by_rules if engine is None else partial(ops.fused, engine)
     if engine is not None and options.hard:
         call = partial(_straight_through, ops, call, by_rules)
@@ -61,9 +59,9 @@ def run_split(ops, key, core, split, x, arrays, options, make):
     """The same for a core function that returns a tuple: an engine gives the answers in one array, to be split."""
     engine = None
     if is_engined(ops, x, arrays[0], options):
-        stacked = partial(_by_rules, ops, _core.answers, (arrays[0], None), options)
+        stacked = _by_rules(ops, _core.answers, (arrays[0], None), options)
         engine = make(ops, x, arrays[0], options, stacked)
-    call = partial(_by_rules, ops, core, arrays, options)
+    call = _by_rules(ops, core, arrays, options)
     if engine is not None:
         call = partial(_split, split, partial(ops.fused, engine))
     remember(ops, key, x, call, engine)
@@ -80,7 +78,14 @@ def remember(ops, key, x, call, engine):
         _plans.remember(key, call, 0 if engine is None else engine.keeps)
 
 
-def _by_rules(ops, core, arrays, options, x):
+def _by_rules(ops, core, arrays, options):
+    """A core function of the scores alone."""
+    if ops.jit is not None and all(a is None for a in (*arrays[0], *arrays[1:])):
+        return ops.alone(core, arrays, options)
+    return partial(_beside, ops, core, arrays, options)
+
+
+def _beside(ops, core, arrays, options, x):
     return ops.run(core, x, *arrays, options=options)
 
 

@@ -14,8 +14,48 @@ eagerly = jax.ensure_compile_time_eval  # has what is known computed at once, in
 # What XLA does best with sums that are used again; never in fewer digits than the arrays have.
 folds = True  # XLA walks across memory for a maximum along any axis but the last
 apart = jax.lax.optimization_barrier  # what comes of it is not merged with what came before
+branch = jax.lax.cond  # only one of two functions is computed, but under `vmap` both are
 contract = partial(namespace.tensordot, precision=jax.lax.Precision.HIGHEST)
 matmul = partial(namespace.matmul, precision=jax.lax.Precision.HIGHEST)
+
+
+FEW = 2**14  # numbers
+
+
+def merges(x):
+    """Whether loops over x are merged by XLA only if nothing is selected in them, and are worth a branch for it."""
+    return x.size > FEW and jax.default_backend() == "cpu"
+
+
+PIECE = 2**17  # numbers that stay in a processor's cache
+LINE = 64  # numbers beside each other, at least
+
+
+def in_pieces(f, x, *others):
+    """Apply a function that reduces the middle one of three axes, piece by piece on a CPU.
+
+    The others are numbers, None, or arrays to be cut like x.
+    """
+    before, n, after = x.shape
+    wide = before * n * LINE <= 2 * PIECE
+    axis, size, unit = (2, after, before * n) if wide else (0, before, n * after)
+    width = max(LINE if wide else 1, PIECE // max(unit, 1))
+    if size <= width or jax.default_backend() != "cpu":
+        return f(x, *others)
+
+    def piece(start):
+        return f(*(cut(a, start) if getattr(a, "ndim", 0) else a for a in (x, *others)))
+
+    def cut(a, start):
+        return jax.lax.dynamic_slice_in_dim(a, start, width, axis)
+
+    # The last piece begins earlier, so that it is as wide as the others.
+    rest = size % width or width
+    starts = namespace.minimum(namespace.arange(-(-size // width)) * width, size - width)
+    pieces = jax.lax.map(piece, starts)
+    last = jax.lax.slice_in_dim(pieces[-1], width - rest, width, axis=axis)
+    whole = namespace.moveaxis(pieces[:-1], 0, axis)
+    return namespace.concat([whole.reshape(*whole.shape[:axis], -1, *whole.shape[axis + 2 :]), last], axis=axis)
 
 
 def detach(x):
@@ -30,6 +70,15 @@ def owns(x):
 def is_concrete(x):
     """Whether the values may be looked at: a tracer has none."""
     return not isinstance(x, jax.core.Tracer)
+
+
+with jax.ensure_compile_time_eval():  # this may be imported while something is traced
+    plain_arrays = (type(jax.device_put(0.0)),)
+
+
+def traits(x):
+    """What determines how an array is computed with; where it lies, the compiled call looks at itself."""
+    return x.dtype, x.shape, jax.config.jax_enable_x64
 
 
 def place(x):

@@ -1,4 +1,4 @@
-"""JAX: the expected position as one product, its care for infinities, and the forms that XLA is slow at."""
+"""JAX: the expected position as one product, its care for infinities, the forms that XLA is slow at, kept calls."""
 
 import time
 from functools import partial
@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from conftest import PRESENT
 
-from anyargmax import soft_argmax, spatial_soft_argmax
+from anyargmax import _contracted, soft_argmax, spatial_soft_argmax
+from anyargmax._bindings import jax as ops
 from anyargmax.validation.tolerance import EPS, assert_close
 
 if "jax" not in PRESENT:
@@ -36,6 +37,20 @@ def fastest(functions, *arguments, rounds=7):
             jax.block_until_ready(function(*arguments))
             times[name].append(time.perf_counter() - start)
     return {name: min(taken[1:]) for name, taken in times.items()}
+
+
+@pytest.fixture(params=["few", "many", "pieces"])
+def way(request, monkeypatch):
+    """Each of the ways that depend on how many scores there are, for a few: with care, merged, and in pieces."""
+    if request.param != "few":
+        monkeypatch.setattr(_contracted, "TINY", 0)
+        monkeypatch.setattr(ops.adapter, "FEW", 0)
+    if request.param == "pieces":
+        monkeypatch.setattr(ops.adapter, "PIECE", 8)
+        monkeypatch.setattr(ops.adapter, "LINE", 1)
+    jax.clear_caches()
+    yield request.param
+    jax.clear_caches()
 
 
 @pytest.mark.parametrize("axis", [1, 2])
@@ -95,6 +110,7 @@ CARE = np.asarray(list(ROWS.values()))
 
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("temperature", [1.0, 1e-3, 1e300], ids=str)
+@pytest.mark.usefixtures("way")
 def test_rows_that_need_care_are_as_in_numpy(axis, temperature, rng):
     g = rng.normal(size=len(CARE))
     f = partial(soft_argmax, axis=axis, temperature=temperature)
@@ -106,6 +122,7 @@ def test_rows_that_need_care_are_as_in_numpy(axis, temperature, rng):
 
 
 @pytest.mark.parametrize("row", list(ROWS.values()), ids=[name.replace(" ", "_") for name in ROWS])
+@pytest.mark.usefixtures("way")
 def test_one_row_that_needs_care_alone_and_in_a_batch(row, rng):
     f = partial(soft_argmax, axis=-1)
     one = value_and_gradient(f)(jnp.asarray(row), jnp.asarray(1.0))
@@ -116,6 +133,7 @@ def test_one_row_that_needs_care_alone_and_in_a_batch(row, rng):
 
 
 @pytest.mark.parametrize("axes", [(1, 2), (0, 1), (0, 2), (2, 1)], ids=str)
+@pytest.mark.usefixtures("way")
 def test_coordinates_over_any_axes_are_as_in_numpy(axes, rng):
     """Neighbouring axes in order are merged into one; others are not."""
     x = rng.normal(size=(4, 5, 6))
@@ -128,6 +146,7 @@ def test_coordinates_over_any_axes_are_as_in_numpy(axes, rng):
 
 
 @pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.usefixtures("way")
 def test_second_derivatives_at_ties_and_in_every_mode(axis, rng):
     """The largest scores, several of them equal, move like any other."""
     x = jnp.asarray(np.where(rng.random((4, 5)) < 0.5, 1.0, rng.normal(size=(4, 5))))
@@ -140,3 +159,91 @@ def test_second_derivatives_at_ties_and_in_every_mode(axis, rng):
     ours = lambda x: jnp.sum(soft_argmax(x, axis=axis))  # noqa: E731
     for modes in (jax.hessian, lambda f: jax.jacrev(jax.jacrev(f)), lambda f: jax.jacfwd(jax.jacfwd(f))):
         assert_close(modes(ours)(x), np.asarray(modes(plain)(x)), "float64", "derivative")
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 11), (4, 5, 6), (7, 3, 1), (2, 2, 2)], ids=str)
+@pytest.mark.parametrize("kind", ["number", "array"])
+@pytest.mark.usefixtures("way")
+def test_an_inner_axis_is_as_in_numpy(shape, kind, rng):
+    """Pieces are cut along either axis, the last of them shorter; temperatures are cut with them."""
+    x, t = rng.normal(size=shape), rng.normal(size=shape)
+    g = rng.normal(size=(shape[0], shape[2]))
+    temperature = rng.uniform(0.5, 2, size=(shape[0], 1, shape[2])) if kind == "array" else 0.7
+    expected, pullback = PRESENT["numpy"].vjp(partial(soft_argmax, axis=1, temperature=temperature), x)
+    f = partial(soft_argmax, axis=1, temperature=temperature if kind == "number" else jnp.asarray(temperature))
+    y, dx = value_and_gradient(f)(jnp.asarray(x), jnp.asarray(g))
+    assert_close(y, expected, "float64", "value")
+    assert_close(dx, pullback(g)[0], "float64", "derivative")
+    moved = jax.jvp(f, (jnp.asarray(x),), (jnp.asarray(t),))[1]
+    assert_close(np.sum(moved * g), np.sum(pullback(g)[0] * t), "float64", "derivative")
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.usefixtures("way")
+def test_second_derivatives_are_finite_beside_infinite_scores(axis):
+    """In rows that cannot move they are 0, in the others as if those were not there."""
+    rows = np.asarray([row for row in ROWS.values() if not np.isnan(row).any()])
+    plain = np.asarray([[0.3, -1.0, 2.0, 0.5]])
+    x = jnp.asarray(np.concatenate([rows, plain]))
+
+    def loss(x, temperature):
+        y = soft_argmax(x.T if axis == 0 else x, axis=axis, temperature=temperature)
+        return jnp.sum(jnp.where(jnp.isnan(y), 0.0, y))
+
+    temperature = jnp.full((len(x), 1), 0.8)
+    alone = jax.hessian(loss)(jnp.asarray(plain), temperature[:1].T if axis == 0 else temperature[:1])
+    hessian = jax.hessian(loss)(x, temperature.T if axis == 0 else temperature)
+    mixed = jax.jacrev(jax.grad(loss), argnums=1)(x, temperature.T if axis == 0 else temperature)
+    assert np.all(np.isfinite(hessian))
+    assert np.all(np.isfinite(mixed))
+    assert_close(hessian[-1, :, -1], alone[0, :, 0], "float64", "derivative")
+    frozen = np.isinf(rows.max(axis=1))
+    assert not np.any(np.asarray(hessian)[:-1][frozen])
+
+
+def test_one_row_with_infinities_among_many_scores(rng):
+    """Only such rows are computed again."""
+    x = rng.normal(size=(len(CARE), 2000))
+    x[:, :4] = CARE
+    assert x.size > ops.adapter.FEW
+    g = rng.normal(size=len(CARE))
+    expected, pullback = PRESENT["numpy"].vjp(partial(soft_argmax, axis=1), x)
+    y, dx = value_and_gradient(partial(soft_argmax, axis=1))(jnp.asarray(x), jnp.asarray(g))
+    assert_close(y, expected, "float64", "value")
+    assert_close(dx, pullback(g)[0], "float64", "derivative")
+    many = jax.vmap(partial(soft_argmax, axis=0))(jnp.asarray(x))
+    assert_close(many, expected, "float64", "value")
+
+
+def test_an_eager_call_is_little_more_than_a_compiled_one():
+    """What it finds out about its arguments, it finds out once."""
+    x = jnp.ones((8, 10))
+    functions = {"eager": partial(soft_argmax, axis=-1), "compiled": jax.jit(partial(soft_argmax, axis=-1))}
+    several = {name: lambda x, f=f: [f(x) for _ in range(200)][-1] for name, f in functions.items()}
+    taken = fastest(several, x, rounds=9)
+    assert taken["eager"] < 3 * taken["compiled"]
+
+
+def test_a_kept_call_follows_the_precision_that_is_enabled():
+    x = np.arange(6.0).reshape(2, 3)
+    for _ in range(2):
+        with jax.enable_x64(True):
+            assert soft_argmax(jnp.asarray(x), axis=1).dtype == "float64"
+            wide = jnp.asarray(x)
+        with jax.enable_x64(False):
+            assert soft_argmax(jnp.asarray(x), axis=1).dtype == "float32"
+            assert soft_argmax(wide, axis=1).dtype == "float32"
+
+
+def test_kept_calls_are_right_inside_every_transform(rng):
+    """A concrete array that a transformed function closes over takes the kept call, a tracer does not."""
+    x = jnp.asarray(rng.normal(size=(3, 4)))
+    expected = soft_argmax(x, axis=1)
+    assert_close(soft_argmax(x, axis=1), np.asarray(expected), "float64", "value")
+    assert_close(jax.jit(lambda t: t + soft_argmax(x, axis=1))(0.0), np.asarray(expected), "float64", "value")
+    assert_close(jax.vmap(lambda row: soft_argmax(row, axis=0))(x), np.asarray(expected), "float64", "value")
+    with jax.disable_jit():
+        assert_close(soft_argmax(x, axis=1), np.asarray(expected), "float64", "value")
+    assert jax.eval_shape(partial(soft_argmax, axis=1), x).shape == (3,)
+    slope = jax.grad(lambda x: jnp.sum(soft_argmax(x, axis=1)))
+    assert_close(jax.jit(slope)(x), np.asarray(slope(x)), "float64", "derivative")
