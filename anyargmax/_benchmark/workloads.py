@@ -28,8 +28,8 @@ class Workload(NamedTuple):
     eager: bool = False  # in JAX: not compiled by the user
 
     def scaled(self, factor: float) -> "Workload":
-        """Return the same question of other lengths."""
-        return self._replace(shape=tuple(max(2, round(n * factor)) for n in self.shape))
+        """Return the same question of other lengths, none below 2 that is not 1 as it stands."""
+        return self._replace(shape=tuple(max(min(n, 2), round(n * factor)) for n in self.shape))
 
 
 class Target(NamedTuple):
