@@ -20,6 +20,8 @@ from ._shifted_exp import SHIFTED_EXP
 from ._steps import BLANK, FINISH, HALVES, LOG, NORMALISE, PREPARE, STRAIGHT_THROUGH
 from ._weights import EXPECTATION, WEIGHTS
 
+COMPILED = 256  # functions, of which each alpha that is a number makes one; then all are made anew
+
 RULES = (
     *(PREPARE, LOG, NORMALISE),
     *(WEIGHTS, EXPECTATION, COMPENSATED, FENCHEL_YOUNG),
@@ -104,7 +106,12 @@ class Ops:
     def alone(self, core, nothing, options):
         """Return a compiled core function with nothing beside the scores: the less there is to look at, the quicker."""
         if (core, options) not in self.compiled:
-            self.compiled[core, options] = self.jit(lambda x, options=options: core(self, x, *nothing, options=options))
+            if len(self.compiled) >= COMPILED:
+                self.compiled.clear()
+            compiling: Any = self.jit
+            self.compiled[core, options] = compiling(
+                lambda x, options=options: core(self, x, *nothing, options=options)
+            )
         return self.compiled[core, options]
 
 

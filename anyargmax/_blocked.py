@@ -191,7 +191,7 @@ def _block_by_block(p: Plan, x, mask, keep):
         if s is None:
             return None
         answers(p, e, s, y[:, i, j])
-    answer = y[0] if p.readings == 1 else np.stack(y, axis=-1)
+    answer = y[0] if p.readings == 1 else np.ascontiguousarray(np.moveaxis(y, 0, -1))
     return answer.reshape(p.shape), (None if kept is None else (kept, sums, y.copy() if p.readings == 1 else y))
 
 

@@ -103,25 +103,31 @@ def backward(p: Plan, mask, g, y, x, kept: Kept | None = None):
 
 @np.errstate(all="ignore")
 def _pulled_block_by_block(p: Plan, mask, g, x, kept):
-    dx = np.empty((p.outer, p.n, p.inner), dtype=x.dtype) if kept is None else kept[0]
-    factors = None if kept is None else _factors(p, g, *kept[1:])
-    if kept is not None and factors is None:
+    if kept is None:
+        return _recomputed(p, mask, g, x)
+    dx, sums, y = kept
+    factors = _factors(p, g, sums, y)
+    if factors is None:
         return None
     scratch = None
     for i, j in blocks(p, x.itemsize):
         e = dx[i, :, j]
         scratch = np.empty(e.shape, dtype=e.dtype) if scratch is None else scratch
-        if kept is None:
-            factors = _remade(p, g[i, j], x[i, :, j], None if mask is None else mask[i, :, j], e)
-            if factors is None:
-                return None
-        _times(p, e, factors if kept is None else [factor[i, j] for factor in factors], scratch)
+        _times(p, e, [factor[i, j] for factor in factors], scratch)
     return dx
 
 
-def _remade(p: Plan, g, x, mask, e):
-    """Fill e with the exponentials of a block, as the way forward did, and return the factors; None for the rule."""
-    s = exponentials(p, x, mask, e)
-    if s is None:
-        return None
-    return _factors(p, g, s, answers(p, e, s, np.empty((p.readings, *s.shape), dtype=s.dtype)))
+def _recomputed(p: Plan, mask, g, x):
+    """The same with nothing kept: each block's exponentials are made again, as the way forward did."""
+    dx, scratch = np.empty((p.outer, p.n, p.inner), dtype=x.dtype), None
+    for i, j in blocks(p, x.itemsize):
+        e = dx[i, :, j]
+        scratch = np.empty(e.shape, dtype=e.dtype) if scratch is None else scratch
+        s = exponentials(p, x[i, :, j], None if mask is None else mask[i, :, j], e)
+        if s is None:
+            return None
+        factors = _factors(p, g[i, j], s, answers(p, e, s, np.empty((p.readings, *s.shape), dtype=s.dtype)))
+        if factors is None:
+            return None
+        _times(p, e, factors, scratch)
+    return dx

@@ -1,6 +1,7 @@
 """Adapter for JAX: the rules as `custom_jvp`; reverse mode comes by transposition."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as namespace
@@ -76,9 +77,12 @@ with jax.ensure_compile_time_eval():  # this may be imported while something is 
     plain_arrays = (type(jax.device_put(0.0)),)
 
 
+config: Any = jax.config  # whose flags its types do not name
+
+
 def traits(x):
     """What determines how an array is computed with; where it lies, the compiled call looks at itself."""
-    return x.dtype, x.shape, jax.config.jax_enable_x64
+    return x.dtype, x.shape, config.x64_enabled
 
 
 def place(x):

@@ -86,8 +86,8 @@ def from_memory(array, like):
 
 def _exp_in_memory():
     """torch's own exponential for engines, over NumPy's memory, where it is Intel's and runs on what that is made for."""
-    processor = getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name", "")
-    if not (torch.backends.mkl.is_available() and "Intel" in processor):
+    traits = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    if not (torch.backends.mkl.is_available() and "Intel" in str(traits.get("cpu_name"))):
         return None
 
     def exponential(x, out):
