@@ -17,6 +17,7 @@ from ._exponential import Exponential, scaled_exponential
 
 BLOCK = 2**19  # bytes: half of a usual second-level cache
 FEW = 32  # numbers that are looked at faster in Python
+SHARE = 64  # of the scores, one part may be scratch beside the gradient
 COLUMNS = 64  # fewer than these side by side are not worth a strided read
 
 Kept = tuple[Any, Any, Any]  # exponentials, their sums, and the answers
@@ -75,13 +76,13 @@ def flattened(shape, axes, tables):
     return full
 
 
-def blocks(p: Plan, itemsize):
+def blocks(p: Plan, itemsize, spare=False):
     """Slices of outer and inner that fit into a block; inner is cut only where all of it does not.
 
-    Half a block does where a whole one would be much beside the scores.
+    To be `spare`, a block is not much beside the scores, but at least half of a usual one.
     """
-    whole = p.outer * p.n * p.inner * itemsize >= 32 * BLOCK
-    room = max(1, BLOCK // (itemsize if whole else 2 * itemsize))
+    share = p.outer * p.n * p.inner * itemsize // SHARE
+    room = max(1, min(BLOCK, max(share, BLOCK // 2) if spare else BLOCK) // itemsize)
     width = min(p.inner, max(COLUMNS, room // p.n))
     rows = max(1, room // (p.n * width)) if width == p.inner else 1
     for i in range(0, p.outer, rows):
@@ -116,9 +117,9 @@ def exponentials(p: Plan, scores, mask, out, sums=None):
     if mask is not None:
         np.copyto(out, 0, where=~mask)
     s = weighed(p, out, -1, sums)
-    low, high = p.safe
-    if low < np.minimum.reduce(s, axis=None) and np.maximum.reduce(s, axis=None) < high:
+    if _are_safe(p, s):
         return s
+    low, high = p.safe
     i, j = np.nonzero(~((s > low) & (s < high)))
     if len(i) == s.size:
         return weighed(p, out, -1, sums) if _shifted(p, scores, mask, 1, out) else None
@@ -155,9 +156,13 @@ def is_foldable(p: Plan, x) -> bool:
 
 def forward(p: Plan, mask, x, keep=False) -> tuple[Any, Kept | None] | None:
     """Return ``sum_i c_i p_i``, and the exponentials if they are to be kept; None if the rule must do it."""
-    few = p.inner == 1 and mask is None and x.nbytes <= 2 * BLOCK and not p.moments
-    made = _at_once(p, x, keep) if few else None
-    if made is None and is_foldable(p, x):
+    made, foldable = None, is_foldable(p, x)
+    if p.inner == 1 and mask is None and not p.moments:
+        if x.nbytes <= 2 * BLOCK:
+            made = _at_once(p, x, keep)
+        elif foldable:
+            made = _row_by_row(p, x.reshape(p.outer, p.n), keep)
+    if made is None and foldable:
         x, mask = folded(p, x, mask)
         made = _block_by_block(p, x, mask, keep)
     return made
@@ -195,6 +200,32 @@ def _block_by_block(p: Plan, x, mask, keep):
     return answer.reshape(p.shape), (None if kept is None else (kept, sums, y.copy() if p.readings == 1 else y))
 
 
+def _are_safe(p: Plan, s) -> bool:
+    """Whether no row needs more care, by the sums of exponentials that were not shifted."""
+    low, high = p.safe
+    return bool(low < np.minimum.reduce(s, axis=None) and np.maximum.reduce(s, axis=None) < high)
+
+
+@np.errstate(all="ignore")
+def _row_by_row(p: Plan, x, keep):
+    """`forward` of rows that need no care, so many at a time as fit into a block; None if one of them turns out to."""
+    step = max(1, BLOCK // (p.n * x.itemsize))
+    e = np.empty((p.outer if keep else min(step, p.outer), p.n), dtype=x.dtype)
+    y, s = (np.empty((k, p.outer), dtype=x.dtype) for k in (p.readings, 1))
+    for i in range(0, p.outer, step):
+        scores = x[i : i + step]
+        made = p.exponential(scores, e[i : i + step] if keep else e[: len(scores)])
+        for table, sums in zip(p.tables, (*y, *s), strict=True):
+            np.matmul(made, table, out=sums[i : i + step])
+        if i == 0 and not _are_safe(p, s[0, :step]):
+            return None
+    if not _are_safe(p, s):
+        return None
+    y /= s
+    y = np.ascontiguousarray(y.T)
+    return y.reshape(p.shape), ((e, s[0], y.copy()) if keep else None)
+
+
 @np.errstate(all="ignore")
 def _at_once(p: Plan, x, keep):
     """`forward` of rows that fit into a block together; None where they need more care."""
@@ -202,12 +233,8 @@ def _at_once(p: Plan, x, keep):
     e = p.exponential(x, np.empty(x.shape, dtype=x.dtype))
     s = e @ p.tables[-1]
     low, high = p.safe
-    if p.outer <= FEW:
-        sums = s.tolist()
-        safe = low < min(sums) and max(sums) < high
-    else:
-        safe = low < np.minimum.reduce(s) and np.maximum.reduce(s) < high
-    if not safe:
+    few = s.tolist() if p.outer <= FEW else None
+    if not (_are_safe(p, s) if few is None else low < min(few) and max(few) < high):
         return None
     if len(p.tables) == 2:
         y = e @ p.tables[0]

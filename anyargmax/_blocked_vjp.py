@@ -110,7 +110,7 @@ def _pulled_block_by_block(p: Plan, mask, g, x, kept):
     if factors is None:
         return None
     scratch = None
-    for i, j in blocks(p, x.itemsize):
+    for i, j in blocks(p, x.itemsize, spare=True):
         e = dx[i, :, j]
         scratch = np.empty(e.shape, dtype=e.dtype) if scratch is None else scratch
         _times(p, e, [factor[i, j] for factor in factors], scratch)
