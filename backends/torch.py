@@ -108,7 +108,7 @@ def constant(array):
 
 def total(y):
     """The sum of all entries, as a number."""
-    return sum(y.tolist()) if y.ndim == 1 and len(y) <= 64 else y.detach().sum().item()
+    return sum(y.tolist()) if y.ndim == 1 and y.numel() <= 64 else y.detach().sum().item()
 
 
 class _Fused(torch.autograd.Function):
