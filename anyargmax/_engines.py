@@ -18,6 +18,7 @@ ALONE = 2**14  # scores: up to so many, native operations are quicker without a 
 NATIVE = 2**19  # and with one
 QUICK = 2**17  # the same where the framework lends the engine a quick exponential
 HUGE = 2**25  # bytes: memory that is new in pages of 4 KiB each time, unless NumPy asks for larger ones
+FEW_THREADS = 2  # with more, native operations, which run on all of them, outrun an engine that mostly runs on one
 
 
 class Call(NamedTuple):
@@ -34,8 +35,19 @@ class Call(NamedTuple):
     backward: Callable[..., Any]
     native: Callable[[Array], Any] | None
     keeps: int  # bytes of tables
-    alone: int  # scores: up to so many, the native way is the quicker one without a gradient too
+    alone: int  # scores: up to so many, the native way is quicker without a gradient
+    recorded: int  # and with one
     needs_answer: bool = False  # whether the backward looks at y: a caller may not write into it then
+
+
+def is_native_quicker(call: Call, size: int, itemsize: int, recorded: bool, threads: int) -> bool:
+    """Whether the native way is the better one for so many scores and threads."""
+    limit = call.recorded if recorded else call.alone
+    if threads > FEW_THREADS:
+        limit = max(limit, HUGE // itemsize - 1)
+    elif threads > 1:
+        limit = max(limit, QUICK)
+    return size <= limit
 
 
 def run(ops, key, core, x, arrays, options, make=None):
@@ -126,14 +138,14 @@ def expectation(ops, x, controls, options, core, *, answer) -> Call | None:
         return None
     limit = QUICK if ops.exp_in_memory else NATIVE
     limit = limit if plan.divisor is None else limit // 4  # natively, a temperature is two passes more
-    small = ops.softmax is not None and mask is None and math.prod(sizes) <= limit
     return Call(
         core,
         partial(_blocked.forward, plan, mask),
         partial(_blocked_vjp.backward, plan, mask),
-        _native(ops, plan, sizes) if small else None,
+        _native(ops, plan, sizes) if ops.softmax and mask is None else None,
         plan.tables.nbytes,
         ALONE,
+        limit,
     )
 
 
@@ -148,15 +160,15 @@ def weights(ops, x, controls, options, core) -> Call | None:
     plan = _plan(ops, _blocked, x, controls, options, tuple(x.shape), positions=False)
     if plan is None:
         return None
-    size = math.prod(x.shape)
-    native = ops.softmax and len(options.axes) == 1 and size * plan.tables.itemsize < HUGE
+    limit = HUGE // plan.tables.itemsize - 1
     return Call(
         core,
         partial(_blocked_weights.forward, plan, None),
         partial(_blocked_weights.backward, plan, None),
-        _native_weights(ops, controls.temperature, options.axes) if native else None,
+        _native_weights(ops, controls.temperature, options.axes) if ops.softmax and len(options.axes) == 1 else None,
         plan.tables.nbytes,
-        size,
+        limit,
+        limit,
         needs_answer=True,
     )
 

@@ -7,6 +7,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 
+from .._engines import is_native_quicker
 from ..operators import soft_argmax
 
 name = "torch"
@@ -142,7 +143,9 @@ class _Fused(torch.autograd.Function):
 def fused(call, x):
     """An engine's call on a plain tensor: natively where that is quicker, by the rules where neither can do it."""
     differentiated = x.requires_grad and torch.is_grad_enabled()
-    if call.native is not None and (differentiated or x.numel() <= call.alone) and _is_exact():
+    size = x.numel()
+    native = size <= call.alone or is_native_quicker(call, size, x.itemsize, differentiated, torch.get_num_threads())
+    if native and call.native is not None and _is_exact():
         y = call.native(x)
         if y is not None:
             return y

@@ -37,16 +37,17 @@ engined = pytest.mark.parametrize("backend", backend_parameters(("numpy", "autog
 torch_only = pytest.mark.parametrize("backend", backend_parameters(("torch",)))
 
 
+NATIVE_WAYS = {name: getattr(_engines, name) for name in ("_native", "_native_weights")}
+
+
 def set_engines(monkeypatch, on=True, block=None, native=False):
     """Turn the engines on or off; block is in bytes, few enough that small arrays take several of them."""
     monkeypatch.setattr(_switch, "ENABLED", on)
     if block is not None:
         monkeypatch.setattr(_blocked, "BLOCK", block)
         monkeypatch.setattr(_blocked, "COLUMNS", 2)
-    if not native:
-        monkeypatch.setattr(_engines, "NATIVE", 0)
-        monkeypatch.setattr(_engines, "QUICK", 0)
-        monkeypatch.setattr(_engines, "_native_weights", lambda *_: None)
+    for name, function in NATIVE_WAYS.items():
+        monkeypatch.setattr(_engines, name, function if native else lambda *_: None)
     _plans.forget()
 
 
@@ -410,6 +411,31 @@ class TestTorch:
                 last(x)
         for _ in range(2):
             last(x).sum().backward()
+
+    @pytest.mark.parametrize(
+        ("threads", "sizes", "engine"),
+        [
+            (1, (50, 10), []),
+            (1, (800, 1000), [1, 2]),
+            (2, (120, 1000), []),
+            (2, (800, 1000), [1, 2]),
+            (3, (800, 1000), []),
+        ],
+    )
+    def test_native_operations_do_what_they_are_quicker_at_with_so_many_threads(
+        self, backend, monkeypatch, counted, threads, sizes, engine
+    ):
+        import torch
+
+        set_engines(monkeypatch, native=True)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+        x = backend.asarray(np.random.default_rng(7).normal(size=sizes), "float32")
+        y = last(x)
+        assert bool(counted) == bool(engine)
+        y_recorded = last(x.requires_grad_())
+        assert len(counted) == len(engine)
+        y, y_recorded = (backend.to_numpy(value.detach()) / sizes[1] for value in (y, y_recorded))
+        assert_close(y_recorded, y, "float32", "value")
 
     def test_native_operations_give_way_where_scores_need_care(self, backend, monkeypatch):
         x, g = AWKWARD, COTANGENTS["finite"]
