@@ -49,7 +49,8 @@ def _top(ops, x):
 def _product(ops, e, table):
     """``[sum e, sum c e, ...]`` of each row, in place of its entries."""
     rows = ops.xp.stack(table)
-    if e.ndim == 2 and math.prod(e.shape) <= TINY:
+    known = all(isinstance(n, int) for n in e.shape)
+    if known and e.ndim == 2 and math.prod(e.shape) <= TINY:
         return ops.xp.sum(ops.xp.expand_dims(e, axis=1) * rows, axis=-1)
     if e.ndim == 2:
         return ops.contract(e, rows, axes=((1,), (1,)))

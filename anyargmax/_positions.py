@@ -11,9 +11,9 @@ def along(ops, values: Array, ndim: int, axis: int) -> Array:
 def _range(ops, x, n):
     """``0..n-1``, in memory where a compiler would compute it again for each score: as the sums of ``0 < 1..n``."""
     xp = ops.xp
-    if ops.repeats_ranges and n < 2**24 and not ops.is_concrete(x):
+    if ops.repeats_ranges and not ops.is_concrete(x):
         ones = xp.arange(1, n + 1, **ops.place(x)) > 0  # of ones that it knows, it would know the sums
-        return ops.cumulative_sum(xp.astype(ones, x.dtype), axis=0) - 1
+        return xp.astype(ops.cumulative_sum(xp.astype(ones, xp.int64), axis=0) - 1, x.dtype)
     return xp.arange(n, dtype=x.dtype, **ops.place(x))
 
 

@@ -17,7 +17,7 @@ def described(value: Any) -> str:
 
 def operations(x: Array, name: str, *others: Any) -> Ops:
     """Return the operations for x; every other array must belong to the same framework."""
-    arrays = [x, *[other for other in others if hasattr(other, "shape") and not isinstance(other, numbers.Real)]]
+    arrays = [x, *[other for other in others if not isinstance(other, numbers.Real) and hasattr(other, "shape")]]
     ops = select(arrays)
     if ops is None:
         raise TypeError(

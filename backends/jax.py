@@ -25,7 +25,12 @@ FEW = 2**14  # numbers
 
 def merges(x):
     """Whether loops over x are merged by XLA only if nothing is selected in them, and are worth a branch for it."""
-    return x.size > FEW and jax.default_backend() == "cpu"
+    return is_known(x.shape) and x.size > FEW and jax.default_backend() == "cpu"
+
+
+def is_known(shape):
+    """Whether every length is a number: `jax.export` has symbols, that cannot be compared."""
+    return all(isinstance(n, int) for n in shape)
 
 
 PIECE = 2**17  # numbers that stay in a processor's cache
@@ -37,11 +42,13 @@ def in_pieces(f, x, *others):
 
     The others are numbers, None, or arrays to be cut like x.
     """
+    if not is_known(x.shape) or jax.default_backend() != "cpu":
+        return f(x, *others)
     before, n, after = x.shape
     wide = before * n * LINE <= 2 * PIECE
     axis, size, unit = (2, after, before * n) if wide else (0, before, n * after)
     width = max(LINE if wide else 1, PIECE // max(unit, 1))
-    if size <= width or jax.default_backend() != "cpu":
+    if size <= width:
         return f(x, *others)
 
     def piece(start):

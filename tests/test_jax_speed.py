@@ -15,6 +15,7 @@ if "jax" not in PRESENT:
     pytest.skip("jax is not installed", allow_module_level=True)
 
 import jax
+import jax.export
 import jax.numpy as jnp
 
 
@@ -247,3 +248,20 @@ def test_kept_calls_are_right_inside_every_transform(rng):
     assert jax.eval_shape(partial(soft_argmax, axis=1), x).shape == (3,)
     slope = jax.grad(lambda x: jnp.sum(soft_argmax(x, axis=1)))
     assert_close(jax.jit(slope)(x), np.asarray(slope(x)), "float64", "derivative")
+
+
+@pytest.mark.parametrize(
+    ("function", "symbols", "shape"),
+    [
+        (partial(soft_argmax, axis=-1), "rows, 7", (5, 7)),
+        (partial(soft_argmax, axis=-1), "7, n", (7, 9)),
+        (partial(soft_argmax, axis=1), "rows, n, columns", (2, 9, 4)),
+        (spatial_soft_argmax, "maps, 5, 6", (3, 5, 6)),
+    ],
+    ids=["rows", "length of an axis", "inner axis", "maps"],
+)
+def test_a_length_may_be_a_symbol_in_an_export(function, symbols, shape, rng):
+    symbolic = jax.ShapeDtypeStruct(jax.export.symbolic_shape(symbols), jnp.float32)
+    exported = jax.export.export(jax.jit(function))(symbolic)
+    x = jnp.asarray(rng.normal(size=shape), dtype=jnp.float32)
+    assert_close(np.asarray(exported.call(x)), np.asarray(function(x)), "float32", "value")

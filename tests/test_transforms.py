@@ -162,6 +162,29 @@ class TestTorch:
         x = torch_backend.asarray(X)
         same(torch_backend, torch.export.export(Module(), (x,)).module()(x), CALLS[name](x))
 
+    @every_call
+    def test_one_graph_serves_every_length(self, torch_backend, name):
+        import torch
+
+        torch._dynamo.reset()
+        compiled = torch.compile(CALLS[name], fullgraph=True, dynamic=True, backend="aot_eager")
+        for more in range(3):
+            x = torch_backend.asarray(np.random.default_rng(more).normal(size=(4 + more, 5 + 2 * more)))
+            same(torch_backend, compiled(x), CALLS[name](x))
+
+    @pytest.mark.parametrize("name", ["position", "weights", "coordinates"])
+    def test_a_length_may_be_a_symbol_in_an_export(self, torch_backend, name):
+        import torch
+
+        class Module(torch.nn.Module):
+            def forward(self, x):
+                return CALLS[name](x)
+
+        symbols = {0: torch.export.Dim("rows"), 1: torch.export.Dim("n")}
+        exported = torch.export.export(Module(), (torch_backend.asarray(X),), dynamic_shapes={"x": symbols}).module()
+        x = torch_backend.asarray(np.random.default_rng(1).normal(size=(6, 9)))
+        same(torch_backend, exported(x), CALLS[name](x))
+
     def test_checkpointing_keeps_the_gradient(self, torch_backend):
         from torch.utils.checkpoint import checkpoint
 
