@@ -34,6 +34,8 @@ def _factors(p: Plan, g, s, y):
         y = np.where(alive, y, 0)
     if not _is_safe(p, a):
         finite = np.isfinite(a).all(axis=-1, keepdims=True)
+        if not (finite | ~np.isfinite(g * s).all(axis=-1, keepdims=True)).all():
+            return None  # a quotient overflows that a weight of 0 may be multiplied by
         if not _is_safe(p, np.where(finite, a, 0)):
             return None
         a = np.where(finite, a, np.nan)

@@ -31,7 +31,8 @@ def _block_by_block(p: Plan, x):
     reach = _reach(x.dtype) * abs(p.divisor or 1)
     for i, j in blocks(p, x.itemsize):
         block, e = x[i, :, j], y[i, :, j]
-        if not np.maximum.reduce(block, axis=None) - np.minimum.reduce(block, axis=None) <= reach:
+        spread = float(np.maximum.reduce(block, axis=None)) - float(np.minimum.reduce(block, axis=None))
+        if not (spread <= reach and math.isfinite(spread)):
             return None
         s = exponentials(p, block, None, e)
         e /= s[:, None]

@@ -9,7 +9,7 @@ from functools import partial
 
 from ._relaxations import Relaxation
 from ._rule import Array, Rule
-from ._scores import kept_and_reference, scaled
+from ._scores import divided, kept_and_reference, root, scaled
 from ._shifted_exp import live, slope_temperature, slope_x
 
 TINY = 2**10  # scores: up to so many, a call of a matrix product takes longer than the sums
@@ -187,11 +187,11 @@ def tangent(ops, t, x, temperature, mask, positions, axes) -> Array:
     e, y, total = _factors(ops, table, x, temperature, mask, again=x.ndim == 3 or shape != x.shape)
     # Nothing moves where e is 0, nor where it is NaN, unless its row is.
     number = 1 + 0 * ops.detach(y[:, :1, ...])
-    moves = ops.detach(e) > 0
-    t = xp.where(moves, _merged(ops, t, shape, axes) * number, 0.0) * xp.where(moves, e, 0.0)
+    moves, half = ops.detach(e) > 0, root(ops, temperature)
+    t = xp.where(moves, _merged(ops, t, shape, axes) * number, 0.0) * xp.where(moves, divided(e, half), 0.0)
     moved = []
     for k in range(len(positions)):
         c = xp.reshape(table[k + 1], (-1,) + (1,) * (x.ndim - 2))
         moved.append(xp.sum((c - y[:, k : k + 1, ...]) * t, axis=1, keepdims=True))
     moved = xp.concat(moved, axis=1) / total
-    return _restored(ops, moved if temperature is None else moved / temperature, shape, axes)
+    return _restored(ops, divided(moved, half), shape, axes)

@@ -31,12 +31,15 @@ def phi(ops, u: Array, keep: Array | None, alpha: Array | None, r: Relaxation):
     """
     xp = ops.xp
     if r.kind == "capped":
-        inside = keep & (ops.detach(u) > 0) & (ops.detach(u) < 1)
-        above = xp.astype(keep & (ops.detach(u) >= 1), u.dtype)
-        return xp.where(inside, u, xp.where(ops.detach(u) == ops.detach(u), above, u)), xp.astype(inside, u.dtype)
+        # Scores that tie with the threshold, or lie 1 above it, do so whatever the threshold's last digits are.
+        edge, value = 8 * float(xp.finfo(u.dtype).eps), ops.detach(u)
+        inside = keep & (value > edge) & (value < 1 - edge)
+        above = xp.astype(keep & (value >= 1 - edge), u.dtype)
+        return xp.where(inside | (value != value), u, above), xp.astype(inside, u.dtype)
     if r.kind == "sigmoid":
-        e = xp.exp(-xp.abs(u))
-        p = xp.where(keep, xp.where(ops.detach(u) < 0, e, 1.0) / (1 + e), 0.0)
+        negative = ops.detach(u) < 0
+        e = xp.exp(xp.where(negative, u, -u))  # and not -abs(u), which has no derivative at 0
+        p = xp.where(keep, xp.where(negative, e, 1.0) / (1 + e), 0.0)
         return p, xp.where(keep, e / (1 + e) ** 2, 0.0)
     if r.alpha == 1:
         p = xp.exp(u) if keep is None else xp.where(keep, xp.exp(u), 0.0)
@@ -82,21 +85,31 @@ def expm1_ratio(ops, w: Array) -> Array:
     return xp.where(small, series, xp.expm1(far) / far)
 
 
-def step(ops, total: Array, slope: Array, alpha: Array | None, r: Relaxation) -> Array:
-    """Newton step of the threshold, from ``sum phi`` and ``sum phi'`` there.
+def norm_step(ops, total: Array, slope: Array, r: Relaxation) -> Array:
+    """Newton step of the threshold of entmax, from ``sum phi`` and ``sum phi'`` there.
 
-    For entmax it is Newton's on the norm ``(sum p^a)^(1/a) = 1``, ``a = alpha - 1`` being the norm's inverse
-    order: for alpha <= 2 that is convex and nearly linear, and at alpha = 1 one step is exact. The
-    others take the step on the sum itself.
+    It is Newton's on the norm ``(sum p^a)^(1/a) = 1``, ``a = alpha - 1`` being the norm's inverse order: for
+    alpha <= 2 that is convex and nearly linear, and at alpha = 1 one step is exact.
     """
     xp = ops.xp
     slope = xp.where(ops.detach(slope) == 0, 1.0, slope)
-    if r.kind != "entmax":
-        return (total - r.k) / slope
     total = xp.where(ops.detach(total) > 0, total, xp.where(ops.detach(total) == 0, 1.0, total))
     log = xp.log(total)
-    a = excess_order(alpha, r)
+    a = excess_order(None, r)
     return total * log * expm1_ratio(ops, -a * log) / slope
+
+
+def excess(ops, p: Array, s: Array, r: Relaxation, axes: tuple[int, ...]) -> Array:
+    """Return ``sum p - k`` of weights in [0, 1] with slopes s, axes kept.
+
+    What weights above 1/2 lack of 1 is summed in their place: a sum near k would be rounded to multiples of k eps.
+    For the sigmoid that is ``s / p``, which has all its digits where p is rounded to 1.
+    """
+    xp = ops.xp
+    high = ops.detach(p) > 0.5
+    lack = s / xp.where(high, p, 1.0) if r.kind == "sigmoid" else 1 - p
+    count = xp.sum(xp.astype(high, xp.int32), axis=axes, keepdims=True)
+    return xp.sum(xp.where(high, -lack, p), axis=axes, keepdims=True) + xp.astype(count - r.k, p.dtype)
 
 
 def sensitivity(ops, p: Array, alpha: Array | None, r: Relaxation) -> Array:

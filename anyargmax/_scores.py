@@ -1,6 +1,7 @@
 """From raw scores to shifted, scaled and finite ones: masks and infinities end here."""
 
 import math
+from typing import Any
 
 from ._rule import Array
 
@@ -11,11 +12,16 @@ def log_smallest(ops, dtype) -> float:
 
 
 def largest(ops, x: Array, axes: tuple[int, ...]) -> Array:
-    """Maximum along the axes, kept. An empty batch has none, but no entries to show it either."""
-    if ops.folds and len(axes) == 1 and axes[0] < x.ndim - 1:
-        return _folded(ops, x, axes[0])
-    reduce = ops.xp.max if math.prod(x.shape) != 0 else ops.xp.sum
-    return reduce(x, axis=axes, keepdims=True)
+    """Return the maximum along the axes, kept; NaN if there is a NaN. An empty batch has none, but no entries to show it either."""
+    xp = ops.xp
+    if ops.folds(x) and len(axes) == 1 and axes[0] < x.ndim - 1:
+        top = _folded(ops, x, axes[0])
+    else:
+        reduce = xp.max if math.prod(x.shape) != 0 else xp.sum
+        top = reduce(x, axis=axes, keepdims=True)
+    if ops.maximum_drops_nan and xp.isdtype(x.dtype, "real floating"):
+        return xp.where(xp.any(x != x, axis=axes, keepdims=True), math.nan, top)
+    return top
 
 
 def _folded(ops, x: Array, axis: int) -> Array:
@@ -34,8 +40,25 @@ def kth_largest(ops, x: Array, k: int, axes: tuple[int, ...]) -> Array:
     n = x.shape[axis]
     ordered = xp.sort(x, axis=axis)
     kth = ordered[(*(slice(None),) * axis, slice(n - k, n - k + 1), ...)]
-    top = largest(ops, x, axes)
-    return xp.where(top == top, kth, top)
+    if not xp.isdtype(x.dtype, "real floating"):
+        return kth
+    return xp.where(xp.any(x != x, axis=axes, keepdims=True), math.nan, kth)
+
+
+def root(ops, temperature: Array | None) -> Any:
+    """Return the square root of the temperature, None for None.
+
+    A tangent is divided by it before and after the Jacobian. A framework that transposes the product divides a
+    cotangent in the same way, and neither order overflows where the Jacobian is 0.
+    """
+    if temperature is None or isinstance(temperature, float):
+        return None if temperature is None else math.sqrt(temperature)
+    return ops.xp.sqrt(temperature)
+
+
+def divided(v: Array, divisor: Any) -> Array:
+    """Return ``v / divisor``, v for None."""
+    return v if divisor is None else v / divisor
 
 
 def kept_and_reference(ops, x: Array, mask: Array | None, axes: tuple[int, ...], k: int | None = None):
@@ -69,7 +92,7 @@ def is_tame(ops, x: Array, temperature: Array | None, mask: Array | None) -> boo
     spread = float(xp.max(x)) - float(xp.min(x))  # NaN or infinite if any score is
     coldest = 1.0 if temperature is None else temperature
     coldest = coldest if isinstance(coldest, float) else float(xp.min(ops.detach(coldest)))
-    return spread <= -0.9 * log_smallest(ops, x.dtype) * coldest
+    return math.isfinite(spread) and spread <= -0.9 * log_smallest(ops, x.dtype) * coldest
 
 
 def scaled(ops, x: Array, temperature: Array | None, mask: Array | None, axes: tuple[int, ...], k: int | None = None):

@@ -1,9 +1,13 @@
-"""The threshold tau of ``sum phi(z - tau) = k``, and the weights at it: once to solve, once to differentiate."""
+"""The threshold tau of ``sum phi(z - tau) = k``, and the weights at it: once to solve, once to differentiate.
+
+Where alpha is large, or rows are very long, weights are too small for a threshold: ``1 - (alpha - 1) tau`` has no
+digits left. With q for the largest weight, they are ``p_i = q phi(z_i q^(1 - alpha))``, which loses none.
+"""
 
 import math
 from functools import partial
 
-from ._relaxations import Relaxation, excess_order, phi, step
+from ._relaxations import Relaxation, excess, excess_order, norm_step, phi
 from ._rule import Array
 from ._scores import log_smallest
 
@@ -20,17 +24,18 @@ def solved(ops, z: Array, keep: Array | None, alpha: Array | None, r: Relaxation
         if ops.softmax is not None and len(axes) == 1:
             return _native_softmax(ops, z, keep, axes[0])
         return _settled(ops, phi(ops, z, keep, alpha, r)[0], keep, r, axes)
-    tau = _threshold(ops, z, keep, alpha, r, axes)
-    return _settled(ops, phi(ops, z - tau, keep, alpha, r)[0], keep, r, axes)
+    root = _root(ops, z, keep, alpha, r, axes)
+    return _settled(ops, _at(ops, root, z, keep, alpha, r, axes)[0], keep, r, axes)
 
 
 def _native_softmax(ops, z, keep, axis):
     if keep is None:
         return ops.softmax(z, axis)
     xp = ops.xp
-    p = ops.softmax(xp.where(keep, z, -math.inf), axis)
+    # Not -inf: a row of those alone has weights 0, a row with NaN has NaN everywhere.
+    p = ops.softmax(xp.where(keep, z, 2 * log_smallest(ops, z.dtype)), axis)
     small = p < float(xp.finfo(p.dtype).smallest_normal)
-    return xp.where(keep & ~small, p, 0.0)
+    return xp.where(keep & ~small, p, p * 0)
 
 
 def differentiable(
@@ -41,26 +46,55 @@ def differentiable(
     The threshold is solved on detached scores and then takes two Newton steps in differentiable operations:
     the first makes its first derivatives exact, the second its second.
     """
-    xp = ops.xp
-    tau = 0.0
-    if not _is_softmax(alpha, r):
-        tau = _threshold(ops, ops.detach(z), keep, None if alpha is None else ops.detach(alpha), r, axes)
-        for _ in range(2):
-            p, s = phi(ops, z - tau, keep, alpha, r)
-            tau = tau + step(ops, xp.sum(p, axis=axes, keepdims=True), xp.sum(s, axis=axes, keepdims=True), alpha, r)
-    p, _ = phi(ops, z - tau, keep, alpha, r)
-    return _settled(ops, p, keep, r, axes)
+    if _is_softmax(alpha, r):
+        return _settled(ops, phi(ops, z, keep, alpha, r)[0], keep, r, axes)
+    root = _root(ops, ops.detach(z), keep, None if alpha is None else ops.detach(alpha), r, axes)
+    for _ in range(2):
+        root = root + _at(ops, root, z, keep, alpha, r, axes)[1]
+    return _settled(ops, _at(ops, root, z, keep, alpha, r, axes)[0], keep, r, axes)
 
 
 def _is_softmax(alpha, r):
     return r.kind == "entmax" and alpha is None and r.alpha == 1
 
 
+def _has_small_weights(ops, z, alpha, r, axes) -> bool:
+    """Whether weights as small as those of a row of ties may be lost in the digits of a threshold."""
+    if r.kind != "entmax":
+        return False
+    if alpha is not None or r.alpha > 2:
+        return True
+    sizes = [z.shape[axis] for axis in axes]
+    known = all(isinstance(n, int) for n in sizes)  # exports have symbols
+    return known and math.prod(sizes) ** (r.alpha - 1) * float(ops.xp.finfo(z.dtype).eps) > 2.0**-4
+
+
+def _at(ops, root, z, keep, alpha, r, axes):
+    """Return the weights at a threshold, or at minus the largest weight, the Newton step from there, and ``sum p - k``."""
+    xp = ops.xp
+    total = partial(xp.sum, axis=axes, keepdims=True)
+    if r.kind != "entmax":
+        p, s = phi(ops, z - root, keep, alpha, r)
+        over, slope = excess(ops, p, s, r, axes), total(s)
+        return p, over / xp.where(ops.detach(slope) == 0, 1.0, slope), over
+    if not _has_small_weights(ops, z, alpha, r, axes):
+        p, s = phi(ops, z - root, keep, alpha, r)
+        return p, norm_step(ops, total(p), total(s), r), None
+    largest = -root
+    power = -excess_order(alpha, r) * xp.log(largest)
+    most = math.log(float(xp.finfo(z.dtype).max))
+    e, s = phi(ops, z * xp.exp(xp.where(ops.detach(power) > most, most, power)), keep, alpha, r)
+    p = largest * e
+    over, slope = total(p) - 1, total(s)
+    return p, over / xp.where(ops.detach(slope) == 0, 1.0, slope), over
+
+
 def _settled(ops, p, keep, r, axes):
     """Make the sum right to the last digits, or all of at most k kept entries 1; drop subnormal weights."""
     xp = ops.xp
     if r.k is not None:
-        count = xp.sum(xp.astype(keep, p.dtype), axis=axes, keepdims=True)
+        count = xp.sum(xp.astype(keep, xp.int32), axis=axes, keepdims=True)
+        p = p + 0 * xp.sum(ops.detach(p), axis=axes, keepdims=True)  # NaN everywhere in the row of a NaN
         return xp.where((count <= r.k) & (ops.detach(p) == ops.detach(p)), xp.astype(keep, p.dtype), p)
     total = xp.sum(p, axis=axes, keepdims=True)
     if keep is None and r.alpha == 1:
@@ -69,71 +103,64 @@ def _settled(ops, p, keep, r, axes):
     return xp.where(ops.detach(p) < float(xp.finfo(p.dtype).smallest_normal), 0.0, p)
 
 
-def _threshold(ops, z, keep, alpha, r, axes):
-    """Return tau, of the shape of z with the axes reduced and kept; the row of a NaN gets anything."""
+def _root(ops, z, keep, alpha, r, axes):
+    """Return tau, or minus the largest weight, of the shape of z with the axes reduced and kept; the row of a NaN gets anything."""
     if ops.by_rows is not None:
-        return ops.by_rows(partial(_threshold, r=r, axes=axes), z, keep, alpha, axes=axes)
-    xp = ops.xp
+        return ops.by_rows(partial(_root, r=r, axes=axes), z, keep, alpha, axes=axes)
 
-    def sums(tau):
-        p, s = phi(ops, z - tau, keep, alpha, r)
-        return xp.sum(p, axis=axes, keepdims=True), xp.sum(s, axis=axes, keepdims=True)
+    def at(root):
+        return _at(ops, root, z, keep, alpha, r, axes)
 
-    start = xp.zeros_like(xp.sum(z, axis=axes, keepdims=True))
-    if r.kind == "entmax" and alpha is None and r.alpha is not None and r.alpha <= 2:
-        return _newton(ops, sums, start, alpha, r)
-    low, high = _bracket(ops, z, keep, start, alpha, r, axes)
-    return _bracketed(ops, sums, low, high, alpha, r)
+    start = ops.xp.zeros_like(ops.xp.sum(z, axis=axes, keepdims=True))
+    if r.kind == "entmax" and not _has_small_weights(ops, z, alpha, r, axes):
+        return _newton(ops, at, start)
+    return _bracketed(ops, at, *_bracket(ops, z, keep, start, r, axes), alpha, r)
 
 
-def _newton(ops, sums, tau, alpha, r):
+def _newton(ops, at, tau):
     """Newton from ``tau = 0``, where the sum is at least 1: monotone, so it has ended when nothing rises."""
     xp = ops.xp
 
     def advance(state):
         tau, _ = state
-        total, slope = sums(tau)
-        new = tau + step(ops, total, slope, alpha, r)
+        new = tau + at(tau)[1]
         return xp.where(new > tau, new, tau), new > tau
 
     tau, _ = ops.iterate(advance, (tau, tau == tau), NEWTON_STEPS)
     return tau
 
 
-def _bracket(ops, z, keep, start, alpha, r, axes):
-    """Thresholds at which the sum is surely at least k, and surely at most k."""
+def _bracket(ops, z, keep, start, r, axes):
+    """Roots at which the sum is surely at least k, and surely at most k."""
     xp = ops.xp
     n = math.prod([z.shape[axis] for axis in axes])
     if r.kind == "capped":
         return start - 1, start
     if r.kind == "entmax":
-        a = start + excess_order(alpha, r)
-        safe = xp.where(a == 0, 1.0, a)
-        return start, xp.where(a == 0, math.log(n), -xp.expm1(-safe * math.log(n)) / safe)
-    level = xp.sum(xp.astype(keep & (z >= 0), z.dtype), axis=axes, keepdims=True) > r.k
+        return start - 1, start - 1 / n
+    level = xp.sum(xp.astype(keep & (z >= 0), xp.int32), axis=axes, keepdims=True) > r.k
     floor = log_smallest(ops, z.dtype)
     below = xp.max(xp.where(keep & (z < 0), z, floor), axis=axes, keepdims=True)
     return xp.where(level, 0.0, below) - math.log(r.k), start + math.log(max(n - r.k, 1))
 
 
-def _bracketed(ops, sums, low, high, alpha, r):
+def _bracketed(ops, at, low, high, alpha, r):
     """Newton that stays within a bracket, with a bisection every third step."""
     xp = ops.xp
     eps = float(xp.finfo(low.dtype).eps)
-    goal = 1 if r.k is None else r.k
+    shortest = 0 if r.kind == "entmax" else 1  # a threshold may be near 0, a largest weight has all its digits
     convex = r.kind != "entmax" or excess_order(alpha, r) <= 1
 
     def advance(state):
-        tau, low, high, age, _ = state
-        total, slope = sums(tau)
-        low, high = xp.where(total >= goal, tau, low), xp.where(total < goal, tau, high)
-        move = step(ops, total, slope, alpha, r)
-        new = tau + move
+        root, low, high, age, _ = state
+        _, move, over = at(root)
+        low, high = xp.where(over >= 0, root, low), xp.where(over < 0, root, high)
+        new = root + move
         inside = (new > low) & (new < high) & (age < 2)
-        size = 1 + xp.abs(tau)
+        size = shortest + xp.abs(root)
         settled = (xp.abs(move) <= eps * size) & convex
         new = xp.where(settled | inside, new, (low + high) / 2)
-        moved = ~settled & (high - low > eps * size) & (total == total)
+        moved = ~settled & (high - low > eps * size) & (over == over)
         return new, low, high, xp.where(inside, age + 1, 0.0), moved
 
     state = (low, low, high, xp.zeros_like(low), low == low)

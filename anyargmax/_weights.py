@@ -4,7 +4,7 @@ from . import _contracted, _softmax, _sparse
 from ._readouts import mean, mean_tangent, spread
 from ._relaxations import alpha_derivative, jacobian_product
 from ._rule import Rule
-from ._scores import is_tame, kept_and_reference, scaled
+from ._scores import divided, is_tame, kept_and_reference, root, scaled
 from ._thresholds import differentiable, solved
 
 # Arguments of both rules: x scores; temperature (None is 1) and alpha (None is that of the relaxation)
@@ -36,26 +36,36 @@ def _dead(ops, p, x, temperature, mask, axes, relaxation):
     return peak | (ops.detach(p) == 0)
 
 
-def _product_x(ops, v, p, x, temperature, alpha, mask, *, axes, relaxation):
-    """``J v / T``: what a tangent of the scores does to p and, J being symmetric, a cotangent to x."""
-    product = _sparse.product(ops, v, p, x, temperature, alpha, axes=axes, relaxation=relaxation)
+def _product(ops, v, p, x, temperature, alpha, mask, *, axes, relaxation, divisor):
+    """``J v / divisor``."""
+    product = _sparse.product(ops, v, p, x, divisor, alpha, axes=axes, relaxation=relaxation)
     if product is not None:
         return product
     dead = _dead(ops, p, x, temperature, mask, axes, relaxation)
-    product = jacobian_product(ops, v, p, alpha, relaxation, axes, dead)
-    return product if temperature is None else product / temperature
+    return divided(jacobian_product(ops, v, p, alpha, relaxation, axes, dead), divisor)
+
+
+def _vjp_x(ops, g, p, x, temperature, alpha, mask, **static):
+    """``J g / T``: J is symmetric."""
+    return _product(ops, g, p, x, temperature, alpha, mask, divisor=temperature, **static)
+
+
+def _jvp_x(ops, t, p, x, temperature, alpha, mask, **static):
+    """``J t / T``, half of the division before J and half behind it."""
+    half = root(ops, temperature)
+    return _product(ops, divided(t, half), p, x, temperature, alpha, mask, divisor=half, **static)
 
 
 def _vjp_temperature(ops, g, p, x, temperature, alpha, mask, *, axes, relaxation):
     """``dp/dT = -J z / T``, so the cotangent is ``-<J g / T, z>``."""
     z, _ = scaled(ops, x, temperature, mask, axes, relaxation.k)
-    product = _product_x(ops, g, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+    product = _vjp_x(ops, g, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
     return -ops.xp.sum(product * z, axis=axes, keepdims=True)
 
 
 def _jvp_temperature(ops, t, p, x, temperature, alpha, mask, *, axes, relaxation):
     z, _ = scaled(ops, x, temperature, mask, axes, relaxation.k)
-    return -_product_x(ops, z * t, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+    return -_vjp_x(ops, z * t, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
 
 
 def _slope_alpha(ops, p, x, temperature, alpha, mask, axes, relaxation):
@@ -76,8 +86,8 @@ def _jvp_alpha(ops, t, p, x, temperature, alpha, mask, *, axes, relaxation):
 WEIGHTS = Rule(
     name="weights",
     forward=_weights,
-    vjps=(_product_x, _vjp_temperature, _vjp_alpha),
-    jvps=(_product_x, _jvp_temperature, _jvp_alpha),
+    vjps=(_vjp_x, _vjp_temperature, _vjp_alpha),
+    jvps=(_jvp_x, _jvp_temperature, _jvp_alpha),
     plain=_weights_plain,
     engine=_sparse.weights,
 )
@@ -112,7 +122,7 @@ def _expectation_vjp(product):
 def _expectation_vjp_x(ops, g, y, x, *args, **static):
     served = _sparse.expectation(ops, x, *args, **static)
     dx = None if served is None else served[1](g)
-    return _expectation_vjp(_product_x)(ops, g, y, x, *args, **static) if dx is None else dx
+    return _expectation_vjp(_vjp_x)(ops, g, y, x, *args, **static) if dx is None else dx
 
 
 def _expectation_jvp(product):
@@ -127,7 +137,7 @@ def _expectation_jvp(product):
 def _expectation_jvp_x(ops, t, y, x, temperature, alpha, mask, positions, *, axes, relaxation):
     if _contracted.fits(ops, alpha, axes, relaxation):
         return _contracted.tangent(ops, t, x, temperature, mask, positions, axes)
-    general = _expectation_jvp(_product_x)
+    general = _expectation_jvp(_jvp_x)
     return general(ops, t, y, x, temperature, alpha, mask, positions, axes=axes, relaxation=relaxation)
 
 

@@ -13,7 +13,7 @@ eagerly = jax.ensure_compile_time_eval  # has what is known computed at once, in
 
 
 # What XLA does best with sums that are used again; never in fewer digits than the arrays have.
-folds = True  # XLA walks across memory for a maximum along any axis but the last
+maximum_drops_nan = True  # in the loops that XLA makes for a CPU
 apart = jax.lax.optimization_barrier  # what comes of it is not merged with what came before
 branch = jax.lax.cond  # only one of two functions is computed, but under `vmap` both are
 contract = partial(namespace.tensordot, precision=jax.lax.Precision.HIGHEST)
@@ -23,9 +23,19 @@ matmul = partial(namespace.matmul, precision=jax.lax.Precision.HIGHEST)
 FEW = 2**14  # numbers
 
 
+def _is_on_one_cpu():
+    """Whether arrays lie in the memory of one CPU. Among several devices any axis may be sharded, and a slice gathers it."""
+    return jax.default_backend() == "cpu" and jax.device_count() == 1
+
+
+def folds(x):
+    """Whether XLA walks across memory for a maximum along any axis but the last."""
+    return _is_on_one_cpu()
+
+
 def merges(x):
     """Whether loops over x are merged by XLA only if nothing is selected in them, and are worth a branch for it."""
-    return is_known(x.shape) and x.size > FEW and jax.default_backend() == "cpu"
+    return is_known(x.shape) and x.size > FEW and _is_on_one_cpu()
 
 
 def is_known(shape):
@@ -42,7 +52,7 @@ def in_pieces(f, x, *others):
 
     The others are numbers, None, or arrays to be cut like x.
     """
-    if not is_known(x.shape) or jax.default_backend() != "cpu":
+    if not is_known(x.shape) or not _is_on_one_cpu():
         return f(x, *others)
     before, n, after = x.shape
     wide = before * n * LINE <= 2 * PIECE

@@ -96,6 +96,12 @@ def entmax_row(scores, alpha=1):
     return [max(1 + a * (value - t), ZERO) ** (1 / a) for value in z]
 
 
+def _snapped(p):
+    """A weight that is 0 or 1 but for the last digits of its threshold, as that."""
+    nearest = p.to_integral_value()
+    return nearest if abs(p - nearest) < Decimal(10) ** (10 - getcontext().prec) else p
+
+
 @precise
 def top_k_row(scores, k, kind):
     """Weights ``clip(x - t, 0, 1)`` or ``1 / (1 + exp(t - x))`` that sum to k."""
@@ -121,7 +127,7 @@ def top_k_row(scores, k, kind):
 
     if kind == "capped":
         t = _root(guess_clipped, clipped, -1, 0)
-        return [min(max(value - t, ZERO), ONE) for value in z]
+        return [_snapped(min(max(value - t, ZERO), ONE)) for value in z]
     t = _root(guess_sigmoid, sigmoid, min(floats) - 50, max(floats) + 50)
     return [1 / (1 + (t - value).exp()) for value in z]
 
