@@ -1,23 +1,32 @@
 """Weights of non-negative heatmaps without the pull of their zero background: proportional to ``expm1``."""
 
 from ._rule import Array, Rule
-from ._scores import kept_and_reference
+from ._scores import kept_and_reference, log_smallest
 
 
 def _parts(ops, x, temperature, mask, axes):
-    """Return ``w = exp(z - m) - exp(-m)`` and ``e = exp(z - m)`` of the kept scores z = x / T, largest m; and sum(w)."""
-    xp = ops.xp
-    keep, top, _ = kept_and_reference(ops, x, mask, axes)
-    top = xp.where(top > 0, top, 0.0)
-    x, top = xp.where(keep, x, 0.0), xp.where(top == float("inf"), float("nan"), top)
-    if temperature is not None:
-        x, top = x / temperature, top / ops.detach(temperature)
-    small = ops.detach(x) < 1
-    shrunk = xp.exp(-top)
-    low = shrunk * xp.expm1(xp.where(small, x, 0.0))
-    w = xp.where(small, low, xp.exp(xp.where(small, 0.0, x - top)) - shrunk)
-    w = xp.where(keep, xp.where(ops.detach(x) < 0, float("nan"), w), 0.0)
-    return w, xp.where(keep, w + shrunk, 0.0), keep, xp.sum(w, axis=axes, keepdims=True)
+    """Return ``w = exp((x - top) / T) - exp(-top / T)`` and ``exp((x - top) / T)`` of the kept scores, and ``sum w``.
+
+    Scores whose exponential would fall below the smallest normal number have neither. Nor has a row with +inf.
+    """
+    xp, value = ops.xp, ops.detach(x)
+    keep, top, peak = kept_and_reference(ops, x, mask, axes)
+    top = xp.where((top > 0) & ~peak, top, 0.0)
+    alive = keep & ~peak
+    cold = 1.0 if temperature is None else ops.detach(temperature)
+    floor = log_smallest(ops, x.dtype)
+    small, deep = xp.where(alive, value, 0.0) < cold, -top < floor * cold
+    gone = ~small & (xp.where(alive, value, top) - top < floor * cold)
+
+    def over_temperature(z):
+        return z if temperature is None else z / temperature
+
+    shrunk = xp.where(deep, 0.0, xp.exp(over_temperature(-xp.where(deep, 0.0, top))))
+    low = shrunk * xp.expm1(over_temperature(xp.where(alive & small, x, 0.0)))
+    high = xp.exp(over_temperature(xp.where(alive & ~small & ~gone, x, top) - top)) - shrunk
+    w = xp.where(small, low, xp.where(gone, 0.0, high))
+    w = xp.where(alive, xp.where(value < 0, float("nan"), w), 0.0)
+    return w, xp.where(alive, w + shrunk, 0.0), keep, xp.sum(w, axis=axes, keepdims=True)
 
 
 def _compensated(ops, x, temperature, mask, *, axes):
@@ -55,7 +64,8 @@ def _jvp_x(ops, t, p, x, temperature, mask, *, axes):
 
 
 def _kept(ops, x, mask, axes):
-    return ops.xp.where(kept_and_reference(ops, x, mask, axes)[0], x, 0.0)
+    keep, _, peak = kept_and_reference(ops, x, mask, axes)
+    return ops.xp.where(keep & ~peak, x, 0.0)
 
 
 def _vjp_temperature(ops, g, p, x, temperature, mask, *, axes):

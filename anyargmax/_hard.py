@@ -7,13 +7,13 @@ from ._rule import Array
 from ._scores import kept_and_reference, kth_largest, largest
 
 
-def comparable(ops, x: Array, mask: Array | None, sign: int, axes: tuple[int, ...]):
+def comparable(ops, x: Array, mask: Array | None, sign: int, axes: tuple[int, ...], k: int | None = None):
     """Return scores to compare, in the dtype they came in, and which take part. Integers stay exact."""
     xp = ops.xp
     x = ops.detach(x)
     if not xp.isdtype(x.dtype, "integral"):
         x = x if sign == 1 else -x
-        return x, kept_and_reference(ops, x, mask, axes)[0]
+        return x, kept_and_reference(ops, x, mask, axes, k)[0]
     x = x if sign == 1 else xp.bitwise_invert(x)  # decreasing, and unlike negation never out of range
     return x, xp.ones_like(x, dtype=xp.bool) if mask is None else xp.broadcast_to(mask, x.shape)
 
@@ -29,7 +29,7 @@ def first_largest(ops, x: Array, keep: Array, axes: tuple[int, ...]) -> Array:
     xp = ops.xp
     top = largest(ops, xp.where(keep, x, _lowest(ops, x)), axes)
     sizes = [x.shape[axis] for axis in axes]
-    rank = 0
+    rank = xp.reshape(xp.arange(1, **ops.place(x)), (1,) * x.ndim)
     for axis, stride in zip(axes, [math.prod(sizes[k + 1 :]) for k in range(len(sizes))], strict=True):
         rank = rank + along(ops, xp.arange(x.shape[axis], **ops.place(x)) * stride, x.ndim, axis)
     first = -largest(ops, xp.where(keep & (x == top), -rank, -math.prod(sizes)), axes)
@@ -43,7 +43,7 @@ def k_largest(ops, x: Array, keep: Array, k: int, axes: tuple[int, ...]) -> Arra
     above, level = keep & (x > kth), keep & (x == kth)
     counted = xp.astype(level, xp.int32)
     left = k - xp.sum(xp.astype(above, xp.int32), axis=axes, keepdims=True)
-    return above | (level & (xp.cumulative_sum(counted, axis=axes[0]) <= left))
+    return above | (level & (ops.cumulative_sum(counted, axis=axes[0]) <= left))
 
 
 def near(ops, chosen: Array, window: tuple[int, ...], axes: tuple[int, ...]) -> Array:

@@ -1,10 +1,20 @@
 """The Fenchel-Young loss of the entmax family as a rule: its gradient is weights minus target."""
 
+from typing import Any
+
 from ._readouts import expand
-from ._rule import Rule
+from ._rule import Array, Rule
 from ._scores import kept_and_reference
 
 # Arguments: x scores, target weights, temperature (None is 1), mask. Static: axes, relaxation.
+
+
+def are_weights(ops, target: Array, axis: int, dtype: Any) -> Array:
+    """Whether each row is a distribution: entries ``>= 0`` that sum to 1, within half of the digits."""
+    xp = ops.xp
+    slack = float(xp.finfo(target.dtype).eps) ** 0.5
+    total = xp.sum(xp.astype(target, dtype), axis=axis)
+    return xp.all(target >= 0, axis=axis) & (xp.abs(total - 1) <= slack)
 
 
 def _entropy(ops, p, relaxation, axes):
@@ -42,7 +52,7 @@ def _loss(ops, x, target, temperature, mask, *, axes, relaxation):
     entropy = _entropy(ops, p, relaxation, axes) - _entropy(ops, target, relaxation, axes)
     loss = xp.sum(gap, axis=axes, keepdims=True) + (entropy if temperature is None else temperature * entropy)
     barred = xp.any(~keep & (ops.detach(target) > 0), axis=axes, keepdims=True)
-    return xp.sum(xp.where(barred, float("inf"), loss), axis=axes)
+    return xp.sum(xp.where(barred & (ops.detach(loss) == ops.detach(loss)), float("inf"), loss), axis=axes)
 
 
 def _difference(ops, x, target, temperature, mask, axes, relaxation):

@@ -14,10 +14,10 @@ def expand(ops, y: Array, axes: tuple[int, ...]) -> Array:
 
 
 def _blank(ops, p: Array, answers: list[Array], axes: tuple[int, ...]) -> Array:
-    """Stack the answers; a row whose weights are all 0 has no argmax, so NaN (and gradient 0)."""
+    """Stack the answers; NaN (with gradient 0) in a row whose weights are all 0, which has no argmax, or hold a NaN."""
     xp = ops.xp
-    empty = xp.sum(ops.detach(p), axis=axes) == 0
-    return xp.stack([xp.where(empty, float("nan"), y) for y in answers], axis=-1)
+    there = xp.sum(ops.detach(p), axis=axes) > 0
+    return xp.stack([xp.where(there, y, float("nan")) for y in answers], axis=-1)
 
 
 def mean(ops, p, positions, *, axes):
@@ -58,6 +58,7 @@ def moments(ops, p, positions, *, axes):
 def _moment_weights(ops, y, positions, axes):
     """``d mean / dp = c`` and ``d variance / dp = (c - mean)^2``: the term through the mean is 0 on the
     directions that keep ``sum p``, and those are the only ones the weights move in."""
+    y = ops.xp.where(ops.detach(y) == ops.detach(y), y, 0.0)  # a row without a mean has weights that do not move
     return (*positions, *((c - expand(ops, y[..., k], axes)) ** 2 for k, c in enumerate(positions)))
 
 
@@ -110,7 +111,12 @@ def _median_slopes(ops, p, positions, axes):
     for k, c in enumerate(positions):
         above = _above(ops, p, axes, k)
         steps = ops.xp.where((above > 0.5) & (above < 1), 2 * _steps(c, axes[k]), 0.0)
-        slopes.append(ops.xp.cumulative_sum(steps, axis=axes[k], include_initial=True))
+        first = (
+            ops.xp.zeros_like(p[_around(axes[k], 0, 1)])
+            if steps.shape[axes[k]] == 0
+            else 0 * steps[_around(axes[k], 0, 1)]
+        )
+        slopes.append(ops.xp.concat([first, ops.cumulative_sum(steps, axis=axes[k])], axis=axes[k]))
     return tuple(slopes)
 
 

@@ -41,5 +41,7 @@ def weights(ops, x, temperature, mask, axes) -> Array:
 
 def expectation(ops, x, temperature, mask, positions, axes) -> Array:
     """``sum_i c_i p_i``, one answer for each of the positions, stacked last; NaN if all is masked."""
-    p, _ = _normalised(ops, x, temperature, mask, axes)
-    return ops.xp.stack([ops.xp.sum(p * c, axis=axes) for c in positions], axis=-1)
+    xp = ops.xp
+    p, total = _normalised(ops, x, temperature, mask, axes)
+    p = xp.where(ops.detach(total) == 0, math.nan, p)  # selected, what 0 / 0 has of a tangent is dropped
+    return xp.stack([xp.sum(p * c, axis=axes) for c in positions], axis=-1)

@@ -2,6 +2,7 @@
 
 from ._readouts import expand
 from ._rule import Rule
+from ._scores import largest
 
 
 def _prepare(ops, x, *, dtype, sign, flat):
@@ -41,24 +42,37 @@ def _log_product(ops, v, y, p):
 LOG = Rule("log", _log, (_log_product,), (_log_product,), _log)
 
 
-def _total(ops, p, axes):
-    total = ops.xp.sum(p, axis=axes, keepdims=True)
-    return ops.xp.where(ops.detach(total) == 0, 1.0, total)
+def _scaled_to_1(ops, p, axes):
+    """Return weights over the largest of their row, the sum of those, and the largest; of +inf weights each is 1."""
+    xp, value = ops.xp, ops.detach(p)
+    top = largest(ops, value, axes)
+    peak = top == float("inf")
+    p = xp.where(peak, xp.astype(value == float("inf"), p.dtype), p)
+    p = xp.where(value < 0, float("nan"), p)
+    # No larger than numbers whose reciprocal is normal: a compiler multiplies by that, and may take it for 0.
+    most = float(xp.finfo(p.dtype).max) / 4
+    scale = xp.where(peak | ~(top > 0), 1.0, xp.where(top < most, top, most))
+    q = p / scale
+    total = xp.sum(q, axis=axes, keepdims=True)
+    return q, xp.where(ops.detach(total) == 0, 1.0, total), xp.where(peak, float("inf"), scale)
 
 
 def _normalise(ops, p, *, axes):
-    return p / _total(ops, p, axes)
+    q, total, _ = _scaled_to_1(ops, p, axes)
+    return q / total
 
 
 def _normalise_vjp(ops, g, q, p, *, axes):
-    return (g - ops.xp.sum(g * q, axis=axes, keepdims=True)) / _total(ops, p, axes)
+    _, total, scale = _scaled_to_1(ops, p, axes)
+    return (g - ops.xp.sum(g * q, axis=axes, keepdims=True)) / total / scale
 
 
 def _normalise_jvp(ops, t, q, p, *, axes):
-    return (t - q * ops.xp.sum(t, axis=axes, keepdims=True)) / _total(ops, p, axes)
+    _, total, scale = _scaled_to_1(ops, p, axes)
+    return (t - q * ops.xp.sum(t, axis=axes, keepdims=True)) / total / scale
 
 
-NORMALISE = Rule("normalise", _normalise, (_normalise_vjp,), (_normalise_jvp,), _normalise, native=True)
+NORMALISE = Rule("normalise", _normalise, (_normalise_vjp,), (_normalise_jvp,), _normalise)
 
 
 def _straight_through(ops, y, hard):
