@@ -25,9 +25,10 @@ def entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask) -> tuple[
 
 def background(zero_background: Any, alpha: Any) -> bool:
     """Validate an option that goes with softmax only."""
-    if _validate.flag(zero_background, "zero_background") and (hasattr(alpha, "shape") or alpha != 1):
+    wanted = _validate.flag(zero_background, "zero_background")
+    if wanted and (not _validate.is_number(alpha) or alpha != 1):
         raise ValueError(f"`zero_background` must go with alpha 1, got alpha {alpha!r}. Leave one of them out.")
-    return zero_background
+    return wanted
 
 
 def position(
@@ -48,7 +49,7 @@ def position(
     sign=1,
 ):
     """Validate and run what reduces one axis, or the flattened array, to one position, and keep it under its key."""
-    ops = _validate.operations(x, "x", temperature, alpha, mask, positions)
+    ops = _validate.operations(x, "x", temperature=temperature, alpha=alpha, mask=mask, positions=positions)
     shape, dtype = tuple(x.shape), _validate.real_floating(ops, x, "x")
     axes = _validate.all_axes(shape) if axis is None else (_validate.one_axis(axis, shape),)
     controls, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from ._hard import at, comparable, first_largest, k_largest, near
+from ._loss import are_weights
 from ._positions import table
 from ._relaxations import Relaxation
 from ._rule import Array
@@ -45,7 +46,7 @@ def _chosen(ops, x: Array, mask: Array | None, o: Options) -> Array:
     """The hard answer as a Boolean one-hot (or k-hot) array, compared in the dtype the scores came in."""
     if o.flat:
         x = ops.xp.reshape(x, (-1,))
-    x, keep = comparable(ops, x, mask, o.sign, o.axes)
+    x, keep = comparable(ops, x, mask, o.sign, o.axes, o.relaxation.k)
     if o.relaxation.k is not None:
         return k_largest(ops, x, keep, o.relaxation.k, o.axes)
     return first_largest(ops, x, keep, o.axes)
@@ -56,6 +57,9 @@ def _windowed(ops, x: Array, c: Controls, o: Options) -> Controls:
     if o.window is None:
         return c
     inside = near(ops, _chosen(ops, x, c.mask, o), o.window, o.axes)
+    if not ops.xp.isdtype(x.dtype, "integral"):
+        value = ops.xp.reshape(ops.detach(x), inside.shape)
+        inside = inside | (value != value)  # NaN makes its row NaN wherever it is
     return c._replace(mask=inside if c.mask is None else inside & c.mask)
 
 
@@ -120,7 +124,10 @@ def loss(ops, x, target, controls: Controls, *, options: Options):
     z = _scores(ops, x, o)
     if not xp.isdtype(target.dtype, "integral"):
         y = target if target.dtype == o.dtype else ops.prepare(target, dtype=o.dtype, sign=1, flat=False)
-        return ops.fenchel_young(z, y, controls.temperature, controls.mask, axes=o.axes, relaxation=o.relaxation)
+        value = ops.fenchel_young(z, y, controls.temperature, controls.mask, axes=o.axes, relaxation=o.relaxation)
+        if ops.is_concrete(target):
+            return value
+        return ops.blank(value, are_weights(ops, ops.detach(target), o.axes[0], o.dtype))
     (axis,) = o.axes
     index = xp.reshape(xp.arange(x.shape[axis], **ops.place(x)), (-1,) + (1,) * (x.ndim - axis - 1))
     inside = (target >= 0) & (target < x.shape[axis])

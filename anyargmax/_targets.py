@@ -3,13 +3,14 @@
 from typing import Any
 
 from ._dispatch import Ops
+from ._loss import are_weights
 from ._rule import Array
-from ._validate import described, real_floating
+from ._validate import described, has_kind, real_floating
 
 
 def target_of(ops: Ops, target: Any, shape: tuple[int, ...], axis: int) -> Array:
     """Return target weights of the scores' shape, or target indices of the shape without the axis."""
-    if not hasattr(target, "shape") or not ops.xp.isdtype(target.dtype, ("real floating", "integral")):
+    if not has_kind(ops, target, ("real floating", "integral")):
         raise TypeError(
             f"`target` must be an array of weights or of integer indices, got {described(target)}. Pass one of these."
         )
@@ -33,10 +34,7 @@ def _check_indices(ops, target, n, axis):
 
 
 def _check_weights(ops, target, n, axis):
-    xp = ops.xp
-    slack = float(xp.finfo(target.dtype).eps) ** 0.5
-    total = xp.sum(xp.astype(target, real_floating(ops, target, "target")), axis=axis)
-    if bool(xp.any(~(target >= 0))) or bool(xp.any(~(xp.abs(total - 1) <= slack))):
+    if not bool(ops.xp.all(are_weights(ops, target, axis, real_floating(ops, target, "target")))):
         raise ValueError(
             f"`target` must be weights >= 0 that sum to 1 along the axis, got {target}. Normalise it first."
         )

@@ -8,18 +8,61 @@ from typing import Any
 from ._dispatch import Ops, select
 from ._rule import Array
 
+WIDEST = 2**31 - 1  # entries: what every framework's integers hold, and wider than any axis
+
 
 def described(value: Any) -> str:
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
+    """Return how a message shows what came: an array by its traits, anything else as it is written."""
+    if is_array_like(value):
         return f"a {type(value).__name__} of shape {tuple(value.shape)} and dtype {value.dtype}"
-    return f"{value!r} of type {type(value).__name__}"
+    try:
+        return f"{value!r} of type {type(value).__name__}"
+    except ValueError:  # an integer with more digits than Python writes
+        return f"a value of type {type(value).__name__}"
 
 
-def operations(x: Array, name: str, *others: Any) -> Ops:
+def is_array_like(value: Any) -> bool:
+    """Whether a value has a shape and a dtype, which modules of frameworks have as functions."""
+    try:
+        return hasattr(value, "dtype") and tuple(value.shape) is not None
+    except (AttributeError, TypeError):
+        return False
+
+
+def has_kind(ops: Ops, value: Any, kinds: Any) -> bool:
+    """Whether a value is an array with a dtype of one of these kinds; dtypes that the framework cannot name have none."""
+    try:
+        return is_array_like(value) and bool(ops.xp.isdtype(value.dtype, kinds))
+    except (TypeError, ValueError):
+        return False
+
+
+def is_boolean(value: Any) -> bool:
+    """Whether a value is a Boolean of Python or of NumPy."""
+    numpy_own = type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_")
+    return isinstance(value, bool) or numpy_own
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number and no Boolean."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def as_float(value: Any) -> float:
+    """Return a real number as a float, infinity for one beyond the range of floats."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def operations(x: Array, name: str, /, **others: Any) -> Ops:
     """Return the operations for x; every other array must belong to the same framework."""
-    arrays = [x, *[other for other in others if not isinstance(other, numbers.Real) and hasattr(other, "shape")]]
-    ops = select(arrays)
-    if ops is None:
+    beside = {
+        key: other for key, other in others.items() if not isinstance(other, numbers.Real) and hasattr(other, "shape")
+    }
+    ops = select([x, *beside.values()])
+    if ops is None or not is_array_like(x):
         raise TypeError(
             f"`{name}` must be an array (NumPy, autograd, torch, JAX or any other of the Array API standard), "
             f"got {described(x)}. Pass an array, such as `numpy.asarray({name})`."
@@ -31,23 +74,29 @@ def operations(x: Array, name: str, *others: Any) -> Ops:
         )
     if getattr(x, "is_sparse", False):
         raise TypeError(f"`{name}` must be a dense array, got a sparse one. Pass `{name}.to_dense()`.")
-    for other in arrays:
-        constant = getattr(ops.adapter, "takes_numpy", False) and type(other).__module__ == "numpy"
-        if not constant and select([other]) is not ops:
+    for key, other in beside.items():
+        foreign = [array for array in (other, x) if not _belongs(ops, array)]
+        if foreign:
             raise TypeError(
-                f"`{name}` and the arrays beside it must be of one framework, here {ops.name}, got {described(other)} of "
-                f"{type(other).__module__}. Convert all of them to one."
+                f"`{name}` and `{key}` must be of one framework, here {ops.name}, got {described(foreign[0])} of "
+                f"{type(foreign[0]).__module__}. Convert both to one."
             )
     return ops
+
+
+def _belongs(ops: Ops, array: Any) -> bool:
+    """Whether an array is one of the framework, or a constant that it takes."""
+    constant = getattr(ops.adapter, "takes_numpy", False) and type(array).__module__ == "numpy"
+    return constant or select([array]) is ops
 
 
 def real_floating(ops: Ops, x: Array, name: str) -> Any:
     """Return the dtype in which x is computed: at least float32, the framework's default for integers."""
     xp = ops.xp
-    if xp.isdtype(x.dtype, "integral"):
+    if has_kind(ops, x, "integral"):
         dtype = ops.adapter.default_float()
         return xp.float32 if xp.finfo(dtype).bits < 32 else dtype
-    if not xp.isdtype(x.dtype, "real floating"):
+    if not has_kind(ops, x, "real floating"):
         raise TypeError(
             f"`{name}` must have a real floating-point or integer dtype, got {x.dtype}. "
             "Convert it first, such as with `astype`; of complex values take the real part or the modulus."
@@ -61,6 +110,8 @@ def one_axis(axis: Any, shape: tuple[int, ...], name: str = "axis") -> int:
     """Return a valid, non-negative axis whose length is not 0."""
     ndim = len(shape)
     try:
+        if hasattr(axis, "shape") and not isinstance(axis, numbers.Integral):
+            raise TypeError("An array of one entry is no integer.")
         index = operator.index(axis)
     except TypeError:
         raise TypeError(
@@ -100,15 +151,17 @@ def all_axes(shape: tuple[int, ...], name: str = "axis") -> tuple[int, ...]:
 
 def positive_number(ops: Ops, value: Any, name: str, dtype: Any, reduced: tuple[int, ...]) -> Any:
     """Return None for 1, a float for a number, or an array of the reduced shape: a temperature."""
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        number = float(value)
+    if is_number(value):
+        number = as_float(value)
         if not number > 0:
             raise ValueError(
                 f"`{name}` must be greater than 0, got {value!r}. Pass a small positive number for a nearly hard argmax."
             )
+        if number == math.inf != value:
+            raise ValueError(f"`{name}` must be in the range of floats, got {described(value)}. Pass a smaller number.")
         limits = ops.xp.finfo(dtype)
         return None if number == 1 else min(max(number, float(limits.smallest_normal)), float(limits.max))
-    if isinstance(value, bool) or not hasattr(value, "shape"):
+    if is_boolean(value) or not is_array_like(value):
         raise TypeError(
             f"`{name}` must be a real number or an array, got {described(value)}. Pass a number greater than 0."
         )
@@ -127,13 +180,18 @@ def _broadcast_temperature(ops, value, name, dtype, reduced):
     array = _fitted(ops, value, name, dtype, reduced)
     if _breaks(ops, value, lambda v: v > 0):
         raise ValueError(f"`{name}` must be greater than 0 everywhere, got {ops.detach(value)}. Pass positive values.")
-    return array
+    return _nan_unless(ops, array, value, lambda v: v > 0)
+
+
+def _nan_unless(ops, array, value, condition):
+    """Make NaN of what breaks a condition in an array whose values may not be looked at."""
+    return array if ops.is_concrete(value) else ops.xp.where(condition(ops.detach(array)), array, math.nan)
 
 
 def _fitted(ops, value, name, dtype, reduced):
     """Return an array of one number a row, in the compute dtype and broadcast to the reduced shape."""
     xp = ops.xp
-    if not xp.isdtype(value.dtype, ("real floating", "integral")):
+    if not has_kind(ops, value, ("real floating", "integral")):
         raise TypeError(f"`{name}` must be real, got dtype {value.dtype}. Convert it to the dtype of the scores.")
     shape = tuple(value.shape)
     padded = (1,) * (len(reduced) - len(shape)) + shape
@@ -149,22 +207,26 @@ def _fitted(ops, value, name, dtype, reduced):
 
 def entmax_order(ops: Ops, value: Any, dtype: Any, reduced: tuple[int, ...]) -> tuple[float | None, Any]:
     """Return alpha as a number and None, or as None and an array of the reduced shape."""
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        if not 1 <= float(value) < math.inf:
+    if is_number(value):
+        if not 1 <= as_float(value) < math.inf:
             raise ValueError(
                 f"`alpha` must be a finite number of at least 1, got {value!r}. Pass 1 for softmax, 2 for sparsemax."
             )
         return float(value), None
-    if isinstance(value, bool) or not hasattr(value, "shape"):
+    if is_boolean(value) or not is_array_like(value):
         raise TypeError(
             f"`alpha` must be a real number or an array, got {described(value)}. Pass 1 for softmax, 2 for sparsemax."
         )
     array = _fitted(ops, value, "alpha", dtype, reduced)
-    if _breaks(ops, value, lambda v: v >= 1):
+    if _breaks(ops, value, _is_order):
         raise ValueError(
-            f"`alpha` must be at least 1 everywhere, got {ops.detach(value)}. Clip it, or learn its logarithm above 1."
+            f"`alpha` must be at least 1 everywhere and finite, got {ops.detach(value)}. Clip it, or learn its logarithm above 1."
         )
-    return None, array
+    return None, _nan_unless(ops, array, value, _is_order)
+
+
+def _is_order(alpha: Array) -> Array:
+    return (alpha >= 1) & (alpha < math.inf)
 
 
 def count_of_winners(value: Any, n: int) -> int:
@@ -185,14 +247,14 @@ def reach(value: Any, count: int) -> tuple[int, ...] | None:
     if not whole or len(windows) != count:
         ways = "an integer of at least 0" + (f", or {count} of them" if count > 1 else "")
         raise ValueError(f"`window` must be {ways}, got {value!r}. Pass how far from the argmax weights may reach.")
-    return tuple(int(w) for w in windows)
+    return tuple(min(int(w), WIDEST) for w in windows)
 
 
 def boolean_mask(ops: Ops, mask: Any, shape: tuple[int, ...]) -> Array | None:
     """Return the mask after checking that it is boolean and broadcasts against the scores."""
     if mask is None:
         return None
-    if not hasattr(mask, "shape") or not ops.xp.isdtype(mask.dtype, "bool"):
+    if not has_kind(ops, mask, "bool"):
         raise TypeError(
             f"`mask` must be a boolean array, True where a score is kept, got {described(mask)}. Pass such as `mask != 0`."
         )
@@ -207,7 +269,7 @@ def boolean_mask(ops: Ops, mask: Any, shape: tuple[int, ...]) -> Array | None:
 
 def position_table(ops: Ops, positions: Any, dtype: Any, shape: tuple[int, ...], axis: int) -> Array:
     """Return the positions in the compute dtype, laid along the axis if 1-D."""
-    if not hasattr(positions, "shape") or not ops.xp.isdtype(positions.dtype, ("real floating", "integral")):
+    if not has_kind(ops, positions, ("real floating", "integral")):
         raise TypeError(
             f"`positions` must be a real array, got {described(positions)}. Pass one position for each entry of the axis."
         )
@@ -227,22 +289,24 @@ def position_table(ops: Ops, positions: Any, dtype: Any, shape: tuple[int, ...],
 
 def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
     """Return value, which must be one of a few words."""
+    words = " or ".join(repr(word) for word in allowed)
+    if not isinstance(value, str):
+        raise TypeError(f"`{name}` must be {words}, got {described(value)}. Pass one of them.")
     if value not in allowed:
-        words = " or ".join(repr(word) for word in allowed)
         raise ValueError(f"`{name}` must be {words}, got {value!r}. Pass one of them.")
     return value
 
 
 def flag(value: Any, name: str) -> bool:
     """Return a Boolean option."""
-    if not isinstance(value, bool):
+    if not is_boolean(value):
         raise TypeError(f"`{name}` must be True or False, got {described(value)}. Pass one of them.")
-    return value
+    return bool(value)
 
 
 def total_power(power: Any, rounds: Any) -> float:
     """Return ``power ** rounds`` of a positive power and a number of rounds."""
-    if isinstance(power, bool) or not isinstance(power, numbers.Real) or not 0 < float(power) < math.inf:
+    if not is_number(power) or not 0 < as_float(power) < math.inf:
         raise ValueError(f"`power` must be a finite number greater than 0, got {power!r}. Pass such as 10.0.")
     if isinstance(rounds, bool) or not isinstance(rounds, numbers.Integral) or rounds < 0:
         raise ValueError(f"`rounds` must be an integer of at least 0, got {rounds!r}. Pass such as 1.")

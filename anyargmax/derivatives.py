@@ -11,7 +11,7 @@ from ._rule import Array
 def _differentiator(arrays: tuple[Any, ...]) -> Any:
     if not arrays:
         raise TypeError("`arrays` must hold at least one array, got none. Pass what `f` is differentiated by.")
-    ops = _validate.operations(arrays[0], "arrays[0]", *arrays[1:])
+    ops = _validate.operations(arrays[0], "arrays[0]", **{f"arrays[{k}]": x for k, x in enumerate(arrays[1:], 1)})
     if ops.name == "numpy":
         try:
             from ._bindings import autograd

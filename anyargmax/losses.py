@@ -53,7 +53,7 @@ def fenchel_young_loss(
     Blondel, Martins and Niculae (2020), "Learning with Fenchel-Young losses", JMLR 21, eq. 13.
     Martins and Astudillo (2016), arXiv:1602.02068, eq. 16 (the sparsemax loss).
     """
-    ops = _validate.operations(x, "x", target, temperature, mask)
+    ops = _validate.operations(x, "x", target=target, temperature=temperature, mask=mask)
     shape, dtype = tuple(x.shape), _validate.real_floating(ops, x, "x")
     axes = (_validate.one_axis(axis, shape),)
     if not isinstance(alpha, numbers.Real):

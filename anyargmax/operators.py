@@ -267,7 +267,7 @@ def spatial_soft_argmax(
         )
         if call is not None:
             return call(x)
-    ops = _validate.operations(x, "x", temperature, alpha, mask)
+    ops = _validate.operations(x, "x", temperature=temperature, alpha=alpha, mask=mask)
     shape, dtype = tuple(x.shape), _validate.real_floating(ops, x, "x")
     axes = _validate.several_axes(axes, shape)
     controls, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)

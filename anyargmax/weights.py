@@ -51,7 +51,7 @@ def soft_one_hot(
         key, call = _plans.find(x, "soft_one_hot", axis, temperature, alpha, hard)
         if call is not None:
             return call(x)
-    ops = _validate.operations(x, "x", temperature, alpha, mask)
+    ops = _validate.operations(x, "x", temperature=temperature, alpha=alpha, mask=mask)
     shape, dtype = tuple(x.shape), _validate.real_floating(ops, x, "x")
     if isinstance(axis, (tuple, list)):
         axes = _validate.several_axes(axis, shape, "axis")
@@ -107,7 +107,7 @@ def soft_top_k(
     Blondel, Martins and Niculae (2020), "Learning with Fenchel-Young losses", section 7.3.
     Amos, Koltun and Kolter (2019), arXiv:1906.08707 (the sigmoid kind).
     """
-    ops = _validate.operations(x, "x", temperature, mask)
+    ops = _validate.operations(x, "x", temperature=temperature, mask=mask)
     shape, dtype = tuple(x.shape), _validate.real_floating(ops, x, "x")
     axes = (_validate.one_axis(axis, shape),)
     k = _validate.count_of_winners(k, shape[axes[0]])

@@ -50,7 +50,7 @@ def test_what_is_no_array_is_refused(f, bad, text):
 @pytest.mark.parametrize("option", ["mask", "temperature", "positions"])
 def test_arrays_of_two_frameworks_are_refused(backend, option):
     other = X > 0 if option == "mask" else np.ones((3, 1)) if option == "temperature" else np.arange(4.0)
-    text = "`x` and the arrays beside it must be of one framework, here"
+    text = f"`x` and `{option}` must be of one framework, here"
     refused(TypeError, text, soft_argmax, backend.asarray(X), axis=-1, **{option: other})
     refused(TypeError, text, soft_argmax, X, axis=-1, **{option: backend.asarray(other)})
 
@@ -154,9 +154,7 @@ def test_a_lazy_temperature_that_is_not_positive_gives_nan_where_it_is_used(back
     """Its values cannot be looked at before they are computed."""
     x = backend.asarray(np.asarray([[0.0, 1.0], [0.0, 1.0]]))
     y = soft_argmax(x, axis=-1, temperature=backend.asarray([[1.0], [0.0]]))
-    with pytest.warns(RuntimeWarning, match="invalid value"):
-        y = backend.to_numpy(y)
-    np.testing.assert_array_equal(np.isnan(y), [False, True])
+    np.testing.assert_array_equal(np.isnan(backend.to_numpy(y)), [False, True])
 
 
 @pytest.mark.parametrize("shape", [(3,), (4,), (3, 4), (1, 3, 1)])
@@ -220,7 +218,7 @@ def test_positions_that_are_no_real_array_are_refused(positions):
             "`alpha` must be a finite number of at least 1, got 0.5. Pass 1 for softmax, 2 for sparsemax.",
         ),
         ({"alpha": float("nan")}, "`alpha` must be a finite number of at least 1, got nan."),
-        ({"alpha": np.asarray([0.5])}, "`alpha` must be at least 1 everywhere, got [0.5]."),
+        ({"alpha": np.asarray([0.5])}, "`alpha` must be at least 1 everywhere and finite, got [0.5]."),
         ({"alpha": np.asarray([0.5, 2.0])}, "`alpha` must broadcast against the reduced shape (1, 1)"),
         ({"window": -1}, "`window` must be an integer of at least 0, got -1."),
         ({"window": 1.5}, "`window` must be an integer of at least 0, got 1.5."),
