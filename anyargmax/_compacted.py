@@ -6,6 +6,7 @@ below is compared once and never computed with: what is left is hardly more than
 """
 
 import math
+from functools import wraps
 from typing import Any, NamedTuple
 
 # What decides how an array is served, or that it is not: tests set these so that small arrays go every way.
@@ -44,6 +45,19 @@ class Support(NamedTuple):
     entry: Any
     starts: Any  # where each row begins
     weights: Any  # in float64
+
+
+def _quietly(f):
+    """Decorate a function with an error state of its own: NumPy is looked for when it is called."""
+
+    @wraps(f)
+    def quiet(*args):
+        import numpy as np
+
+        with np.errstate(all="ignore"):
+            return f(*args)
+
+    return quiet
 
 
 def layout(shape: tuple[int, ...], axes: tuple[int, ...]) -> Layout:
@@ -159,6 +173,7 @@ def _threshold(np, z, row, starts, a, steps):
     return tau
 
 
+@_quietly
 def support(x, temperature, axes: tuple[int, ...], alpha: float) -> Support | None:
     """Return the weights of scores where they are not 0; None where the rule does better."""
     import numpy as np
@@ -169,23 +184,23 @@ def support(x, temperature, axes: tuple[int, ...], alpha: float) -> Support | No
         temperature = temperature.reshape(-1, 1)
         if not np.isfinite(temperature).all():
             return None
-    with np.errstate(over="ignore", invalid="ignore"):
-        top, found = _candidates(np, rows, temperature, a, max(ALWAYS, SHARE * rows.size))
-        if found is None:
-            return None
-        row, entry = found
-        starts = _starts(np, row, rows.shape[0])
-        z = _shifted(rows[row, entry], top, temperature, row)
-        tau = _threshold(np, z, row, starts, a, STEPS)
-        p, _ = _powers(np, np.maximum(1 + a * (z - tau[row]), 0), a)
-        # A score that is at the edge to within the scores' own digits is off the support, as in the rule.
-        inside = a * (z.astype(x.dtype) - tau.astype(x.dtype)[row]) > -1
+    top, found = _candidates(np, rows, temperature, a, max(ALWAYS, SHARE * rows.size))
+    if found is None:
+        return None
+    row, entry = found
+    starts = _starts(np, row, rows.shape[0])
+    z = _shifted(rows[row, entry], top, temperature, row)
+    tau = _threshold(np, z, row, starts, a, STEPS)
+    p, _ = _powers(np, np.maximum(1 + a * (z - tau[row]), 0), a)
+    # A score that is at the edge to within the scores' own digits is off the support, as in the rule.
+    inside = a * (z.astype(x.dtype) - tau.astype(x.dtype)[row]) > -1
     p = p / np.add.reduceat(p, starts)[row]
     alive = (inside & (p >= float(np.finfo(x.dtype).smallest_normal))).nonzero()[0]
     row = row[alive]
     return Support(x.shape, x.dtype, place, row, entry[alive], _starts(np, row, rows.shape[0]), p[alive])
 
 
+@_quietly
 def support_of(p, axes: tuple[int, ...]) -> Support | None:
     """Return weights where they are not 0; None where they are not few, or a row has none (or NaN)."""
     import numpy as np
@@ -202,31 +217,32 @@ def support_of(p, axes: tuple[int, ...]) -> Support | None:
     return Support(p.shape, p.dtype, place, row, entry, bounds[:-1], rows[row, entry].astype("float64"))
 
 
+@_quietly
 def at(held: Support, x):
     """The entries of an array that lie on the support, whatever its strides."""
     index = held.layout.place(held.row, held.entry)
     return x.reshape(-1)[index] if x.flags.c_contiguous else x.flat[index]
 
 
+@_quietly
 def dense(held: Support, values):
     """The array with the values on the support, and 0 elsewhere."""
     import numpy as np
 
     out = np.zeros(held.shape, dtype=held.dtype)
-    with np.errstate(over="ignore"):
-        out.reshape(-1)[held.layout.place(held.row, held.entry)] = values
+    out.reshape(-1)[held.layout.place(held.row, held.entry)] = values
     return out
 
 
+@_quietly
 def product(held: Support, v, temperature, alpha: float):
     """``J v / T`` on the support, ``J = diag(s) - s s^T / sum(s)`` with ``s = p^(2 - alpha)``."""
     import numpy as np
 
     s = held.weights ** (2 - alpha)
-    with np.errstate(over="ignore", invalid="ignore"):
-        pulled = np.add.reduceat(s * v, held.starts) / np.add.reduceat(s, held.starts)
-        moved = s * (v - pulled[held.row])
-        return moved / (temperature if isinstance(temperature, float) else temperature.reshape(-1)[held.row])
+    pulled = np.add.reduceat(s * v, held.starts) / np.add.reduceat(s, held.starts)
+    moved = s * (v - pulled[held.row])
+    return moved / (temperature if isinstance(temperature, float) else temperature.reshape(-1)[held.row])
 
 
 def along(held: Support, table, axis: int, last: int):
@@ -235,6 +251,7 @@ def along(held: Support, table, axis: int, last: int):
     return table.reshape(-1)[held.entry // stride % held.shape[axis]]
 
 
+@_quietly
 def means(held: Support, places, shape: tuple[int, ...]):
     """The expectation of each of the places in each row, the places last."""
     import numpy as np
@@ -243,6 +260,7 @@ def means(held: Support, places, shape: tuple[int, ...]):
     return np.stack(columns, axis=-1).reshape((*shape, len(places))).astype(held.dtype)
 
 
+@_quietly
 def spread(held: Support, places, g):
     """Transpose of `means`: ``sum_k g_k place_k`` on the support."""
     rows = g.reshape(-1, len(places)).astype("float64")

@@ -5,6 +5,7 @@ library on a tape that records the rules it applies, and then apply their produc
 """
 
 from contextvars import ContextVar
+from functools import wraps
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -23,8 +24,10 @@ _tape: ContextVar[_Tape | None] = ContextVar("tape", default=None)
 
 
 def _lift(rule, ops):
+    forward = ops.adapter.quietly(rule.forward)
+
     def op(*args, **static):
-        y = rule.forward(ops, *args, **static)
+        y = forward(ops, *args, **static)
         tape = _tape.get()
         if tape is not None:
             tape.links.append((rule, ops, args, static, y))
@@ -49,7 +52,8 @@ def _by_rows(xp):
 
         def block(*blocks):
             rest = iter(blocks)
-            return f(plain(array_namespace(blocks[0])), *(next(rest) if there else None for there in present))
+            ops = plain(array_namespace(blocks[0]))
+            return ops.adapter.quietly(f)(ops, *(next(rest) if there else None for there in present))
 
         present = [a is not None for a in (x, *others)]
         arrays = [whole(a) for a in (x, *others) if a is not None]
@@ -57,6 +61,28 @@ def _by_rows(xp):
         return xp.map_blocks(block, *arrays, dtype=x.dtype, chunks=chunks, meta=x._meta)
 
     return by_rows
+
+
+def _undecorated(f):
+    return f
+
+
+def _quietly(xp):
+    """Return a decorator: a function computes without the warnings of NumPy, on which a namespace is built, and answers with arrays."""
+    if xp.__name__.rpartition(".")[2] not in ("numpy", "array_api_strict"):
+        return _undecorated
+    import numpy as np
+
+    def quietly(f):
+        @wraps(f)
+        def quiet(*args, **options):
+            with np.errstate(all="ignore"):
+                y = f(*args, **options)
+            return y[...] if isinstance(y, np.generic) else y  # which NumPy makes of arrays without axes
+
+        return quiet
+
+    return quietly
 
 
 def _fused(call, x):
@@ -96,6 +122,7 @@ def plain_adapter(xp):
     """What the library needs to know of a namespace without automatic differentiation."""
     return SimpleNamespace(
         by_rows=_by_rows(xp) if xp.__name__.endswith("dask.array") else None,
+        quietly=_quietly(xp),
         name=xp.__name__.removeprefix(PREFIX).partition(".")[0],
         namespace=xp,
         lift=_lift,
@@ -141,7 +168,8 @@ def vjp(f, *arrays):
 
     def pullback(g):
         for rule, ops, args, static, y in reversed(chain):
-            g = rule.vjps[0](ops, g, y, *args, **static)
+            product = rule.vjps[0] if ops is None else ops.adapter.quietly(rule.vjps[0])
+            g = _in_dtype_of(args[0], product(ops, g, y, *args, **static))
         return tuple(g if k == start else None for k in range(len(arrays)))
 
     return value, pullback
@@ -151,5 +179,10 @@ def jvp(f, arrays, tangents):
     value, chain, start = _record(f, arrays, False)
     t = tangents[start]
     for rule, ops, args, static, y in chain:
-        t = rule.jvps[0](ops, t, y, *args, **static)
+        t = ops.adapter.quietly(rule.jvps[0])(ops, t, y, *args, **static)
     return value, t
+
+
+def _in_dtype_of(x, dx):
+    """A gradient in the dtype of what it is the gradient of, whatever the dtype of the cotangent was."""
+    return dx if dx.dtype == x.dtype else array_namespace(x).astype(dx, x.dtype)

@@ -47,22 +47,41 @@ def default_float():
     return anp.float64
 
 
+quiet = np.errstate(all="ignore")  # of NumPy's warnings, round every rule
+eagerly = partial(np.errstate, all="ignore")
+
+
+def _whole(y):
+    """An array where NumPy makes a number of one without axes."""
+    return y[...] if isinstance(y, np.generic) else y
+
+
+def _in_dtype_of(x, dx):
+    """A gradient in the dtype of what it is the gradient of: autograd makes some float64."""
+    return dx if dx.dtype == x.dtype else dx.astype(x.dtype)
+
+
 def lift(rule, ops):
     """Register a rule: reverse mode by its VJPs, forward mode by its JVPs, both differentiable again."""
     if rule.native:
-        return partial(rule.forward, ops)
+        return quiet(partial(rule.forward, ops))
 
     @primitive
+    @quiet
     def op(*args, **static):
-        return rule.forward(ops, *args, **static)
+        return _whole(rule.forward(ops, *args, **static))
 
-    def maker(product):
-        return lambda ans, *args, **static: lambda g: product(ops, g, ans, *args, **static)
+    def maker(argument, product):
+        product = quiet(product)
+        return lambda ans, *args, **static: (
+            lambda g: _in_dtype_of(args[argument], product(ops, g, ans, *args, **static))
+        )
 
     def pusher(product):
+        product = quiet(product)
         return lambda t, ans, *args, **static: product(ops, t, ans, *args, **static)
 
-    defvjp(op, *map(maker, rule.vjps))
+    defvjp(op, *map(maker, range(len(rule.vjps)), rule.vjps))
     defjvp(op, *map(pusher, rule.jvps))
     return op
 
@@ -118,10 +137,14 @@ def _boxed(y):
 def vjp(f, *arrays):
     if len(arrays) == 1:  # out of a tuple, the gradient would be added to zeros
         pullback, value = make_vjp(lambda x: _boxed(f(x)))(*arrays)
-        return value, lambda g: (pullback(g),)
+        return value, quiet(lambda g: (_whole(pullback(g)),))
     pullback, value = make_vjp(lambda arrays: _boxed(f(*arrays)))(arrays)
-    return value, lambda g: tuple(pullback(g))
+    return value, quiet(lambda g: tuple(map(_whole, pullback(g))))
 
 
+@quiet
 def jvp(f, arrays, tangents):
-    return make_jvp(lambda arrays: _boxed(f(*arrays)))(tuple(arrays))(tuple(tangents))
+    value, tangent = make_jvp(lambda arrays: _boxed(f(*arrays)))(tuple(arrays))(tuple(tangents))
+    if isinstance(value, tuple):
+        return value, tuple(_in_dtype_of(y, _whole(dy)) for y, dy in zip(value, tangent, strict=True))
+    return value, _in_dtype_of(value, _whole(tangent))
