@@ -1,0 +1,498 @@
+"""Ties, infinities, NaN and numbers at the ends of the range: no option and no framework makes a wrong number of them."""
+
+import warnings
+from functools import partial
+
+import numpy as np
+import pytest
+from conftest import PRESENT, backend_parameters
+
+import anyargmax
+from anyargmax import (
+    fenchel_young_loss,
+    sharpen,
+    soft_argmax,
+    soft_argmax_moments,
+    soft_argmin,
+    soft_one_hot,
+    soft_top_k,
+    spatial_soft_argmax,
+)
+from anyargmax.validation import oracle
+from anyargmax.validation.tolerance import EPS, assert_close
+
+INF, NAN = np.inf, np.nan
+DIFFERENTIATED = backend_parameters(("numpy", "autograd", "torch", "torch-func", "jax"))
+with_derivatives = pytest.mark.parametrize("backend", DIFFERENTIATED)
+
+
+def value(backend, f, x, dtype="float64"):
+    return backend.to_numpy(f(backend.asarray(np.asarray(x), dtype)))
+
+
+def gradient(backend, f, x, g, dtype="float64"):
+    _, pullback = backend.vjp(f, backend.asarray(np.asarray(x), dtype))
+    g = tuple(backend.asarray(part, dtype) for part in g) if isinstance(g, tuple) else backend.asarray(g, dtype)
+    return backend.to_numpy(pullback(g)[0])
+
+
+def tangent(backend, f, x, t, dtype="float64"):
+    dy = backend.jvp(f, (backend.asarray(x, dtype),), (backend.asarray(t, dtype),))[1]
+    return np.stack([backend.to_numpy(part) for part in dy], axis=-1) if isinstance(dy, tuple) else backend.to_numpy(dy)
+
+
+def loss_of(x, target, **options):
+    """The loss with the target by name, for `partial`."""
+    return fenchel_young_loss(x, target, **options)
+
+
+# Ties
+
+
+@with_derivatives
+@pytest.mark.parametrize("scores", [[0.0, 0.0], [2.0, 2.0, 2.0, 2.0], [1.0, -1.0, 1.0, 3.0]], ids=str)
+@pytest.mark.parametrize("k", [1, 2])
+def test_sigmoid_weights_have_their_gradient_where_scores_tie(backend, scores, k, rng):
+    """A sigmoid written with ``abs(x)`` has the derivative 0 there, for a framework that differentiates it."""
+    x = np.asarray(scores)
+
+    def f(x):
+        return soft_top_k(x, k, kind="sigmoid")
+
+    p = np.asarray([float(w) for w in oracle.top_k_row(oracle.exact(x), k, "sigmoid")]) if k < len(x) else np.ones(2)
+    s = p * (1 - p) if k < len(x) else np.zeros(2)
+    g, t = rng.normal(size=(2, len(x)))
+    expected = s * (g - (s @ g) / s.sum()) if k < len(x) else s
+    assert_close(gradient(backend, f, x, g), expected, "float64", "derivative")
+    along = s * (t - (s @ t) / s.sum()) if k < len(x) else s
+    assert_close(tangent(backend, f, x, t), along, "float64", "derivative")
+
+
+@pytest.mark.parametrize("backend", backend_parameters(("torch",)))
+def test_compiled_sigmoid_weights_have_their_gradient_where_scores_tie(backend):
+    import torch
+
+    f = torch.compile(lambda x: soft_top_k(x, 1, kind="sigmoid"), backend="aot_eager", fullgraph=True)
+    x = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    (dx,) = torch.autograd.grad(f(x), x, torch.tensor([1.0, 0.0], dtype=torch.float64))
+    np.testing.assert_allclose(dx.numpy(), [0.125, -0.125], rtol=0, atol=EPS["float64"])
+
+
+HALVES = np.random.default_rng(3).integers(-3, 4, size=(300, 8)) / 2
+HALVES[0] = [1.5, -1.0, -0.5, -1.0, -1.5, 0.5, -1.0, -0.5]
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 5])
+def test_capped_weights_are_exactly_0_and_1_where_scores_tie_with_the_threshold(backend, k):
+    rows = HALVES
+    p = value(backend, lambda x: soft_top_k(x, k), rows)
+    expected = np.stack([[float(w) for w in oracle.top_k_row(oracle.exact(row), k, "capped")] for row in rows])
+    np.testing.assert_array_equal(p == 0, expected == 0)
+    np.testing.assert_array_equal(p == 1, expected == 1)
+    assert_close(p, expected, "float64", "value")
+
+
+@with_derivatives
+def test_capped_gradients_leave_out_what_ties_with_the_threshold(backend, rng):
+    g = rng.normal(size=HALVES.shape)
+    s = np.stack([[0 < w < 1 for w in oracle.top_k_row(oracle.exact(row), 3, "capped")] for row in HALVES]) * 1.0
+    expected = s * (g - np.sum(s * g, axis=1, keepdims=True) / np.maximum(s.sum(1, keepdims=True), 1))
+    assert_close(gradient(backend, lambda x: soft_top_k(x, 3), HALVES, g), expected, "float64", "derivative")
+
+
+@pytest.mark.parametrize("kind", ["capped", "sigmoid"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_large_sum_of_winners_loses_no_digits(backend, kind, dtype, rng):
+    """Weights near 1 are counted: their sum would be rounded to multiples of k eps."""
+    x = np.asarray(np.round(rng.normal(size=400) * 64) / 64)
+    expected = [float(w) for w in oracle.top_k_row(oracle.exact(x), 300, kind)]
+    assert_close(value(backend, lambda x: soft_top_k(x, 300, kind=kind), x, dtype), expected, dtype, "value")
+
+
+# Weights too small for the digits of a threshold
+
+
+@pytest.mark.parametrize(
+    ("n", "alpha", "dtype"),
+    [(100, 10.0, "float64"), (3000, 5.0, "float32"), (50, 30.0, "float64"), (7, 3.0, "float32")],
+)
+def test_equal_scores_have_equal_weights_at_every_alpha(backend, n, alpha, dtype):
+    x = np.zeros((2, n))
+    for order in (alpha, backend.asarray(np.asarray([[alpha], [alpha + 1]]), dtype)):
+        p = value(backend, partial(soft_one_hot, alpha=order), x, dtype)
+        np.testing.assert_allclose(p, 1 / n, rtol=16 * EPS[dtype], atol=0)
+        y = value(backend, partial(soft_argmax, axis=-1, alpha=order), x, dtype)
+        np.testing.assert_allclose(y, (n - 1) / 2, rtol=16 * EPS[dtype], atol=0)
+
+
+@with_derivatives
+def test_small_weights_have_their_gradient_at_every_alpha(backend, rng):
+    """Ties have the slope ``n^(alpha - 2)``."""
+    n, alpha, g = 5, 6.0, rng.normal(size=5)
+    dx = gradient(backend, partial(soft_one_hot, alpha=alpha), np.zeros(n), g)
+    np.testing.assert_allclose(
+        dx, (g - g.mean()) * n ** (alpha - 2), rtol=0, atol=64 * EPS["float64"] * n ** (alpha - 2)
+    )
+
+
+@pytest.mark.parametrize("alpha", [2.5, 3.0, 5.0, 10.0])
+def test_weights_at_large_alpha_are_the_oracles(backend, alpha):
+    rows = 1e-3 * np.random.default_rng(int(alpha)).normal(size=(6, 5))
+    expected = np.stack([[float(w) for w in oracle.entmax_row(oracle.exact(row), alpha)] for row in rows])
+    p = value(backend, partial(soft_one_hot, alpha=alpha), rows)
+    np.testing.assert_allclose(p, expected, rtol=0, atol=1e-6)  # half of the digits at the edge, as documented
+    inside = expected > 1e-3
+    np.testing.assert_allclose(p[inside], expected[inside], rtol=0, atol=1e-9)
+
+
+# NaN
+
+
+OPTIONS = {
+    "mean": {},
+    "median": {"readout": "median"},
+    "hard": {"hard": True},
+    "window": {"window": 1},
+    "hard window": {"window": 1, "hard": True},
+    "median window": {"window": 1, "readout": "median"},
+    "sparsemax": {"alpha": 2},
+    "alpha 3": {"alpha": 3},
+    "cold": {"temperature": 1e-3},
+    "zero background": {"zero_background": True},
+    "positions": {"positions": np.asarray([3.0, 1.0, 4.0, 1.5, 9.0])},
+}
+FIRST = np.asarray([1.0, 2.0, 3.0, 4.0, 0.5])
+
+
+@pytest.mark.parametrize("place", range(5), ids="NaN_at_{}".format)
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_nan_makes_its_row_nan_whatever_the_option(backend, options, place):
+    x = np.stack([FIRST, FIRST])
+    x[0, place] = NAN
+    options = {name: backend.asarray(o) if name == "positions" else o for name, o in options.items()}
+    y = value(backend, partial(soft_argmax, axis=-1, **options), x)
+    np.testing.assert_array_equal(np.isnan(y), [True, False])
+
+
+@pytest.mark.parametrize("place", [0, 4])
+@pytest.mark.parametrize(
+    "f",
+    [
+        soft_one_hot,
+        partial(soft_one_hot, alpha=1.5),
+        partial(soft_one_hot, alpha=3),
+        partial(soft_one_hot, temperature=0.1),
+        lambda x: soft_top_k(x, 2),
+        lambda x: soft_top_k(x, 2, kind="sigmoid"),
+        lambda x: soft_top_k(x, 2, hard=True),
+        sharpen,
+        partial(sharpen, rounds=0),
+    ],
+    ids=["softmax", "entmax", "alpha 3", "cold", "capped", "sigmoid", "hard top-k", "sharpen", "normalise"],
+)
+def test_nan_makes_every_weight_of_its_row_nan(backend, f, place):
+    """Those of the scores that count as masked, too."""
+    x = np.asarray([[0.5, 0.0, 2.0, 1.0, 3.0], [0.5, 1.0, 2.0, 1.0, 3.0]])
+    if f is not sharpen and not (isinstance(f, partial) and f.func is sharpen):
+        x[0, 1] = -INF
+    x[0, place] = NAN
+    np.testing.assert_array_equal(np.isnan(value(backend, f, x)), [[True] * 5, [False] * 5])
+
+
+@pytest.mark.parametrize("n", [64, 5000])
+@pytest.mark.parametrize(
+    "f", [lambda x: soft_top_k(x, 3), partial(soft_one_hot, alpha=3), soft_one_hot], ids=["top-k", "alpha 3", "softmax"]
+)
+def test_nan_beside_plus_inf_or_in_a_long_row_is_not_passed_over(backend, f, n):
+    """A compiler's maximum may pass over NaN."""
+    x = np.random.default_rng(n).normal(size=(2, n))
+    x[:, n // 2] = NAN
+    x[1, 3] = INF
+    assert np.all(np.isnan(value(backend, f, x)))
+
+
+def test_nan_of_one_entry_is_no_position(backend):
+    for readout in ("mean", "median"):
+        assert np.isnan(value(backend, partial(soft_argmax, readout=readout), [NAN]))
+        y = value(backend, partial(spatial_soft_argmax, readout=readout), [[1.0, NAN, 2.0]])
+        np.testing.assert_array_equal(y, [NAN, NAN])
+
+
+def test_the_median_of_rows_of_one_entry_is_that_of_the_mean(backend):
+    for readout in ("mean", "median"):
+        y = value(backend, partial(soft_argmax, axis=-1, readout=readout), [[-INF], [1.0]])
+        np.testing.assert_array_equal(y, [NAN, 0.0])
+
+
+# Infinities and the ends of the range
+
+
+@pytest.mark.parametrize(
+    ("dtype", "temperature"), [("float64", INF), ("float64", 1e308), ("float32", 4.4e36), ("float32", 1e37)]
+)
+def test_plus_inf_takes_its_limit_at_every_temperature(backend, dtype, temperature):
+    x = np.asarray([[INF, 0.0], [0.0, -INF], [-INF, -INF]])
+    p = value(backend, partial(soft_one_hot, temperature=temperature), x, dtype)
+    np.testing.assert_array_equal(p, [[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
+    p = value(backend, partial(soft_one_hot, temperature=temperature), [[0.0, 3.0]], dtype)
+    np.testing.assert_allclose(p, 0.5, rtol=0, atol=EPS[dtype])
+
+
+def test_hard_top_k_beside_plus_inf_has_exactly_k_ones(backend):
+    x = np.asarray([[INF, 3.0, 2.0, 1.0], [INF, 1.0, INF, INF], [-INF, 1.0, -INF, -INF]])
+    p = value(backend, lambda x: soft_top_k(x, 2, hard=True), x)
+    np.testing.assert_array_equal(p, [[1, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 0]])
+
+
+@with_derivatives
+@pytest.mark.parametrize("f", [soft_argmax, soft_one_hot, soft_argmax_moments], ids=["position", "weights", "moments"])
+def test_a_large_cotangent_over_a_small_temperature_does_not_overflow(backend, f):
+    x = np.asarray([0.03, 0.052])
+    one = np.asarray(1e30)
+    g = {soft_argmax: one, soft_one_hot: np.asarray([1e30, 2e30]), soft_argmax_moments: (one, -one)}[f]
+    dx = gradient(backend, partial(f, temperature=1e-9), x, g, "float32")
+    np.testing.assert_array_equal(dx, 0)
+    dx = gradient(backend, partial(f, alpha=1.5, temperature=1e-9), x, g, "float32")
+    np.testing.assert_array_equal(dx, 0)
+
+
+def test_plus_inf_on_a_zero_background_spreads_evenly(backend):
+    x = np.asarray([[1.0, INF, INF, -1.0], [0.0, 1.0, 0.0, 3.0]])
+    y = value(backend, partial(soft_argmax, axis=-1, zero_background=True), x)
+    assert y[0] == 1.5
+    dx = gradient(backend, partial(soft_argmax, axis=-1, zero_background=True), x, np.asarray([1.0, 2.0]))
+    np.testing.assert_array_equal(dx[0], 0)
+    assert np.all(dx[1] != 0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_cold_zero_background_loses_no_digits(backend, dtype):
+    x = np.asarray([250.25, 255.0, 254.875, 0.0])
+    y = value(backend, partial(soft_argmax, zero_background=True, temperature=0.125), x, dtype)
+    row = oracle.background_row([oracle.number(score) * 8 for score in x])
+    expected = float(sum(oracle.number(i) * w for i, w in enumerate(row)))
+    assert_close(y, np.asarray(expected), dtype, "value")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_zero_background_at_a_temperature_near_0_is_the_argmax(backend, dtype):
+    x = np.asarray([[0.0, 1.0, 1e10], [1e10, 1.0, 0.0]])
+    f = partial(soft_argmax, axis=-1, zero_background=True, temperature=1e-30)
+    np.testing.assert_array_equal(value(backend, f, x, dtype), [2.0, 0.0])
+    np.testing.assert_array_equal(gradient(backend, f, x, np.asarray([1.0, 2.0]), dtype), 0)
+
+
+@with_derivatives
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_learned_temperature_near_0_has_gradient_0_on_a_zero_background(backend, dtype):
+    x = backend.asarray(np.asarray([[0.0, 1.0, 1e10]]), dtype)
+    t = backend.asarray(np.asarray([[1e-30]]), dtype)
+    if backend.name == "numpy":  # which differentiates by autograd
+        backend = PRESENT["autograd"]
+    _, pullback = backend.vjp(lambda t: soft_argmax(x, axis=-1, zero_background=True, temperature=t), t)
+    np.testing.assert_array_equal(backend.to_numpy(pullback(backend.asarray(np.asarray([1.0]), dtype))[0]), 0)
+
+
+# Weights that are sharpened
+
+
+def test_a_negative_weight_makes_its_row_nan_at_every_power(backend):
+    p = np.asarray([[-1.0, 3.0], [1.0, 3.0]])
+    for options in ({}, {"rounds": 0}, {"power": 1}, {"power": 0.5}):
+        np.testing.assert_array_equal(
+            np.isnan(value(backend, partial(sharpen, **options), p)), [[True] * 2, [False] * 2]
+        )
+
+
+def test_a_weight_of_plus_inf_takes_all_at_every_power(backend):
+    p = np.asarray([[INF, 1.0, INF], [INF, 0.0, 5.0]])
+    for options in ({}, {"rounds": 0}, {"power": 1}, {"power": 0.5}):
+        np.testing.assert_array_equal(value(backend, partial(sharpen, **options), p), [[0.5, 0, 0.5], [1, 0, 0]])
+        g = np.asarray([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
+        np.testing.assert_array_equal(gradient(backend, partial(sharpen, **options), p, g), 0)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-37, 1e37, 3e38])
+def test_normalising_needs_no_size(backend, size):
+    p = np.asarray([0.25, 0.75]) * size
+    q = value(backend, partial(sharpen, rounds=0), p, "float32")
+    np.testing.assert_allclose(q, [0.25, 0.75], rtol=0, atol=2 * EPS["float32"])
+    if size < 1e38:  # then the gradient is a normal number
+        dp = gradient(backend, partial(sharpen, rounds=0), p, np.asarray([1.0, 2.0]), "float32")
+        np.testing.assert_allclose(dp * size, [-0.75, 0.25], rtol=64 * EPS["float32"], atol=0)
+
+
+# The loss
+
+
+def test_nan_in_a_row_is_aloss_of_nan_wherever_the_target_is(backend):
+    x, mask = np.asarray([[NAN, 1.0, 2.0], [0.0, 1.0, 2.0]]), np.asarray([[True, True, False]] * 2)
+    target, mask = backend.asarray(np.asarray([2, 2])), backend.asarray(mask)
+    f = partial(loss_of, target=target, mask=mask)
+    np.testing.assert_array_equal(value(backend, f, x), [NAN, INF])
+
+
+# What may not be looked at before it is used
+
+
+@pytest.mark.parametrize("backend", backend_parameters(("torch-func", "jax")))
+@pytest.mark.parametrize(
+    ("f", "bad"),
+    [
+        (lambda x, t: soft_argmax(x, axis=-1, temperature=t), [[0.0], [1.0]]),
+        (lambda x, t: soft_argmax(x, axis=-1, temperature=t, alpha=1.5), [[-1.0], [1.0]]),
+        (lambda x, t: soft_argmax(x, axis=-1, temperature=t, zero_background=True), [[-1.0], [1.0]]),
+        (lambda x, t: soft_argmax(x, axis=-1, alpha=t), [[0.5], [1.0]]),
+        (lambda x, t: soft_argmax(x, axis=-1, alpha=t), [[INF], [1.0]]),
+        (fenchel_young_loss, [[0.5, 0.25, 0.5], [0.5, 0.25, 0.25]]),
+        (fenchel_young_loss, [[1.5, -0.5, 0.0], [0.5, 0.25, 0.25]]),
+    ],
+    ids=["temperature 0", "temperature -1", "background", "alpha 0.5", "alpha inf", "target sum", "target sign"],
+)
+def test_a_traced_value_out_of_range_makes_its_row_nan(backend, f, bad):
+    x, t = backend.asarray(np.asarray([[0.0, 1.0, 2.0]] * 2)), backend.asarray(np.asarray(bad))
+    if backend.name == "jax":
+        import jax
+
+        y = jax.jit(f)(x, t)
+    else:
+        import torch
+
+        y = torch.func.vmap(lambda x, t: f(x[None], t[None])[0])(x, t)
+    np.testing.assert_array_equal(np.isnan(backend.to_numpy(y)), [True, False])
+
+
+# Forward mode
+
+
+EMPTY = np.asarray([[1.0, 1.25, 1.5], [-INF, -INF, -INF], [0.0, 0.5, 0.0]])
+
+
+@pytest.mark.parametrize("how", ["mask", "-inf scores"])
+@pytest.mark.parametrize(
+    "f",
+    [
+        partial(soft_argmax, axis=-1),
+        partial(soft_argmax, axis=-1, hard=True),
+        partial(soft_argmax, axis=-1, readout="median"),
+        partial(soft_argmax, axis=-1, window=1),
+        partial(soft_argmax, axis=-1, alpha=2),
+        partial(soft_argmax, axis=-1, alpha=3),
+        partial(spatial_soft_argmax, axes=(1,)),
+        partial(soft_argmax_moments, axis=-1),
+        soft_one_hot,
+        lambda x, **o: soft_top_k(x, 2, **o),
+    ],
+    ids=["mean", "hard", "median", "window", "sparsemax", "alpha 3", "spatial", "moments", "weights", "top-k"],
+)
+def test_the_tangent_of_a_row_without_a_kept_score_is_0(backend, f, how, rng):
+    x, t = EMPTY, rng.normal(size=EMPTY.shape)
+    if how == "mask":
+        f, x = partial(f, mask=backend.asarray(x != -INF)), np.where(x == -INF, 5.0, x)
+    dy = tangent(backend, f, x, t)
+    np.testing.assert_array_equal(dy[1], 0)
+    assert np.all(np.isfinite(dy))
+    assert np.any(dy[0] != 0)
+
+
+@pytest.mark.parametrize("backend", backend_parameters(("torch",)))
+def test_a_dual_tensor_without_a_kept_score_has_tangent_0(backend, rng):
+    from torch.autograd import forward_ad
+
+    with forward_ad.dual_level():
+        x = forward_ad.make_dual(backend.asarray(EMPTY), backend.asarray(rng.normal(size=EMPTY.shape)))
+        dy = forward_ad.unpack_dual(soft_argmax(x, axis=-1)).tangent.numpy()
+    assert dy[1] == 0
+    assert np.all(np.isfinite(dy))
+
+
+# What comes back
+
+
+CALLS = {
+    "weights": partial(soft_one_hot, axis=None),
+    "hard weights": partial(soft_one_hot, axis=None, hard=True),
+    "sparse weights": partial(soft_one_hot, axis=None, alpha=1.5),
+    "position": soft_argmax,
+    "median": partial(soft_argmax, readout="median"),
+    "minimum": soft_argmin,
+}
+
+
+@pytest.mark.parametrize("f", CALLS.values(), ids=CALLS)
+def test_what_has_no_axes_is_an_array_all_the_same(backend, f):
+    x = backend.asarray(np.asarray(3.0), "float64")
+    kind = type(x)
+    y, pullback = anyargmax.vjp(f, x)
+    for array in (f(x), y, pullback(backend.asarray(np.asarray(1.0), "float64"))[0], anyargmax.jvp(f, (x,), (x,))[1]):
+        assert isinstance(array, kind), type(array)
+        assert tuple(array.shape) == ()
+    assert backend.to_numpy(f(x)) == (1.0 if "one_hot" in str(f) else 0.0)
+
+
+def test_a_loss_without_axes_is_an_array(backend):
+    x = backend.asarray(np.asarray([1.0, 2.0]), "float64")
+    assert isinstance(fenchel_young_loss(x, backend.asarray(np.asarray(1))), type(x))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        partial(soft_argmax, axis=-1),
+        partial(soft_argmax, axis=-1, zero_background=True),
+        partial(soft_argmax, axis=-1, readout="median"),
+        partial(soft_argmax, axis=-1, window=1),
+        soft_one_hot,
+        partial(soft_one_hot, alpha=1.5),
+        lambda x: soft_top_k(x, 2),
+        sharpen,
+        partial(sharpen, rounds=0),
+        loss_of,
+    ],
+    ids=["mean", "background", "median", "window", "weights", "entmax", "top-k", "sharpen", "normalise", "loss"],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_gradient_has_the_dtype_of_what_it_is_the_gradient_of(backend, f, dtype):
+    x = backend.asarray(np.asarray([[0.25, 0.5, 0.125]]), dtype)
+    f = partial(f, target=backend.asarray(np.asarray([1]))) if f is loss_of else f
+    y, pullback = anyargmax.vjp(f, x)
+    assert y.dtype == x.dtype
+    assert pullback(y)[0].dtype == x.dtype
+    assert anyargmax.jvp(f, (x,), (x,))[1].dtype == x.dtype
+
+
+# NumPy's error state
+
+
+@pytest.mark.parametrize("backend", backend_parameters(("numpy", "autograd", "array_api_strict", "torch", "jax")))
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [
+        (lambda x: soft_top_k(x, 3, kind="sigmoid"), [-INF, -INF, 0.8, 1.0]),
+        (partial(soft_argmax, zero_background=True), [0.0, 1000.0]),
+        (partial(soft_argmax, zero_background=True, temperature=1e-300), [0.0, 1.0, 1e10]),
+        (soft_argmax, [-INF, -INF]),
+        (soft_argmax, [INF, 0.0, 1e308]),
+        (partial(soft_argmax, temperature=1e-300), [1e300, 0.0, -1e300]),
+        (partial(soft_one_hot, alpha=1.5), [0.0, 1000.0, NAN]),
+        (partial(soft_one_hot, alpha=2), np.linspace(-1e3, 1.0, 500)),
+        (partial(soft_one_hot, alpha=10), [0.0, 1e-20, -1.0]),
+        (partial(soft_argmax, readout="median"), [0.0, -745.0, 745.0]),
+        (sharpen, [1e-300, 0.5, 1.0]),
+        (partial(sharpen, rounds=0), [1e308, 1e308]),
+        (soft_one_hot, [0.0, -740.0, 3.0]),
+    ],
+    ids=lambda case: "scores" if not callable(case) else "call",
+)
+def test_no_error_state_of_numpy_and_no_warning_is_felt(backend, f, x, rng):
+    array = backend.asarray(np.asarray(x), "float64")
+    quiet = backend.to_numpy(f(array))
+    _, pullback = anyargmax.vjp(f, array)
+    g = backend.asarray(rng.normal(size=quiet.shape), "float64")
+    t = backend.asarray(rng.normal(size=np.shape(x)), "float64")
+    dx, dy = pullback(g)[0], anyargmax.jvp(f, (array,), (t,))[1]
+    with np.errstate(all="raise"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(backend.to_numpy(f(array)), quiet)
+        np.testing.assert_array_equal(backend.to_numpy(anyargmax.vjp(f, array)[1](g)[0]), backend.to_numpy(dx))
+        np.testing.assert_array_equal(backend.to_numpy(anyargmax.jvp(f, (array,), (t,))[1]), backend.to_numpy(dy))
