@@ -59,6 +59,7 @@ class Ops:
         self.is_concrete = adapter.is_concrete
         self.place = adapter.place
         self.contract = getattr(adapter, "contract", None)
+        self.contracts = getattr(adapter, "contracts", None) or (lambda: False)
         self.matmul = getattr(adapter, "matmul", None)
         self.merges = getattr(adapter, "merges", None)
         self.branch = getattr(adapter, "branch", None)

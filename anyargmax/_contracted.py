@@ -18,7 +18,7 @@ TINY = 2**10  # scores: up to so many, a call of a matrix product takes longer t
 def fits(ops, alpha, axes, relaxation: Relaxation) -> bool:
     """Whether the framework contracts, and the weights are softmax's along neighbouring axes in order."""
     r = relaxation
-    if ops.contract is None or r.kind != "entmax" or r.k is not None or alpha is not None or r.alpha != 1:
+    if not ops.contracts() or r.kind != "entmax" or r.k is not None or alpha is not None or r.alpha != 1:
         return False
     return axes == tuple(range(axes[0], axes[0] + len(axes)))
 
@@ -51,7 +51,7 @@ def _product(ops, e, table):
     rows = ops.xp.stack(table)
     known = all(isinstance(n, int) for n in e.shape)
     if known and e.ndim == 2 and math.prod(e.shape) <= TINY:
-        return ops.xp.sum(ops.xp.expand_dims(e, axis=1) * rows, axis=-1)
+        return ops.xp.sum(ops.xp.expand_dims(e, axis=1) * ops.xp.expand_dims(rows, axis=0), axis=-1)
     if e.ndim == 2:
         return ops.contract(e, rows, axes=((1,), (1,)))
     return ops.matmul(ops.xp.broadcast_to(rows, (e.shape[0], *rows.shape)), e)
@@ -191,7 +191,7 @@ def tangent(ops, t, x, temperature, mask, positions, axes) -> Array:
     t = xp.where(moves, _merged(ops, t, shape, axes) * number, 0.0) * xp.where(moves, divided(e, half), 0.0)
     moved = []
     for k in range(len(positions)):
-        c = xp.reshape(table[k + 1], (-1,) + (1,) * (x.ndim - 2))
+        c = xp.reshape(table[k + 1], (1, -1) + (1,) * (x.ndim - 2))
         moved.append(xp.sum((c - y[:, k : k + 1, ...]) * t, axis=1, keepdims=True))
     moved = xp.concat(moved, axis=1) / total
     return _restored(ops, divided(moved, half), shape, axes)

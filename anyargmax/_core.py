@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from ._hard import at, comparable, first_largest, k_largest, near
 from ._loss import are_weights
-from ._positions import table
+from ._positions import along, table
 from ._relaxations import Relaxation
 from ._rule import Array
 
@@ -129,7 +129,7 @@ def loss(ops, x, target, controls: Controls, *, options: Options):
             return value
         return ops.blank(value, are_weights(ops, ops.detach(target), o.axes[0], o.dtype))
     (axis,) = o.axes
-    index = xp.reshape(xp.arange(x.shape[axis], **ops.place(x)), (-1,) + (1,) * (x.ndim - axis - 1))
+    index = along(ops, xp.arange(x.shape[axis], **ops.place(x)), x.ndim, axis)
     inside = (target >= 0) & (target < x.shape[axis])
     y = xp.astype(index == xp.expand_dims(xp.where(inside, target, 0), axis=axis), o.dtype)
     value = ops.fenchel_young(z, y, controls.temperature, controls.mask, axes=o.axes, relaxation=o.relaxation)

@@ -128,6 +128,11 @@ def one_axis(axis: Any, shape: tuple[int, ...], name: str = "axis") -> int:
     return index
 
 
+def is_any_axis(axis: Any) -> bool:
+    """Whether a value is None or an integer, an axis of arrays of some rank."""
+    return axis is None or (isinstance(axis, numbers.Integral) and not isinstance(axis, bool))
+
+
 def several_axes(axes: Any, shape: tuple[int, ...], name: str = "axes") -> tuple[int, ...]:
     """Return valid, distinct, non-negative axes in the order given."""
     if not isinstance(axes, (tuple, list)) or not axes:
@@ -264,7 +269,7 @@ def boolean_mask(ops: Ops, mask: Any, shape: tuple[int, ...]) -> Array | None:
         raise ValueError(
             f"`mask` must broadcast against the scores' shape {shape}, got shape {got}. Give it one entry a score, or length 1."
         )
-    return mask
+    return mask if len(got) == len(shape) else ops.xp.reshape(mask, padded)
 
 
 def position_table(ops: Ops, positions: Any, dtype: Any, shape: tuple[int, ...], axis: int) -> Array:

@@ -23,8 +23,13 @@ matmul = partial(namespace.matmul, precision=jax.lax.Precision.HIGHEST)
 FEW = 2**14  # numbers
 
 
+def contracts():
+    """Whether axes may be merged for a product: among several devices any of them may be sharded, and would be gathered."""
+    return jax.device_count() == 1
+
+
 def _is_on_one_cpu():
-    """Whether arrays lie in the memory of one CPU. Among several devices any axis may be sharded, and a slice gathers it."""
+    """Whether arrays lie in the memory of one CPU, so that none of their axes is sharded and a slice gathers nothing."""
     return jax.default_backend() == "cpu" and jax.device_count() == 1
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._dispatch import select
-from .._validate import one_axis
+from .._validate import is_any_axis, one_axis
 from ..operators import soft_argmax
 
 _CHOOSE = 'Set the environment variable KERAS_BACKEND to "torch" or "jax" before Keras is first imported'
@@ -102,7 +102,9 @@ class SoftArgmax(keras.layers.Layer):
         self.temperature = _constant(temperature, "temperature")
         self.alpha = _constant(alpha, "alpha")
         self.positions = _constant(positions, "positions")
-        self.window = _constant(window, "window")
+        self.window = (
+            tuple(window) if isinstance(window, list) else window
+        )  # as which a tuple comes back when it is loaded
         self.zero_background = zero_background
         self.readout = readout
         self.hard = hard
@@ -116,14 +118,14 @@ class SoftArgmax(keras.layers.Layer):
         """Have `soft_argmax` refuse bad options now, on scores that fit the arrays among them."""
         options = self._options()
         lead, n = (), 1
-        if hasattr(self.temperature, "shape"):
-            lead = self.temperature.shape
-            options["temperature"] = self.temperature[..., None]
+        for name in ("temperature", "alpha"):
+            if hasattr(options[name], "shape"):
+                lead = np.broadcast_shapes(lead, options[name].shape)
+                options[name] = options[name][..., None]
         if hasattr(self.positions, "shape"):
             n = self.positions.size
             options["positions"] = self.positions.reshape(-1)
-        any_rank = self.axis is None or (isinstance(self.axis, int) and not isinstance(self.axis, bool))
-        soft_argmax(np.zeros((*lead, n)), axis=-1 if any_rank else self.axis, **options)
+        soft_argmax(np.zeros((*lead, n)), axis=-1 if is_any_axis(self.axis) else self.axis, **options)
 
     def __call__(self, inputs, *args, **kwargs):
         given = getattr(args[0] if args else kwargs.get("mask"), "shape", None)
@@ -144,7 +146,7 @@ class SoftArgmax(keras.layers.Layer):
             )
         dtype = self._answer_dtype(inputs.dtype)
         options = self._options()
-        for name in ("temperature", "positions"):
+        for name in ("temperature", "alpha", "positions"):
             if hasattr(options[name], "shape"):
                 options[name] = keras.ops.convert_to_tensor(options[name], dtype=dtype)
         y = soft_argmax(inputs, axis=self.axis, mask=self._score_mask(inputs, mask), **options)
@@ -191,7 +193,7 @@ class SoftArgmax(keras.layers.Layer):
 
     def get_config(self):
         options = {"axis": self.axis, **self._options()}
-        plain = {name: value.tolist() if hasattr(value, "shape") else value for name, value in options.items()}
+        plain = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in options.items()}
         return {**super().get_config(), **plain}
 
 

@@ -8,6 +8,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 
 from .._engines import is_native_quicker
+from .._validate import is_any_axis
 from ..operators import soft_argmax
 
 name = "torch"
@@ -267,9 +268,9 @@ class SoftArgmax(torch.nn.Module):
     ----------
     axis
         The axis that is reduced; None takes the flattened tensor.
-    keepdims, alpha, window, zero_background, readout, hard
+    keepdims, window, zero_background, readout, hard
         As in `soft_argmax`.
-    temperature
+    temperature, alpha
         A number, or a tensor that broadcasts against the reduced shape (reduced axes kept, with length 1): a
         `torch.nn.Parameter` is trained with the module, any other tensor is a buffer.
     positions
@@ -294,6 +295,7 @@ class SoftArgmax(torch.nn.Module):
 
     positions: torch.Tensor | None
     temperature: Any
+    alpha: Any
 
     def __init__(
         self,
@@ -311,7 +313,6 @@ class SoftArgmax(torch.nn.Module):
         super().__init__()
         self.axis = axis
         self.keepdims = keepdims
-        self.alpha = alpha
         self.window = window
         self.zero_background = zero_background
         self.readout = readout
@@ -319,6 +320,7 @@ class SoftArgmax(torch.nn.Module):
         if positions is not None and not isinstance(positions, torch.Tensor):
             positions = torch.tensor(positions)  # a copy: loading a state must not write into the caller's array
         self._hold("temperature", temperature)
+        self._hold("alpha", alpha)
         self._hold("positions", positions)
         self._check_options()
 
@@ -343,17 +345,17 @@ class SoftArgmax(torch.nn.Module):
     def _check_options(self):
         """Have `soft_argmax` refuse bad options now; tensors one by one, as they may be on different devices."""
         options = self._options()
-        t, c = options.pop("temperature"), options.pop("positions")
-        any_rank = self.axis is None or (isinstance(self.axis, int) and not isinstance(self.axis, bool))
-        axis = -1 if any_rank else self.axis
-        if isinstance(t, torch.Tensor):
-            x, t = torch.zeros((*t.shape, 1), device=t.device), t.detach()[..., None]
-        else:
-            x = torch.zeros(1)
-        soft_argmax(x, axis=axis, temperature=t, **options)
-        if c is not None:
-            x = torch.zeros(c.numel(), device=c.device)
-            soft_argmax(x, axis=axis, positions=c.detach().reshape(-1), **options)
+        tensors = {option: value for option, value in options.items() if isinstance(value, torch.Tensor)}
+        numbers = {option: value for option, value in options.items() if option not in tensors}
+        axis = -1 if is_any_axis(self.axis) else self.axis
+        soft_argmax(torch.zeros(1), axis=axis, **numbers)
+        for option, value in tensors.items():
+            value = value.detach()
+            if option == "positions":
+                x, value = torch.zeros(value.numel(), device=value.device), value.reshape(-1)
+            else:
+                x, value = torch.zeros((*value.shape, 1), device=value.device), value[..., None]
+            soft_argmax(x, axis=axis, **numbers | {option: value})
 
     def _apply(self, fn, recurse=True):
         before = self.positions
