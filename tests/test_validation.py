@@ -158,6 +158,14 @@ class TestAPlantedError:
         assert values[1] * (1 + 1e-9) == pytest.approx(wrong.actual, rel=1e-14)
 
 
+SLIGHTLY = 1 + 1e-9
+
+
+def _times(factor, arrays):
+    """An array, or each of a tuple, times a number."""
+    return tuple(factor * x for x in arrays) if isinstance(arrays, tuple) else factor * arrays
+
+
 class TestABuiltInFunction:
     """Errors planted where all frameworks share them: only the oracle and the invariants can see those."""
 
@@ -181,6 +189,39 @@ class TestABuiltInFunction:
         assert found(report, evidence="oracle", quantity="value")
         assert not found(report, evidence="agreement")
         assert not found(report, evidence="differences")
+
+    @pytest.mark.parametrize(
+        ("quantity", "field", "of_answer"),
+        [
+            ("vjp", "vjp", lambda made: (made[0], lambda g: tuple(SLIGHTLY * dx for dx in made[1](g)))),
+            ("jvp", "jvp", lambda made: (made[0], _times(SLIGHTLY, made[1]))),
+            ("2nd", "second", lambda made: _times(SLIGHTLY, made)),
+        ],
+        ids=["vjp", "jvp", "second"],
+    )
+    @pytest.mark.parametrize("call", ["position along the last axis", "mean and variance", "1.5-entmax weights"])
+    def test_with_a_derivative_that_all_frameworks_have_wrong_alike_is_caught_by_the_oracle(
+        self, call, quantity, field, of_answer
+    ):
+        """By 1e-9 of its size: neither agreement nor finite differences see that."""
+
+        def wrong(backend):
+            honest = getattr(backend, field)
+            answer = honest and (lambda *args: of_answer(honest(*args)))
+            return backend._replace(**{field: answer})
+
+        problem = catalogue.problem(catalogue.BY_ID[call], order=2)
+        places = [examination.Place(wrong(PRESENT[name])) for name in EAGER]
+        row = examination.examine(problem, places, "float64", order=2)
+        assert not row.raised
+        assert {(f.quantity, f.evidence) for f in row.findings} - {("adjoint", "agreement")} == {(quantity, "oracle")}
+        by_oracle = {f.place for f in row.findings if f.evidence == "oracle"}
+        assert by_oracle == {name for name in EAGER if getattr(PRESENT[name], field)}
+
+    @pytest.mark.parametrize("order", [0, 1, 2])
+    def test_is_held_to_the_oracle_in_every_derivative_that_is_asked_for(self, order):
+        rows = self.check("position along the last axis", order=order).rows
+        assert [set(row.errors) for row in rows] == [{"value", *["vjp", "jvp"] * (order > 0), *["2nd"] * (order > 1)}]
 
     def test_with_weights_that_do_not_sum_to_1_is_caught_by_an_invariant(self, plant):
         plant("soft_one_hot", lambda x, **options: soft_one_hot(x, **options) * (1 + 1e-12))
