@@ -31,6 +31,10 @@ def _mask(shape):
 ROWS = np.asarray([[0.25], [1.5], [3.0]])
 ORDERS = np.asarray([[1.0], [1.25], [1.5], [2.0]])
 SHARES = np.asarray([[0.5, 0.0, 0.125], [0.25, 0.0, 0.25], [0.0, 1.0, 0.125], [0.125, 0.0, 0.5], [0.125, 0.0, 0.0]])
+KEPT = np.asarray(
+    [[True, False, True, True, False], [False, True, True, True, True], [True, False, True, False, False]]
+)
+KEPT_SHARES = np.asarray([[0.25, 0, 0.75, 0, 0], [0, 0.5, 0.125, 0.25, 0.125], [0.625, 0, 0.375, 0, 0]])
 BINS = np.asarray([-2.0, -0.5, 0.0, 3.0, 8.0])
 CALLS = [
     Call("position along the last axis", "soft_argmax", (3, 5), {"axis": -1}, {}),
@@ -47,6 +51,8 @@ CALLS = [
     Call("position in the flattened masked array", "soft_argmax", (3, 4), {}, {"mask": _mask((3, 4))}),
     Call("position among given bins", "soft_argmax", (3, 5), {"axis": -1}, {"positions": BINS}),
     Call("position among bins along the first axis", "soft_argmax", (5, 3), {"axis": 0}, {"positions": BINS}),
+    Call("position in the flattened array at a temperature", "soft_argmax", (2, 5), {}, {"temperature": np.asarray([[0.5]])}),
+    Call("position in the flattened array among bins of each entry", "soft_argmax", (2, 5), {}, {"positions": np.stack([BINS, 3 - BINS])}),
     Call("position among bins of each row", "soft_argmax", (2, 5), {"axis": -1}, {"positions": np.stack([BINS, 3 - BINS])}),
     Call("median position", "soft_argmax", (4, 6), {"axis": -1, "readout": "median"}, {}),
     Call("median position at a temperature", "soft_argmax", (6, 4), {"axis": 0, "readout": "median", "temperature": 0.5}, {}),
@@ -80,6 +86,7 @@ CALLS = [
     Call("sparsemax position", "soft_argmax", (3, 5), {"axis": -1, "alpha": 2, "temperature": 2.0}, {}),
     Call("1.5-entmax position of the minimum", "soft_argmin", (3, 5), {"axis": -1, "alpha": 1.5}, {}),
     Call("entmax position of an order a row", "soft_argmax", (4, 5), {"axis": -1}, {"alpha": ORDERS, "mask": _mask((4, 5))}),
+    Call("1.5-entmax position in the flattened array", "soft_argmax", (2, 4), {}, {"alpha": np.asarray([[1.5]])}),
     Call("1.5-entmax median", "soft_argmax", (4, 5), {"axis": -1, "alpha": 1.5, "readout": "median"}, {}),
     Call("1.25-entmax mean and variance", "soft_argmax_moments", (3, 5), {"axis": -1, "alpha": 1.25}, {}),
     Call("1.5-entmax coordinates", "spatial_soft_argmax", (2, 3, 4), {"alpha": 1.5}, {}),
@@ -101,6 +108,9 @@ CALLS = [
     Call("cross-entropy of weights at a temperature", "fenchel_young_loss", (5, 3), {"axis": 0, "temperature": 0.5}, {"target": SHARES}),
     Call("sparsemax loss of weights", "fenchel_young_loss", (5, 3), {"axis": 0, "alpha": 2}, {"target": SHARES}),
     Call("1.5-entmax loss of indices", "fenchel_young_loss", (3, 5), {"alpha": 1.5}, {"target": np.asarray([1, 1, 3])}),
+    Call("cross-entropy of indices under a mask", "fenchel_young_loss", (3, 5), {}, {"target": np.asarray([0, 3, 2]), "mask": KEPT}),
+    Call("cross-entropy of weights under a mask at a temperature a row", "fenchel_young_loss", (3, 5), {}, {"target": KEPT_SHARES, "mask": KEPT, "temperature": ROWS}),
+    Call("sparsemax loss of weights under a mask", "fenchel_young_loss", (3, 5), {"alpha": 2}, {"target": KEPT_SHARES, "mask": KEPT}),
     Call("sharpened weights", "sharpen", (3, 5), {"power": 3.0, "rounds": 2}, {}),
     Call("normalised weights along the first axis", "sharpen", (5, 3), {"rounds": 0, "axis": 0}, {}),
 ]  # fmt: skip

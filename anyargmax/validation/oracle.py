@@ -311,15 +311,18 @@ def _entropy(p, alpha):
 def fenchel_young_loss(x, *, target, axis=-1, alpha=1, temperature=1, mask=None):
     """Conjugate of the scores, plus that of the target, less their product."""
     p = np.moveaxis(weights(x, axes=(axis,), alpha=alpha, temperature=temperature, mask=mask), axis, -1)
+    keep = np.moveaxis(np.broadcast_to(True if mask is None else mask, x.shape), axis, -1)
+    reduced = [1 if k == axis % x.ndim else n for k, n in enumerate(x.shape)]
     x = np.moveaxis(x, axis, -1)
     target = np.asarray(target)
     target = np.eye(x.shape[-1])[target] if target.dtype.kind == "i" else np.moveaxis(target, axis, -1)
-    divisors = np.broadcast_to(
-        np.moveaxis(np.broadcast_to(np.asarray(temperature, dtype=object), [1] * x.ndim), axis, -1), (*x.shape[:-1], 1)
-    )
+    divisors = np.moveaxis(np.broadcast_to(np.asarray(temperature, dtype=object), reduced), axis, -1)
     out = np.empty(x.shape[:-1], dtype=object)
     for index in np.ndindex(out.shape):
         q, y, scores, divisor = p[index], target[index], x[index], number(divisors[index][0])
+        if any(y[i] > 0 and not keep[index][i] for i in range(len(q))):
+            out[index] = INF
+            continue
         kept = [i for i in range(len(q)) if q[i] > 0 or y[i] > 0]
         conjugate = sum(q[i] * scores[i] for i in kept) + divisor * _entropy(q, alpha)
         out[index] = conjugate - divisor * _entropy(y, alpha) - sum(number(y[i]) * scores[i] for i in kept)
