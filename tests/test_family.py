@@ -14,6 +14,7 @@ from anyargmax.validation import oracle
 from anyargmax.validation.catalogue import CALLS, function, inputs
 from anyargmax.validation.tolerance import EPS, TOLERANCE, assert_close, dtype_name, round_to
 
+INF = np.inf
 ALPHAS = (1, 1 + 2.0**-20, 1.1, 4 / 3, 1.5, 1.75, 2)
 eager = pytest.mark.parametrize("backend", backend_parameters(("numpy", "torch", "jax", "array_api_strict")))
 
@@ -240,6 +241,17 @@ def test_a_zero_background_does_not_pull(backend):
     assert np.isnan(value(backend, f, np.asarray([[1.0, -1.0]]))[0])
 
 
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_a_zero_background_does_not_overflow(backend, temperature):
+    x = np.asarray([[0.0, 1000.0, 999.0], [0.0, 0.0, 1.0], [1e5, 0.0, 0.0]])
+    f = partial(soft_argmax, axis=-1, zero_background=True, temperature=temperature)
+    expected = oracle.rounded(
+        oracle.soft_argmax(oracle.exact(x), axis=-1, zero_background=True, temperature=temperature)
+    )
+    assert_close(value(backend, f, x), expected, "float64", "value")
+    assert np.all(np.isfinite(gradient(backend, f, x, np.asarray([1.0, 2.0, -1.0]))))
+
+
 @quick
 def test_losses_are_not_negative_and_0_at_the_target(backend, rng):
     x = rng.normal(size=(4, 5))
@@ -259,6 +271,38 @@ def test_the_gradient_of_the_loss_is_weights_minus_target(backend, alpha, rng):
     f = lambda x: fenchel_young_loss(x, backend.asarray(target), alpha=alpha)  # noqa: E731
     expected = g[:, None] * (value(backend, partial(soft_one_hot, alpha=alpha), x) - target)
     assert_close(gradient(backend, f, x, g), expected, "float64", "derivative")
+
+
+@quick
+@pytest.mark.parametrize("alpha", [1, 1.5, 2])
+@pytest.mark.parametrize("kind", ["weights", "indices"])
+def test_a_target_with_weight_on_a_masked_score_has_loss_plus_inf(backend, kind, alpha):
+    x = np.asarray([[0.5, 2.0, 1.0], [1.0, 0.0, -INF], [0.25, 1.0, 0.5], [0.0, 1.0, 2.0]])
+    mask = np.asarray([[True, False, True], [True, True, True], [True, True, False], [False, False, True]])
+    index = np.asarray([1, 2, 0, 2])  # on a masked score, on a score of -inf, on kept ones twice
+    target = backend.asarray(np.eye(3)[index] if kind == "weights" else index)
+    f = lambda x: fenchel_young_loss(x, target, alpha=alpha, mask=backend.asarray(mask))  # noqa: E731
+    loss = value(backend, f, x)
+    kept = oracle.fenchel_young_loss(oracle.exact(x[2:3, :2]), target=index[2:3], alpha=alpha)
+    np.testing.assert_array_equal(loss[[0, 1, 3]], [INF, INF, 0])
+    assert_close(loss[2:3], oracle.rounded(kept), "float64", "value")
+    slopes = gradient(backend, f, x, np.ones(4))
+    expected = value(backend, partial(soft_one_hot, alpha=alpha, mask=backend.asarray(mask)), x) - np.eye(3)[index]
+    assert_close(slopes[2:], expected[2:], "float64", "derivative")
+
+
+@AUTODIFF
+@pytest.mark.parametrize("alpha", [1, 1.5, 2])
+def test_the_targets_gradient_is_finite_beside_infinite_scores(backend, alpha):
+    """Scores of +inf that share all weight count as 0 in it, as a shift of a row may make of them."""
+    x = np.asarray([[INF, INF, INF], [0.5, 1.0, -2.0]])
+    target = np.asarray([[0.5, 0.25, 0.25], [0.125, 0.5, 0.375]])
+    f = lambda y: fenchel_young_loss(backend.asarray(x), y, alpha=alpha)  # noqa: E731
+    _, pullback = backend.vjp(f, backend.asarray(target))
+    slopes = backend.to_numpy(pullback(backend.asarray([1.0, 2.0]))[0])
+    power = 1 + np.log(target) if alpha == 1 else (target ** (alpha - 1) - 1 / alpha) / (alpha - 1)
+    expected = power - np.asarray([[0.0] * 3, [-0.5, 0.0, -3.0]])
+    assert_close(slopes, expected * np.asarray([[1.0], [2.0]]), "float64", "derivative")
 
 
 @pytest.mark.parametrize("backend", backend_parameters(("numpy", "autograd", "torch", "jax", "array_api_strict")))

@@ -1,5 +1,6 @@
 """What the library promises at the edges, on every framework: each test fails without its promise."""
 
+import importlib
 from functools import partial
 
 import numpy as np
@@ -13,6 +14,7 @@ from anyargmax import (
     soft_argmax_moments,
     soft_argmin,
     soft_one_hot,
+    soft_top_k,
     spatial_soft_argmax,
 )
 from anyargmax.validation.tolerance import EPS, dtype_name
@@ -65,7 +67,8 @@ def test_a_fully_masked_row_has_weights_0_position_nan_and_gradient_0(backend, h
     p = value(backend, weights, x)
     np.testing.assert_array_equal(p[1], 0)
     np.testing.assert_allclose(p[[0, 2]].sum(-1), 1, rtol=0, atol=4 * EPS["float64"])
-    for f in (position, partial(position, readout="median"), partial(position, hard=True)):
+    kinds = ({}, {"readout": "median"}, {"hard": True}, {"zero_background": True}, {"alpha": 1.5}, {"window": 1})
+    for f in [partial(position, **options) for options in kinds]:
         y = value(backend, f, x)
         np.testing.assert_array_equal(np.isnan(y), [False, True, False])
         slopes = gradient(backend, f, x, np.asarray([1.0, NAN, 2.0]))
@@ -123,6 +126,31 @@ def test_hard_weights_are_exactly_one_hot_with_the_soft_gradient(backend_dtype, 
     g = rng.normal(size=x.shape)
     hard = gradient(backend, partial(soft_one_hot, hard=True), x, g, dtype)
     np.testing.assert_array_equal(hard, gradient(backend, soft_one_hot, x, g, dtype))
+
+
+@pytest.mark.parametrize("options", [{}, {"window": 1}, {"alpha": 1.5}], ids=str)
+def test_a_hard_minimum_of_floats_is_the_first_smallest(backend, options):
+    x = np.asarray([[0.0, 3.0, 1.0, 4.0], [2.0, -1.5, 7.0, -1.5], [INF, 1.0, -INF, 0.0]])
+    f = partial(soft_argmin, axis=-1, hard=True, **options)
+    np.testing.assert_array_equal(value(backend, f, x), [0.0, 1.0, 2.0])
+
+
+def test_a_window_of_the_minimum_is_around_the_smallest(backend):
+    x = np.asarray([[0.0, 3.0, 1.0, 4.0, -0.5], [-1.5, 2.0, 7.0, 5.0, -1.0]])
+    near = value(backend, partial(soft_argmin, axis=-1, window=1), x)
+    expected = [value(backend, soft_argmin, x[0, 3:]) + 3, value(backend, soft_argmin, x[1, :2])]
+    np.testing.assert_allclose(near, expected, rtol=0, atol=16 * EPS["float64"])
+
+
+@pytest.mark.parametrize("backend", backend_parameters(("autograd", "torch", "torch-func", "jax")))
+def test_trained_positions_of_a_hard_choice_have_the_soft_gradient(backend):
+    x = np.asarray([0.0, 1.0, 2.0])
+    for hard in (False, True):
+        f = partial(soft_argmax, backend.asarray(x), hard=hard)
+        y, pullback = backend.vjp(lambda c, f=f: f(positions=c), backend.asarray([3.0, -1.0, 0.5]))
+        slopes = backend.to_numpy(pullback(backend.asarray(1.0))[0])
+        np.testing.assert_allclose(slopes, value(backend, soft_one_hot, x), rtol=0, atol=4 * EPS["float64"])
+    assert float(backend.to_numpy(y)) == 0.5
 
 
 def test_hard_coordinates_are_those_of_the_first_largest_entry(backend):
@@ -216,6 +244,81 @@ def test_a_temperature_array_is_broadcast_against_the_reduced_shape(backend, axi
         for t, row in zip(temperature, rows, strict=True)
     ]
     np.testing.assert_allclose(y, apart, rtol=0, atol=8 * EPS["float64"])
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)], ids=str)
+@pytest.mark.parametrize("option", ["temperature", "alpha"])
+def test_an_array_of_one_number_goes_with_the_flattened_scores(backend, option, shape):
+    x = np.random.default_rng(6).normal(size=(2, 3))
+    with_array = partial(soft_argmax, **{option: backend.asarray(np.full(shape, 1.5))})
+    y = value(backend, with_array, x)
+    assert y.shape == ()
+    np.testing.assert_allclose(y, value(backend, partial(soft_argmax, **{option: 1.5}), x.reshape(-1)), rtol=1e-14)
+
+
+def test_positions_of_the_scores_shape_go_with_the_flattened_scores(backend):
+    x, c = np.random.default_rng(7).normal(size=(2, 3, 4))
+    flat = value(backend, partial(soft_argmax, positions=backend.asarray(c.reshape(-1))), x.reshape(-1))
+    for positions in (c, c.reshape(-1)):
+        f = partial(soft_argmax, positions=backend.asarray(positions))
+        np.testing.assert_allclose(value(backend, f, x), flat, rtol=0, atol=8 * EPS["float64"])
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (3, 1), (1, 4), (1, 12), (3,)], ids=str)
+def test_positions_of_another_shape_do_not_go_with_the_flattened_scores(backend, shape):
+    with pytest.raises(ValueError, match="`positions` must have shape"):
+        soft_argmax(backend.asarray(np.zeros((3, 4))), positions=backend.asarray(np.zeros(shape)))
+
+
+SMALL = {
+    "float32": (-80.0, -95.0),
+    "float64": (-100.0, -720.0),
+}  # logarithms of a normal number, and of a subnormal one
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("how", ["alone", "masked", "mapped"])
+def test_weights_are_0_below_the_smallest_normal_number_and_not_before(backend, how, dtype):
+    normal, subnormal = SMALL[dtype]
+    f = soft_one_hot
+    if how == "masked":
+        f = masked(backend, f, np.asarray([True, True, True, False]))
+    elif how == "mapped":
+        f = mapped(backend, f)
+    p = value(backend, f, np.asarray([[0.0, normal, subnormal, -INF]]), dtype)[0].astype("float64")
+    np.testing.assert_array_equal(p[[0, 2, 3]], [1, 0, 0])
+    assert p[1] / np.exp(normal) == pytest.approx(1, abs=64 * EPS[dtype])
+
+
+def mapped(backend, f):
+    """The function of each row where the framework maps functions over rows, else of all of them."""
+    module = {"torch": "torch.func", "torch-func": "torch.func", "jax": "jax"}.get(backend.name)
+    return f if module is None else importlib.import_module(module).vmap(f)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        last,
+        soft_one_hot,
+        partial(last, alpha=1.5),
+        partial(last, temperature=0.5, readout="median"),
+        partial(last, zero_background=True),
+        lambda x, mask: soft_top_k(x, 2, mask=mask),
+    ],
+    ids=["position", "weights", "sparse", "median", "background", "winners"],
+)
+def test_a_nan_in_the_tangent_of_a_masked_score_changes_nothing(backend, f):
+    x = np.asarray([[0.5, 2.0, 1.0, 1.5], [1.0, 0.0, 0.5, 3.0]])
+    t = np.asarray([[1.0, -0.5, 2.0, 0.25], [0.5, 1.5, -1.0, 2.0]])
+    mask = np.asarray([[True, True, False, True], [False, True, True, True]])
+    f = masked(backend, f, mask)
+    (_, clean), (_, poisoned) = (
+        backend.jvp(f, (backend.asarray(x),), (backend.asarray(direction),))
+        for direction in (t, np.where(mask, t, NAN))
+    )
+    assert np.all(np.isfinite(backend.to_numpy(clean)))
+    np.testing.assert_array_equal(backend.to_numpy(poisoned), backend.to_numpy(clean))
 
 
 def test_sharpen_is_the_repeated_power_and_normalise(backend, rng):
