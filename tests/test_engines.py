@@ -17,6 +17,7 @@ from anyargmax import (
     _blocked,
     _blocked_vjp,
     _blocked_weights,
+    _core,
     _engines,
     _exponential,
     _plans,
@@ -60,20 +61,26 @@ def fresh(monkeypatch):
     _plans.forget()
 
 
+WAYS = {
+    _blocked: ("_block_by_block", "_row_by_row", "_at_once"),
+    _blocked_vjp: ("_pulled_block_by_block", "_pulled_at_once"),
+    _blocked_weights: ("_block_by_block", "_pulled_block_by_block"),
+}
+
+
 @pytest.fixture
 def counted(monkeypatch):
-    """Names of the engine's functions, one for each time it was called."""
+    """Names of the engine's functions, one for each time it was called; a name that is not there is an error."""
     calls = []
-    for module in (_blocked, _blocked_vjp, _blocked_weights):
-        for name in ("_block_by_block", "_row_by_row", "_at_once", "_pulled_block_by_block", "_pulled_at_once"):
-            if hasattr(module, name):
-                original = getattr(module, name)
+    for module, names in WAYS.items():
+        for name in names:
+            original = getattr(module, name)
 
-                def counting(*args, name=name, original=original):
-                    calls.append(name)
-                    return original(*args)
+            def counting(*args, name=name, original=original):
+                calls.append(name)
+                return original(*args)
 
-                monkeypatch.setattr(module, name, counting)
+            monkeypatch.setattr(module, name, counting)
     return calls
 
 
@@ -217,6 +224,29 @@ def test_awkward_scores_and_cotangents_are_those_of_the_rule(
     np.testing.assert_array_equal(dx[np.isinf(x)], dx_rule[np.isinf(x)])
     scale = np.expand_dims(np.maximum(1, np.abs(np.nan_to_num(g))), axis)
     assert_close(dx / scale, dx_rule / scale, "float32", "derivative")
+
+
+@engined
+@pytest.mark.parametrize("moments", [False, True], ids=["position", "moments"])
+@pytest.mark.parametrize("g", [1.0, 5e36, NAN], ids=str)
+def test_a_second_pullback_has_the_gradient_of_the_first_and_of_the_rule(backend, g, moments, monkeypatch, counted):
+    """What was kept is used up by then; a cotangent that overflows on the way is left to the rule both times."""
+    x = np.random.default_rng(12).normal(size=(6, 40)) - 5  # so low that sums of exponentials are less than 1
+    f = partial(soft_argmax_moments, axis=-1) if moments else last
+    found = []
+    for on in (True, False):
+        set_engines(monkeypatch, on=on, block=256)
+        _, pullback = backend.vjp(f, backend.asarray(x, "float32"))
+        gs = backend.asarray([1.0, g, -2.0, 0.5, 1.0, -g], "float32")
+        cotangent = (gs, 0 * gs + 1) if moments else gs
+        found += [backend.to_numpy(pullback(cotangent)[0]) for _ in range(2)]
+        assert counted[-1:] == ["_pulled_block_by_block"] * on
+        counted.clear()
+    *engine, rule, again = found
+    np.testing.assert_array_equal(rule, again)
+    scale = np.asarray([[1.0], [max(1, g)], [1], [1], [1], [max(1, g)]])
+    for dx in engine:
+        assert_close(dx / scale, rule / scale, "float32", "derivative")
 
 
 @pytest.mark.parametrize("native", [False, True])
@@ -656,6 +686,26 @@ def test_a_single_position_is_an_array_as_by_the_rules(options, monkeypatch):
         set_engines(monkeypatch, on=on)
         found.append(type(soft_argmax(np.asarray([0.0, 1.0, 5.0]), **options)))
     assert found == [np.ndarray, np.ndarray]
+
+
+@torch_only
+@pytest.mark.parametrize("f", [last, partial(soft_argmax_moments, axis=-1)], ids=["position", "moments"])
+@pytest.mark.parametrize("rows", [1, 2, 3, 4])
+def test_native_operations_leave_no_row_of_a_nan_to_the_rules(backend, f, rows, monkeypatch, counted):
+    """It makes its own row NaN, which is what the answer is."""
+    x = np.random.default_rng(rows).normal(size=(rows, 5))
+    x[rows // 2, 1] = NAN
+    found, by_rules, answers = [], [], _core.answers
+    for on in (True, False):
+        set_engines(monkeypatch, on=on, native=True)
+        noted = lambda *args, on=on, **options: by_rules.append(on) or answers(*args, **options)  # noqa: E731
+        monkeypatch.setattr(_core, "answers", noted)
+        y = f(backend.asarray(x))
+        found.append(joined(tuple(map(backend.to_numpy, y)) if isinstance(y, tuple) else backend.to_numpy(y)))
+    assert by_rules == [False]
+    assert not counted
+    assert_close(*found, "float64", "value")
+    np.testing.assert_array_equal(np.isnan(found[0]).reshape(-1, rows).all(0), np.arange(rows) == rows // 2)
 
 
 @torch_only

@@ -93,6 +93,31 @@ def test_weights_and_supports_are_the_oracles_and_the_rules(backend, dtype, name
     np.testing.assert_array_equal(actual > 0, rule > 0)
 
 
+def at_the_edge_of_the_support(n, alpha, above):
+    """One row of which all but three scores are far below, and the third has its weight raised from 0 by so much."""
+    p = np.asarray([0.625, 0.375, above ** (1 / (alpha - 1))])
+    x = np.full(n, -20.0)
+    x[np.random.default_rng(n).permutation(n)[:3]] = p ** (alpha - 1) / (alpha - 1)
+    return x
+
+
+@served
+@pytest.mark.parametrize("n", [40, 70000])
+@pytest.mark.parametrize("alpha", [1.25, 1.5, 2])
+def test_no_small_weight_is_lost_among_many_scores(backend, alpha, n, request, monkeypatch):
+    """What is left out at once is below the edge of the support: by how much less than a rounding error is of no account."""
+    if n < _compacted.NARROW:
+        request.getfixturevalue("answers")
+    f = partial(soft_one_hot, alpha=alpha)
+    for above in (1e-6, 1e-9):
+        x = backend.asarray(at_the_edge_of_the_support(n, alpha, above))
+        p = backend.to_numpy(f(x))
+        rule = by_the_rule(monkeypatch, lambda x=x: backend.to_numpy(f(x)))
+        assert np.count_nonzero(p) == 3
+        np.testing.assert_array_equal(p > 0, rule > 0)
+        assert_close(p, rule, "float64", "value")
+
+
 @served
 @dtypes
 @shapes
