@@ -16,7 +16,16 @@ from conftest import PRESENT, backend_parameters
 import anyargmax
 from anyargmax import __main__ as command
 from anyargmax import soft_argmax, soft_one_hot, validation
-from anyargmax.validation import assert_backends_agree, catalogue, check, comparison, differences, examination, oracle
+from anyargmax.validation import (
+    assert_backends_agree,
+    catalogue,
+    check,
+    comparison,
+    differences,
+    examination,
+    oracle,
+    problems,
+)
 from anyargmax.validation.command import Progress
 from anyargmax.validation.report import as_json, as_junit, text
 
@@ -105,6 +114,12 @@ class TestAPlantedError:
         assert only_torch(report)
         assert {f.quantity for f in report.findings} == {"support"}
         assert validation.compare(planted(sparsemax, sparsemax), X, exact_zeros=True).ok
+
+    @pytest.mark.parametrize("asked", [{}, {"exact_zeros": False}], ids=["by default", "by option"])
+    def test_of_a_wrong_support_is_no_disagreement_unless_it_is_asked_for(self, asked):
+        sparsemax = partial(soft_one_hot, alpha=2)
+        wrong = planted(lambda x: sparsemax(x) + 1e-9, sparsemax)
+        assert validation.compare(wrong, X, dtypes="float32", order=0, **asked).ok
 
     def test_of_a_shape_is_named(self):
         report = validation.compare(planted(lambda x: position(x)[:, None]), X)
@@ -317,6 +332,16 @@ class TestComparingAFunction:
         report = validation.compare(lambda x: "text", X, backends=["numpy"], dtypes=["float32"])
         assert "returned str instead of an array" in report.raised[0]
 
+    def test_differentiates_nothing_at_order_0(self):
+        def refuse(*args):
+            raise AssertionError("differentiated")
+
+        backends = [PRESENT[name]._replace(vjp=refuse, jvp=refuse, second=refuse) for name in EAGER]
+        report = validation.compare(position, X, backends=backends, order=0)
+        assert report.ok, f"\n{report}"
+        assert all(set(row.errors) == {"value"} for row in report.rows)
+        assert validation.compare(position, X, backends=backends, order=1).raised
+
     def test_notes_where_a_function_has_no_derivative(self):
         report = validation.compare(lambda x: 2 * x + 1, X, backends=["numpy"])
         assert report.ok
@@ -382,6 +407,34 @@ class TestTheReport:
         ):
             assert part in shown
         assert shown.endswith("FAILED: 1 disagreement.")
+
+    def test_names_a_seed_that_was_asked_for_wherever_it_matters(self):
+        f = partial(soft_argmax, axis=-1)
+        options = {"backends": ["numpy"], "dtypes": ["float64"], "name": "f", "seed": 7}
+        report = validation.compare(f, X, reference=lambda x: 2 * f(x), **options)
+        assert (report.seed, {finding.seed for finding in report.findings}) == (7, {7})
+        lines = text(report._replace(again="again")).splitlines()
+        assert lines[0].endswith("; seed 7")
+        assert sum(line.startswith("  with seed 7, inputs [[") for line in lines) == 1
+        assert '  again: again --only "f" --backends numpy --dtypes float64 --seed 7' in lines
+        assert json.loads(as_json(report))["seed"] == 7
+
+    def test_draws_other_directions_at_another_seed(self):
+        like = (np.zeros((2, 3)),)
+        drawn = [problems.draw(seed, purpose, like)[0] for seed in (0, 1) for purpose in ("cotangents", "tangents")]
+        for k, one in enumerate(drawn):
+            for other in drawn[:k]:
+                assert not np.any(one == other)
+
+    @pytest.mark.parametrize("length", [65, 66, 67, 68, 90])
+    def test_shortens_names_that_do_not_fit_and_no_others(self, length):
+        name = "n" * length
+        report = validation.compare(np.sin, [1.0], backends=["numpy"], dtypes=["float64"], order=0, name=name)
+        (line,) = [line for line in str(report).splitlines() if line.startswith("nn")]
+        room = 80 - 13  # for the evidence: there are no errors to show
+        label = name if length < room else "n" * (room - 4) + "..."
+        assert line.split()[0] == label
+        assert line == f"{label:{room}}  ...."
 
     def test_says_how_much_had_no_evidence(self):
         report = validation.compare(abs, [-1.0, -2.0], backends=["numpy"])
@@ -572,6 +625,35 @@ def test_the_oracle_knows_softmax_and_sparsemax_by_hand():
     np.testing.assert_array_equal(
         oracle.rounded(oracle.soft_one_hot(oracle.exact([0.5, 0.0, -2.0]), alpha=2)), [0.75, 0.25, 0]
     )
+
+
+def test_the_oracle_knows_the_loss_under_a_mask_by_hand():
+    x, mask = oracle.exact([[0.0, np.log(3.0), 5.0]] * 3), np.asarray([[True, True, False]])
+    temperature = oracle.exact([[1.0], [1.0], [2.0]])
+    loss = oracle.rounded(
+        oracle.fenchel_young_loss(x, target=np.asarray([0, 2, 1]), mask=mask, temperature=temperature)
+    )
+    np.testing.assert_allclose(loss, [np.log(4.0), np.inf, 2 * np.log1p(3**-0.5)], rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("call", "scale"),
+    [
+        ("position along the last axis", 4),
+        ("position in the flattened array", 9),
+        ("position in the flattened array with the axes kept", 9),
+        ("position in the flattened array at a temperature", 18),
+        ("position in the flattened array among bins of each entry", 8),
+        ("position at a temperature", 16),
+        ("position of one entry", 2),
+        ("coordinates in a map", 3),
+        ("coordinates from corner to corner", 1),
+        ("weights at a temperature a row", 4),
+        ("cross-entropy of weights at a temperature", 2),
+    ],
+)
+def test_derivatives_of_a_call_are_held_to_the_size_of_its_positions_over_the_temperature(call, scale):
+    assert catalogue.problem(catalogue.BY_ID[call]).scale == scale
 
 
 def test_the_oracle_shares_no_code_with_the_library():
