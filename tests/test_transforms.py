@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 import textwrap
+import warnings
 from functools import partial
 
 import numpy as np
@@ -24,6 +25,11 @@ CALLS = {
     "hard_weights": partial(soft_one_hot, hard=True),
     "coordinates": partial(spatial_soft_argmax, coordinates="corner"),
     "sharpened": lambda x: sharpen(x * x + 0.5),
+}
+TRACED = {
+    "1.25-entmax_weights": partial(soft_one_hot, alpha=1.25),
+    "sparsemax_position": partial(soft_argmax, axis=-1, alpha=2, temperature=0.5),
+    "windowed_position": partial(soft_argmax, axis=-1, window=1),
 }
 every_call = pytest.mark.parametrize("name", list(CALLS))
 torch_only = pytest.mark.parametrize("torch_backend", backend_parameters(("torch",)))
@@ -184,6 +190,23 @@ class TestTorch:
         exported = torch.export.export(Module(), (torch_backend.asarray(X),), dynamic_shapes={"x": symbols}).module()
         x = torch_backend.asarray(np.random.default_rng(1).normal(size=(6, 9)))
         same(torch_backend, exported(x), CALLS[name](x))
+
+    @pytest.mark.parametrize("name", [*CALLS, *TRACED])
+    def test_a_trace_decides_nothing_by_the_values_that_it_saw(self, torch_backend, name):
+        """Neither whether rows need care, nor how many steps a threshold takes."""
+        import torch
+
+        def f(x):
+            return (CALLS | TRACED)[name](x)
+
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`torch.jit.trace", DeprecationWarning)
+            warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # of lengths, which do stay
+            traced = torch.jit.trace(f, torch_backend.asarray(np.zeros((4, 5))), check_trace=False)
+        rows = [[INF, 0, 1, 2, INF], [-INF, 1, 0, 2, 3], [-INF] * 5, [3e5, 1, 1.5, 1.25, 3e5 - 0.125]]
+        for x in (X, 30 * X, *([np.asarray(rows)] if name != "sharpened" else [])):
+            actual, expected = (torch_backend.to_numpy(g(torch_backend.asarray(x))) for g in (traced, f))
+            np.testing.assert_allclose(actual, expected, rtol=0, atol=64 * EPS["float64"])
 
     def test_checkpointing_keeps_the_gradient(self, torch_backend):
         from torch.utils.checkpoint import checkpoint
