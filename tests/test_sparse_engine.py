@@ -59,7 +59,7 @@ def rows_with_every_support(n):
 SHAPES = {
     "rows of every support": (rows_with_every_support(13), -1),
     "one row": (np.random.default_rng(0).normal(size=37), 0),
-    "the first axis": (np.random.default_rng(1).normal(size=(23, 5)), 0),
+    "the first axis": (np.random.default_rng(1).normal(size=(23, 2)), 0),
     "a middle axis": (3 * np.random.default_rng(2).normal(size=(3, 17, 4)), 1),
     "two axes at the end": (np.random.default_rng(3).normal(size=(3, 6, 7)), (1, 2)),
     "two axes in front, swapped": (np.random.default_rng(4).normal(size=(6, 7, 3)), (1, 0)),
