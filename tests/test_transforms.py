@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import backend_parameters
 
-from anyargmax import sharpen, soft_argmax, soft_argmax_moments, soft_one_hot, spatial_soft_argmax
+from anyargmax import fenchel_young_loss, sharpen, soft_argmax, soft_argmax_moments, soft_one_hot, spatial_soft_argmax
 from anyargmax.validation.tolerance import EPS
 
 CALLS = {
@@ -113,6 +113,21 @@ class TestTorch:
         x = torch_backend.asarray(X).requires_grad_()
         (expected,) = torch.autograd.grad(loss(name, torch)(x), x)
         same(torch_backend, torch.func.grad(loss(name, torch))(x.detach()), expected)
+
+    @pytest.mark.parametrize("alpha", [1, 1.5])
+    def test_func_grad_of_a_loss_is_the_eager_gradient_in_scores_and_target(self, torch_backend, alpha):
+        import torch
+
+        weights = torch_backend.asarray(WEIGHTS[:4])
+
+        def total(x, target):
+            return (weights * fenchel_young_loss(x, target, temperature=0.5, alpha=alpha)).sum()
+
+        arrays = [torch_backend.asarray(a) for a in (X, np.exp(G) / np.exp(G).sum(-1, keepdims=True))]
+        leaves = [array.clone().requires_grad_() for array in arrays]
+        total(*leaves).backward()
+        for transformed, leaf in zip(torch.func.grad(total, argnums=(0, 1))(*arrays), leaves, strict=True):
+            same(torch_backend, transformed, leaf.grad)
 
     @every_call
     def test_func_jacobians_of_both_modes_agree(self, torch_backend, name):
