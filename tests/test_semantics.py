@@ -104,6 +104,17 @@ def test_nan_makes_its_own_row_nan_and_no_other(backend, f):
     np.testing.assert_array_equal(slopes[1:], gradient(backend, last, x[1:], np.asarray([1.0])))
 
 
+def test_the_median_of_ties_moves_only_with_more_than_half_of_the_weight(backend):
+    """Where exactly half lies above an entry, the slope is that of less: 0."""
+    f = partial(last, readout="median")
+    for row, answer, slopes in (([0.0, 0.0], 0.0, [0.0, 0.0]), ([0.0] * 4, 0.5, [-0.375, 0.125, 0.125, 0.125])):
+        x = np.asarray([row])
+        np.testing.assert_array_equal(value(backend, f, x), [answer])
+        np.testing.assert_allclose(
+            gradient(backend, f, x, np.asarray([1.0])), [slopes], rtol=0, atol=4 * EPS["float64"]
+        )
+
+
 TIES = np.asarray([[1.0, 3.0, 3.0, 3.0], [2.0, 2.0, 0.0, 2.0], [0.0, 0.0, 0.0, 0.0], [-1.0, -5.0, 4.0, 4.0]])
 
 
