@@ -89,6 +89,19 @@ def test_winners_of_long_rows_are_the_oracles(backend, kind, k):
 
 
 @quick
+@pytest.mark.parametrize("kind", ["capped", "sigmoid"])
+def test_winners_far_above_the_last_of_them_have_weight_1(backend, kind):
+    """So far that no exponential of the distance is a number."""
+    x = np.asarray([[2000.0, 1.0, 0.5, 0.375], [0.25, 1e300, 0.5, 0.0], [1e6, -1e6, -3e5, -2e6]])
+    f = lambda x: soft_top_k(x, 2, kind=kind)  # noqa: E731
+    expected = oracle.rounded(oracle.soft_top_k(oracle.exact(x), k=2, kind=kind))
+    assert_close(value(backend, f, x), expected, "float64", "value")
+    slopes = gradient(backend, f, x, np.asarray([[3.0, 1.0, -1.0, 2.5]] * 3))
+    np.testing.assert_array_equal(slopes[expected == 1], 0)
+    assert np.all(slopes[:2][(expected[:2] > 0) & (expected[:2] < 1)] != 0)
+
+
+@quick
 @pytest.mark.parametrize("alpha", [2.5, 3.0])
 def test_orders_above_2_are_as_good_as_the_scores_determine_them(backend, alpha, rng):
     """At the edge of the support the slope of the weights in the scores is infinite: half of the digits."""
@@ -289,6 +302,32 @@ def test_a_target_with_weight_on_a_masked_score_has_loss_plus_inf(backend, kind,
     slopes = gradient(backend, f, x, np.ones(4))
     expected = value(backend, partial(soft_one_hot, alpha=alpha, mask=backend.asarray(mask)), x) - np.eye(3)[index]
     assert_close(slopes[2:], expected[2:], "float64", "derivative")
+
+
+@AUTODIFF
+@pytest.mark.parametrize("alpha", [1, 1.5, 2])
+def test_the_loss_has_the_oracles_derivatives_in_temperature_and_target(backend, alpha, rng):
+    x = rng.normal(size=(2, 4))
+    given = np.asarray([[0.5], [2.0]]), np.asarray([[0.5, 0.125, 0.25, 0.125], [0.0625, 0.25, 0.1875, 0.5]])
+    moves = rng.normal(size=(2, 4))
+    directions = rng.normal(size=(2, 1)), moves - moves.mean(axis=1, keepdims=True)  # weights keep their sum
+    g = np.asarray([1.0, -2.0])
+    f = lambda t, y: fenchel_young_loss(backend.asarray(x), y, temperature=t, alpha=alpha)  # noqa: E731
+    arrays, tangents = ([backend.asarray(a) for a in group] for group in (given, directions))
+    gradients = backend.vjp(f, *arrays)[1](backend.asarray(g))
+    zeros = [backend.asarray(np.zeros(a.shape)) for a in given]
+    exact = [oracle.exact(a) for a in given]
+    for k in range(2):
+
+        def alone(z, k=k):
+            t, y = [*exact[:k], z, *exact[k + 1 :]]
+            return oracle.fenchel_young_loss(oracle.exact(x), target=y, temperature=t, alpha=alpha)
+
+        expected = oracle.rounded(oracle.derivative(alone, exact[k], oracle.exact(directions[k])))
+        moved = backend.jvp(f, tuple(arrays), tuple(tangents[j] if j == k else zeros[j] for j in range(2)))[1]
+        assert_close(backend.to_numpy(moved), expected, "float64", "derivative")
+        pulled = np.sum(backend.to_numpy(gradients[k]) * directions[k], axis=1)
+        assert_close(pulled, g * expected, "float64", "derivative")
 
 
 @AUTODIFF
