@@ -57,6 +57,26 @@ def test_a_masked_score_changes_nothing(backend, f, poison):
     assert np.all(slopes[mask] != 0) or f.func is not soft_one_hot
 
 
+@pytest.mark.parametrize("backend", backend_parameters(("autograd", "torch", "torch-func", "jax")))
+@pytest.mark.parametrize("poison", [1e30, NAN, INF], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"alpha": 1.5}, {"zero_background": True}], ids=["soft", "sparse", "background"]
+)
+def test_a_masked_score_changes_no_derivative_by_the_temperature(backend, options, poison):
+    x = np.asarray([[0.5, 2.0, 1.0, 1.5], [1.0, 0.25, 0.5, 3.0]])
+    mask = np.asarray([[True, True, False, True], [False, True, True, True]])
+    temperature, ones = backend.asarray([[0.5], [2.0]]), backend.asarray([[1.0], [1.0]])
+    found = []
+    for scores in (x, np.where(mask, x, poison)):
+        f = lambda t, x=scores: last(backend.asarray(x), mask=backend.asarray(mask), temperature=t, **options)  # noqa: E731
+        pulled = backend.vjp(f, temperature)[1](backend.asarray([1.0, -2.0]))[0]
+        pushed = backend.jvp(f, (temperature,), (ones,))[1]
+        found.append([backend.to_numpy(pulled)[:, 0], backend.to_numpy(pushed)])
+    for clean, poisoned in zip(*found, strict=True):
+        assert np.all(np.isfinite(clean) & (clean != 0))
+        np.testing.assert_array_equal(poisoned, clean)
+
+
 @pytest.mark.parametrize("how", ["mask", "-inf scores"])
 def test_a_fully_masked_row_has_weights_0_position_nan_and_gradient_0(backend, how):
     x = np.asarray([[1.0, 2.0, 0.5], [3.0, NAN, 1e30], [0.0, 1.0, 2.0]])
