@@ -59,8 +59,10 @@ def _vjp_x(ops, g, p, x, temperature, mask, *, axes):
 
 def _jvp_x(ops, t, p, x, temperature, mask, *, axes):
     s = _slopes(ops, x, temperature, mask, axes)
-    t = ops.xp.where(ops.detach(s) == 0, 0.0, t)
-    return _divided(s * t - p * ops.xp.sum(s * t, axis=axes, keepdims=True), temperature)
+    still = ops.detach(s) == 0
+    t = ops.xp.where(still, 0.0, t)
+    product = s * t - p * ops.xp.sum(s * t, axis=axes, keepdims=True)
+    return _divided(ops.xp.where(still, 0.0, product), temperature)
 
 
 def _kept(ops, x, mask, axes):

@@ -17,14 +17,20 @@ def are_weights(ops, target: Array, axis: int, dtype: Any) -> Array:
     return xp.all(target >= 0, axis=axis) & (xp.abs(total - 1) <= slack)
 
 
-def _entropy(ops, p, relaxation, axes):
-    """``H(p) = sum (p - p^alpha) / (alpha (alpha - 1))``, at alpha = 1 ``-sum p log p``; axes kept."""
+def _entropy(ops, p, relaxation, axes, steep=False):
+    """``H(p) = sum (p - p^alpha) / (alpha (alpha - 1))``, at alpha = 1 ``-sum p log p``; axes kept.
+
+    At alpha = 1 its slope at 0 is infinite. Weights that vanish do not move, and have 0 there unless it is to be steep.
+    """
     xp, alpha = ops.xp, relaxation.alpha
     positive = ops.detach(p) > 0
     safe = xp.where(positive, p, 1.0)
     log = xp.log(safe)
     terms = -safe * (log if alpha == 1 else xp.expm1((alpha - 1) * log) / (alpha * (alpha - 1)))
-    return xp.sum(xp.where(positive, terms, p * 0), axis=axes, keepdims=True)
+    rest = p * 0 if alpha == 1 else p / (alpha * (alpha - 1))  # of value 0, with the slope at 0
+    if alpha == 1 and steep:
+        rest = xp.sqrt(xp.where(positive, 1.0, p))
+    return xp.sum(xp.where(positive, terms, rest), axis=axes, keepdims=True)
 
 
 def _entropy_slope(ops, p, relaxation):
@@ -36,44 +42,57 @@ def _entropy_slope(ops, p, relaxation):
 
 
 def _shifted(ops, x, mask, axes):
+    """Return the scores less the largest, 0 where they are not kept or infinite; which are kept; and the rows with any."""
     xp = ops.xp
     keep, top, _ = kept_and_reference(ops, x, mask, axes)
     top = xp.where((top == float("inf")) | (top == -float("inf")), 0.0, top)
-    return xp.where(keep & (ops.detach(x) != float("inf")), x, top) - top, keep
+    z = xp.where(keep & (ops.detach(x) != float("inf")), x, top) - top
+    return z, keep, xp.any(keep, axis=axes, keepdims=True)
 
 
 def _loss(ops, x, target, temperature, mask, *, axes, relaxation):
-    """``<p - y, x> + T H(p) - T H(y)``: ``+inf`` where the target has weight on a masked score."""
+    """``<p - y, x> + T H(p) - T H(y)``: ``+inf`` where the target has weight on a masked score, 0 in a row without any kept one."""
     xp = ops.xp
     p = ops.weights(x, temperature, None, mask, axes=axes, relaxation=relaxation)
-    z, keep = _shifted(ops, x, mask, axes)
+    z, keep, there = _shifted(ops, x, mask, axes)
     moved = p - target
-    gap = xp.where(ops.detach(moved) == 0, 0.0, moved * z)
-    entropy = _entropy(ops, p, relaxation, axes) - _entropy(ops, target, relaxation, axes)
+    # Two scores at both ends of the range are infinitely far: the further one has weight 0. What is not moved is not lost.
+    far = (ops.detach(z) == -float("inf")) & (ops.detach(moved) == 0)
+    gap = moved * xp.where(far, 0.0, z)
+    entropy = _entropy(ops, p, relaxation, axes) - _entropy(ops, target, relaxation, axes, steep=True)
     loss = xp.sum(gap, axis=axes, keepdims=True) + (entropy if temperature is None else temperature * entropy)
-    barred = xp.any(~keep & (ops.detach(target) > 0), axis=axes, keepdims=True)
-    return xp.sum(xp.where(barred & (ops.detach(loss) == ops.detach(loss)), float("inf"), loss), axis=axes)
+    barred = xp.any(~keep & (ops.detach(target) > 0), axis=axes, keepdims=True) & (ops.detach(loss) == ops.detach(loss))
+    return xp.sum(xp.where(there, xp.where(barred, float("inf"), loss), 0.0), axis=axes)
 
 
 def _difference(ops, x, target, temperature, mask, axes, relaxation):
-    return ops.weights(x, temperature, None, mask, axes=axes, relaxation=relaxation) - target
+    p = ops.weights(x, temperature, None, mask, axes=axes, relaxation=relaxation)
+    return ops.xp.where(_shifted(ops, x, mask, axes)[2], p - target, 0.0)
 
 
 def _vjp_x(ops, g, y, x, target, temperature, mask, *, axes, relaxation):
-    return expand(ops, g, axes) * _difference(ops, x, target, temperature, mask, axes, relaxation)
+    return _spread(ops, g, _difference(ops, x, target, temperature, mask, axes, relaxation), x, mask, axes)
+
+
+def _spread(ops, g, slope, x, mask, axes):
+    """A cotangent of each row times a slope; 0 in rows without any kept score, whatever the cotangent is."""
+    there = _shifted(ops, x, mask, axes)[2]
+    return ops.xp.where(there, expand(ops, g, axes), 0.0) * slope
 
 
 def _jvp_x(ops, t, y, x, target, temperature, mask, *, axes, relaxation):
-    return ops.xp.sum(t * _difference(ops, x, target, temperature, mask, axes, relaxation), axis=axes)
+    slope = _difference(ops, x, target, temperature, mask, axes, relaxation)
+    return ops.xp.sum(ops.xp.where(_shifted(ops, x, mask, axes)[2], t, 0.0) * slope, axis=axes)
 
 
 def _target_slope(ops, x, target, temperature, mask, axes, relaxation):
     slope = _entropy_slope(ops, target, relaxation)
-    return -_shifted(ops, x, mask, axes)[0] - (slope if temperature is None else temperature * slope)
+    z, _, there = _shifted(ops, x, mask, axes)
+    return ops.xp.where(there, -z - (slope if temperature is None else temperature * slope), 0.0)
 
 
 def _vjp_target(ops, g, y, x, target, temperature, mask, *, axes, relaxation):
-    return expand(ops, g, axes) * _target_slope(ops, x, target, temperature, mask, axes, relaxation)
+    return _spread(ops, g, _target_slope(ops, x, target, temperature, mask, axes, relaxation), x, mask, axes)
 
 
 def _jvp_target(ops, t, y, x, target, temperature, mask, *, axes, relaxation):
@@ -82,11 +101,12 @@ def _jvp_target(ops, t, y, x, target, temperature, mask, *, axes, relaxation):
 
 def _temperature_slope(ops, x, target, temperature, mask, axes, relaxation):
     p = ops.weights(x, temperature, None, mask, axes=axes, relaxation=relaxation)
-    return _entropy(ops, p, relaxation, axes) - _entropy(ops, target, relaxation, axes)
+    slope = _entropy(ops, p, relaxation, axes) - _entropy(ops, target, relaxation, axes)
+    return ops.xp.where(_shifted(ops, x, mask, axes)[2], slope, 0.0)
 
 
 def _vjp_temperature(ops, g, y, x, target, temperature, mask, *, axes, relaxation):
-    return expand(ops, g, axes) * _temperature_slope(ops, x, target, temperature, mask, axes, relaxation)
+    return _spread(ops, g, _temperature_slope(ops, x, target, temperature, mask, axes, relaxation), x, mask, axes)
 
 
 def _jvp_temperature(ops, t, y, x, target, temperature, mask, *, axes, relaxation):

@@ -158,7 +158,7 @@ def _bracketed(ops, at, low, high, alpha, r):
         new = root + move
         inside = (new > low) & (new < high) & (age < 2)
         size = shortest + xp.abs(root)
-        settled = (xp.abs(move) <= eps * size) & convex
+        settled = xp.abs(move) <= (eps * size if convex else -1.0)
         new = xp.where(settled | inside, new, (low + high) / 2)
         moved = ~settled & (high - low > eps * size) & (over == over)
         return new, low, high, xp.where(inside, age + 1, 0.0), moved

@@ -53,7 +53,10 @@ def _vjp_x(ops, g, p, x, temperature, alpha, mask, **static):
 def _jvp_x(ops, t, p, x, temperature, alpha, mask, **static):
     """``J t / T``, half of the division before J and half behind it."""
     half = root(ops, temperature)
-    return _product(ops, divided(t, half), p, x, temperature, alpha, mask, divisor=half, **static)
+    product = _product(ops, divided(t, half), p, x, temperature, alpha, mask, divisor=half, **static)
+    dead = _dead(ops, p, x, temperature, mask, **static)
+    # For a framework that transposes it: a cotangent of what cannot move is not looked at.
+    return product if dead is None else ops.xp.where(dead, 0.0, product)
 
 
 def _vjp_temperature(ops, g, p, x, temperature, alpha, mask, *, axes, relaxation):

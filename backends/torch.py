@@ -349,13 +349,10 @@ class SoftArgmax(torch.nn.Module):
         numbers = {option: value for option, value in options.items() if option not in tensors}
         axis = -1 if is_any_axis(self.axis) else self.axis
         soft_argmax(torch.zeros(1), axis=axis, **numbers)
-        for option, value in tensors.items():
-            value = value.detach()
-            if option == "positions":
-                x, value = torch.zeros(value.numel(), device=value.device), value.reshape(-1)
-            else:
-                x, value = torch.zeros((*value.shape, 1), device=value.device), value[..., None]
-            soft_argmax(x, axis=axis, **numbers | {option: value})
+        for option, held in tensors.items():
+            value = held.detach().reshape(-1) if option == "positions" else held.detach()[..., None]
+            shape = value.shape if option == "positions" else (*held.shape, 1)
+            soft_argmax(torch.zeros(shape, device=value.device), axis=axis, **numbers | {option: value})
 
     def _apply(self, fn, recurse=True):
         before = self.positions

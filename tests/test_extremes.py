@@ -332,6 +332,76 @@ def test_nan_in_a_row_is_aloss_of_nan_wherever_the_target_is(backend):
     np.testing.assert_array_equal(value(backend, f, x), [NAN, INF])
 
 
+@pytest.mark.parametrize("alpha", [1, 1.5, 2])
+def test_a_row_without_a_kept_score_has_loss_0_and_no_gradient(backend, alpha):
+    x = np.asarray([[0.5, 1.0, 2.0], [1.0, 0.5, 0.25]])
+    mask = backend.asarray(np.asarray([[True, True, True], [False] * 3]))
+    target = np.asarray([[0.25, 0.75, 0.0], [0.5, 0.25, 0.25]])
+    f = partial(loss_of, target=backend.asarray(target), mask=mask, alpha=alpha)
+    assert value(backend, f, x)[1] == 0
+    dx = gradient(backend, f, x, np.asarray([1.0, NAN]))
+    np.testing.assert_array_equal(dx[1], 0)
+    assert np.all(np.isfinite(dx[0]))
+    indices = partial(loss_of, target=backend.asarray(np.asarray([1, 1])), mask=mask, alpha=alpha)
+    assert value(backend, indices, x)[1] == 0
+
+
+@with_derivatives
+def test_the_gradient_of_the_loss_is_0_where_the_weights_are_the_target(backend, rng):
+    x = np.asarray([[0.5, 1.0, -2.0], [1.0, 0.5, 0.25]])
+    target = np.asarray([[0.25, 0.75, 0.0], [0.0, 0.25, 0.75]])
+    g = rng.normal(size=2)
+    f = partial(loss_of, target=backend.asarray(target), alpha=2)
+    expected = g[:, None] * (value(backend, partial(soft_one_hot, alpha=2), x) - target)
+    assert_close(gradient(backend, f, x, g), expected, "float64", "derivative")
+
+
+@with_derivatives
+@pytest.mark.parametrize("alpha", [1, 1.5, 2])
+def test_the_target_has_a_gradient_where_it_is_0_or_the_weight(backend, alpha):
+    x, target = np.asarray([[0.5, 1.0, -2.0]]), np.asarray([[0.25, 0.75, 0.0]])
+    if backend.name == "numpy":  # which differentiates by autograd
+        backend = PRESENT["autograd"]
+    scores = backend.asarray(x)
+    _, pullback = backend.vjp(lambda y: fenchel_young_loss(scores, y, alpha=alpha), backend.asarray(target))
+    dy = backend.to_numpy(pullback(backend.asarray(np.asarray([1.0])))[0])
+    with np.errstate(divide="ignore"):
+        slope = -1 - np.log(target) if alpha == 1 else (1 / alpha - target ** (alpha - 1)) / (alpha - 1)
+    assert_close(dy, -(x - 1) - slope, "float64", "derivative")
+
+
+@pytest.mark.parametrize("alpha", [1, 2])
+def test_compiled_losses_have_their_gradient_where_the_weights_are_the_target(alpha):
+    import torch
+
+    x = torch.tensor([[0.5, 1.0, -2.0]], dtype=torch.float64, requires_grad=True)
+    y = soft_one_hot(x.detach(), alpha=alpha)
+    f = torch.compile(lambda x: fenchel_young_loss(x, y, alpha=alpha).sum(), backend="aot_eager", fullgraph=True)
+    (dx,) = torch.autograd.grad(f(x), x)
+    np.testing.assert_allclose(dx.numpy(), 0, rtol=0, atol=4 * EPS["float64"])
+
+
+@with_derivatives
+@pytest.mark.parametrize(
+    "f",
+    [
+        soft_one_hot,
+        partial(soft_one_hot, alpha=1.5),
+        partial(soft_one_hot, alpha=3),
+        lambda x, **o: soft_top_k(x, 2, **o),
+    ],
+    ids=["softmax", "entmax", "alpha 3", "top-k"],
+)
+def test_a_nan_in_the_cotangent_of_a_masked_weight_changes_nothing(backend, f):
+    x = np.asarray([[0.5, 1.0, 0.75, 1.5], [1.0, 0.0, 0.5, 0.25]])
+    g = np.asarray([[1.0, -0.5, 2.0, 0.25], [0.5, 1.5, -1.0, 2.0]])
+    mask = np.asarray([[True, True, False, True], [False, True, True, True]])
+    f = partial(f, mask=backend.asarray(mask))
+    clean = gradient(backend, f, x, np.where(mask, g, 0))
+    np.testing.assert_array_equal(gradient(backend, f, x, np.where(mask, g, NAN)), clean)
+    assert np.any(clean != 0)
+
+
 # What may not be looked at before it is used
 
 

@@ -485,7 +485,7 @@ def adversarial_rows(rng, count, n):
     "relaxation",
     [*(f"alpha_{alpha}" for alpha in (1.000001, 1.01, 1.1, 4 / 3, 1.5, 1.75, 1.99, 2.0, 3.0)), "capped", "sigmoid"],
 )
-def test_no_row_of_a_random_search_breaks_an_invariant(relaxation, monkeypatch, record_property):
+def test_no_row_of_a_random_search_breaks_an_invariant(relaxation, monkeypatch, request):
     """3,000 rows for each relaxation: no sign, sum, order or convergence fails; the steps needed are printed."""
     rng = np.random.default_rng(len(relaxation))
     ops = anyargmax._dispatch.select([np.zeros(1)])
@@ -518,7 +518,9 @@ def test_no_row_of_a_random_search_breaks_an_invariant(relaxation, monkeypatch, 
         rises = np.diff(np.take_along_axis(p, order, -1), axis=-1)
         assert np.all(rises >= -4 * EPS["float64"]), "a larger score has less weight"
         hold_optimality(x, p, k, relaxation)
-    record_property("steps", f"{relaxation}: at most {max(steps, default=0)} steps to the threshold")
+    request.node.user_properties.append(
+        ("steps", f"{relaxation}: at most {max(steps, default=0)} steps to the threshold")
+    )
 
 
 def hold_optimality(x, p, k, relaxation):

@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 from conftest import backend_parameters
 
-from anyargmax import fenchel_young_loss, sharpen, soft_argmax, soft_argmax_moments, soft_one_hot, spatial_soft_argmax
+from anyargmax import (
+    fenchel_young_loss,
+    sharpen,
+    soft_argmax,
+    soft_argmax_moments,
+    soft_one_hot,
+    soft_top_k,
+    spatial_soft_argmax,
+)
 from anyargmax.validation.tolerance import EPS
 
 CALLS = {
@@ -30,6 +38,8 @@ TRACED = {
     "1.25-entmax_weights": partial(soft_one_hot, alpha=1.25),
     "sparsemax_position": partial(soft_argmax, axis=-1, alpha=2, temperature=0.5),
     "windowed_position": partial(soft_argmax, axis=-1, window=1),
+    "3-entmax_weights": partial(soft_one_hot, alpha=3),
+    "two_winners": lambda x: soft_top_k(x, 2),
 }
 every_call = pytest.mark.parametrize("name", list(CALLS))
 torch_only = pytest.mark.parametrize("torch_backend", backend_parameters(("torch",)))
