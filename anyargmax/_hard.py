@@ -33,7 +33,7 @@ def first_largest(ops, x: Array, keep: Array, axes: tuple[int, ...]) -> Array:
     for axis, stride in zip(axes, [math.prod(sizes[k + 1 :]) for k in range(len(sizes))], strict=True):
         rank = rank + along(ops, xp.arange(x.shape[axis], **ops.place(x)) * stride, x.ndim, axis)
     first = -largest(ops, xp.where(keep & (x == top), -rank, -math.prod(sizes)), axes)
-    return rank == first
+    return (rank == first)[...]  # NumPy makes numbers of arrays without axes
 
 
 def k_largest(ops, x: Array, keep: Array, k: int, axes: tuple[int, ...]) -> Array:

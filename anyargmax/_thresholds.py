@@ -149,7 +149,9 @@ def _bracketed(ops, at, low, high, alpha, r):
     xp = ops.xp
     eps = float(xp.finfo(low.dtype).eps)
     shortest = 0 if r.kind == "entmax" else 1  # a threshold may be near 0, a largest weight has all its digits
-    convex = r.kind != "entmax" or excess_order(alpha, r) <= 1
+    convex = excess_order(alpha, r) <= 1 if r.kind == "entmax" else True
+    if isinstance(convex, bool):
+        convex = (low == low) if convex else (low != low)
 
     def advance(state):
         root, low, high, age, _ = state
@@ -158,7 +160,7 @@ def _bracketed(ops, at, low, high, alpha, r):
         new = root + move
         inside = (new > low) & (new < high) & (age < 2)
         size = shortest + xp.abs(root)
-        settled = xp.abs(move) <= (eps * size if convex else -1.0)
+        settled = xp.abs(move) <= xp.where(convex, eps * size, -1.0)
         new = xp.where(settled | inside, new, (low + high) / 2)
         moved = ~settled & (high - low > eps * size) & (over == over)
         return new, low, high, xp.where(inside, age + 1, 0.0), moved

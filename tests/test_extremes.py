@@ -370,11 +370,12 @@ def test_the_target_has_a_gradient_where_it_is_0_or_the_weight(backend, alpha):
     assert_close(dy, -(x - 1) - slope, "float64", "derivative")
 
 
+@pytest.mark.parametrize("backend", backend_parameters(("torch",)))
 @pytest.mark.parametrize("alpha", [1, 2])
-def test_compiled_losses_have_their_gradient_where_the_weights_are_the_target(alpha):
+def test_compiled_losses_have_their_gradient_where_the_weights_are_the_target(backend, alpha):
     import torch
 
-    x = torch.tensor([[0.5, 1.0, -2.0]], dtype=torch.float64, requires_grad=True)
+    x = backend.asarray(np.asarray([[0.5, 1.0, -2.0]])).requires_grad_()
     y = soft_one_hot(x.detach(), alpha=alpha)
     f = torch.compile(lambda x: fenchel_young_loss(x, y, alpha=alpha).sum(), backend="aot_eager", fullgraph=True)
     (dx,) = torch.autograd.grad(f(x), x)
