@@ -28,10 +28,12 @@ def fenchel_young_loss(
     Parameters
     ----------
     x, temperature, mask
-        As in `soft_argmax`. Where the target has weight on a masked score, the loss is ``+inf``.
+        As in `soft_argmax`. Where the target has weight on a masked score, the loss is ``+inf``. In a row
+        without any kept score the loss is 0, and so are its gradients.
     target
         Weights of the shape of x, ``>= 0`` and summing to 1 along the axis; or integer indices, of the shape of
-        x without the axis. Concrete values are checked; traced indices out of range make their row NaN.
+        x without the axis. Values that may be looked at are checked. In a compiled or transformed function,
+        indices out of range and weights that are no distribution make their row NaN.
     axis
         The axis along which the weights sum to 1.
     alpha
@@ -46,7 +48,8 @@ def fenchel_young_loss(
     Notes
     -----
     ``L = <p - y, x> + T H(p) - T H(y)`` with the Tsallis entropy H and ``p = soft_one_hot(x)``. Jacobian:
-    ``dL/dx = p - y``, exactly.
+    ``dL/dx = p - y``, exactly. The gradient of the target is ``-x - T dH/dy``, shifted by the largest score;
+    at alpha = 1 it is infinite where the target is 0.
 
     References
     ----------

@@ -35,19 +35,23 @@ def soft_argmax(
     x
         Scores, of any shape and a real floating-point or integer dtype. Integers are computed in the
         framework's default floating-point dtype. A ``-inf`` score counts as masked; rows with ``+inf``
-        scores spread their weight evenly over those, with gradient 0; NaN makes its own row NaN.
+        scores spread their weight evenly over those, with gradient 0; NaN makes its own row NaN. All of
+        this holds with every option.
     axis
         The axis that is reduced; None takes the flattened array, as ``argmax`` does.
     keepdims
         Keep the reduced axes with length 1.
     temperature
         Divides the scores. A number greater than 0, or an array that broadcasts against the reduced shape
-        (reduced axes kept, with length 1), which gets a gradient. Towards 0 the result is argmax.
+        (reduced axes kept, with length 1), which gets a gradient. Towards 0 the result is argmax. An entry
+        that is not greater than 0 is refused where values may be looked at; in a compiled or transformed
+        function it makes its row NaN.
     alpha
         The relaxation, a number of at least 1: 1 is softmax, 2 sparsemax, between and beyond them entmax,
         whose weights are exactly 0 far from the maximum. Or an array like that of the temperature, which
-        gets a gradient. Above 2 the weights are less well determined by the scores: half of their digits
-        at alpha 3, where the slope at the edge of the support is infinite.
+        gets a gradient; an entry below 1 or infinite is refused or makes its row NaN, as a temperature
+        would. Above 2 the weights are less well determined by the scores: half of their digits at alpha 3,
+        where the slope at the edge of the support is infinite.
     mask
         Boolean, broadcasts against x, True keeps. Masked scores enter no arithmetic. The position of a
         row without any kept score is NaN, its gradient 0.
@@ -56,11 +60,13 @@ def soft_argmax(
         gradient. None is 0..n-1.
     window
         Only the scores within so many entries of the largest take part; the choice of those has no
-        gradient. Against two far peaks, whose mean lies at neither. None takes all.
+        gradient. Against two far peaks, whose mean lies at neither. None, or one wider than the axis,
+        takes all.
     zero_background
         For heatmaps ``>= 0`` whose background is 0: weights proportional to ``exp(x / T) - 1``, so that the
         background does not pull the position to the centre. Alpha must be 1. A map of zeros is at the
-        centre of its positions, with gradient 0; a negative score makes its row NaN.
+        centre of its positions, with gradient 0; a negative score makes its row NaN, unless a score is
+        ``+inf``.
     readout
         ``"mean"``, the expected position, or ``"median"``, which moves only where more than half of the
         weight has passed: ``c_0 + sum_j (c_{j+1} - c_j) clip(2 S_j - 1, 0, 1)``, ``S_j = sum_{i>j} p_i``.

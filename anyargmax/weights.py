@@ -35,7 +35,8 @@ def soft_one_hot(
     -------
     array
         Weights of the shape of x, ``>= 0``, summing to 1 along the axis (to 0 in a row without any kept
-        score), in the dtype of x where that is floating.
+        score), in the dtype of x where that is floating. NaN makes all weights of its row NaN, those of
+        masked scores included.
 
     Notes
     -----
@@ -85,10 +86,11 @@ def soft_top_k(
         The axis along which the weights sum to k.
     kind
         ``"capped"``: ``clip(x / T - tau, 0, 1)``, exactly 0 and 1 far from the threshold, and sparsemax at
-        k = 1; ``"sigmoid"``: ``1 / (1 + exp(tau - x / T))``, never quite either.
+        k = 1; ``"sigmoid"``: ``1 / (1 + exp(tau - x / T))``, never quite either. Capped weights within 8 eps
+        of 0 or 1 are 0 or 1, so that scores that tie with the threshold do so in every framework.
     hard
         Straight-through: the value is exactly 1 at the k largest scores (of equal ones, the first) and 0
-        elsewhere, the gradient that of the soft weights.
+        elsewhere, the gradient that of the soft weights. Ones are fewer where fewer scores are kept.
 
     Returns
     -------
@@ -124,7 +126,8 @@ def sharpen(p: Array, /, *, axis: int = -1, power: float = 10.0, rounds: int = 1
     Parameters
     ----------
     p
-        Weights, ``>= 0``; they need not sum to 1. A negative one makes its row NaN.
+        Weights, ``>= 0``; they need not sum to 1. A negative one, or NaN, makes its row NaN; one of ``+inf``
+        shares all with others of its kind, with gradient 0.
     axis
         The axis along which the result sums to 1.
     power

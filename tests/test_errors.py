@@ -342,3 +342,92 @@ def test_an_adapter_that_lacks_something_is_refused():
         anyargmax.register_backend,
         type("Adapter", (), {"name": "mine"}),
     )
+
+
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("f", "option"),
+    [(soft_argmax, "temperature"), (soft_argmax, "alpha"), (soft_one_hot, "alpha"), (sharpen, "power")],
+    ids=["temperature", "alpha", "alpha of weights", "power"],
+)
+def test_a_number_beyond_the_range_of_floats_is_refused_by_name(backend, f, option):
+    refused(ValueError, f"`{option}` must be", f, backend.asarray(np.abs(X) + 1), **{option: HUGE})
+
+
+@pytest.mark.parametrize("window", [2**31, 2**63, 2**64, HUGE], ids=["2**31", "2**63", "2**64", "10**400"])
+def test_a_window_wider_than_the_axis_takes_all(backend, window):
+    x = backend.asarray(np.arange(12.0).reshape(3, 4) % 5)
+    whole = backend.to_numpy(soft_argmax(x, axis=-1, window=3))
+    np.testing.assert_array_equal(backend.to_numpy(soft_argmax(x, axis=-1, window=window)), whole)
+
+
+@pytest.mark.parametrize(
+    ("f", "option"),
+    [
+        (soft_argmax, "readout"),
+        (lambda x, **o: soft_top_k(x, 1, **o), "kind"),
+        (spatial_soft_argmax, "coordinates"),
+    ],
+    ids=["readout", "kind", "coordinates"],
+)
+@pytest.mark.parametrize("bad", ["array", None, 1, ["mean"]], ids=str)
+def test_a_word_that_is_no_string_is_refused_by_name(backend, f, option, bad):
+    value = backend.asarray(np.ones(2)) if bad == "array" else bad
+    refused(TypeError, f"`{option}` must be '", f, backend.asarray(X), **{option: value})
+
+
+@every_function
+def test_modules_and_records_are_no_arrays(f):
+    import autograd.numpy
+
+    name = "p" if f is sharpen else "x"
+    for module in (np, autograd.numpy, *(backend.xp for backend in PRESENT.values())):
+        refused(TypeError, f"`{name}` must be an array", f, module)
+    for records in (np.zeros(3, dtype=[("a", float)]), np.rec.array(np.zeros(3, dtype=[("a", float)]))):
+        refused(TypeError, f"`{name}` must have a real floating-point or integer dtype, got", f, records)
+    refused(TypeError, f"`{name}` must have a real", f, np.asarray([object()]))
+
+
+def test_an_array_of_one_entry_is_no_axis(backend):
+    for axis in (backend.asarray(np.asarray([0])), backend.asarray(np.asarray(0))):
+        refused(TypeError, "`axis` must be an integer, got a", soft_argmax, backend.asarray(X), axis=axis)
+
+
+def test_integers_and_booleans_of_numpy_are_integers_and_booleans(backend):
+    x = backend.asarray(np.arange(12.0).reshape(3, 4) % 5)
+    given = {"axis": np.int64(-1), "window": np.int8(1), "keepdims": np.True_, "hard": np.False_}
+    expected = soft_argmax(x, axis=-1, window=1, keepdims=True)
+    np.testing.assert_array_equal(backend.to_numpy(soft_argmax(x, **given)), backend.to_numpy(expected))
+    k = backend.to_numpy(soft_top_k(x, np.uint8(2), hard=np.True_))
+    np.testing.assert_array_equal(k, backend.to_numpy(soft_top_k(x, 2, hard=True)))
+    y = soft_argmax(x, axis=-1, zero_background=np.True_)
+    np.testing.assert_array_equal(backend.to_numpy(y), backend.to_numpy(soft_argmax(x, axis=-1, zero_background=True)))
+
+
+@pytest.mark.parametrize("option", ["temperature", "alpha"])
+def test_a_boolean_of_numpy_is_no_number(option):
+    refused(TypeError, f"`{option}` must be", soft_argmax, X, **{option: np.True_})
+
+
+@pytest.mark.parametrize("alpha", [[[np.inf]] * 3, [[np.nan]] * 3, [[0.5], [1.0], [2.0]]], ids=["inf", "NaN", "0.5"])
+def test_an_alpha_array_out_of_range_is_refused(backend, alpha):
+    if backend.name == "dask":  # whose values are not looked at
+        y = soft_argmax(backend.asarray(X), axis=-1, alpha=backend.asarray(np.asarray(alpha)))
+        assert np.isnan(backend.to_numpy(y)[0])
+        return
+    text = "`alpha` must be at least 1 everywhere and finite, got"
+    refused(ValueError, text, soft_argmax, backend.asarray(X), axis=-1, alpha=backend.asarray(np.asarray(alpha)))
+
+
+@pytest.mark.parametrize("option", ["temperature", "mask", "positions", "alpha"])
+def test_an_array_of_another_framework_is_named(option):
+    import array_api_strict
+
+    other = array_api_strict.asarray(np.ones((3, 4)) > 0 if option == "mask" else np.ones((3, 1)))
+    refused(TypeError, f"`x` and `{option}` must be of one framework", soft_argmax, X, axis=-1, **{option: other})
+
+
+def test_a_number_with_more_digits_than_python_writes_is_refused_by_name():
+    refused(ValueError, "`temperature` must be in the range of floats", soft_argmax, X, temperature=10**5000)

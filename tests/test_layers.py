@@ -739,3 +739,48 @@ torch.testing.assert_close(compiled(x), module(x))
 """
     done = run_python(code)
     assert done.returncode == 0, done.stderr
+
+
+ALIKE = [
+    ({"axis": np.int64(-2)}, {"axis": -2}),
+    ({"window": (1,)}, {"window": 1}),
+    ({"window": [1]}, {"window": 1}),
+    ({"window": np.int64(1)}, {"window": 1}),
+    ({"hard": np.True_, "keepdims": np.True_}, {"hard": True, "keepdims": True}),
+]
+SCORES = np.asarray([[0.0, 1.0, 0.5], [2.0, 0.0, 1.0]])
+
+
+@pytest.mark.parametrize(("given", "meant"), ALIKE, ids=str)
+def test_options_of_numpy_and_in_tuples_are_options_of_both_layers(given, meant):
+    expected = soft_argmax(SCORES, **({"axis": -1} | meant))
+    np.testing.assert_allclose(numpy(TorchSoftArgmax(**given)(tensor(SCORES))), expected, rtol=0, atol=1e-15)
+    layer = keras_layer(**given)
+    np.testing.assert_allclose(numpy(layer(tensor(SCORES))), expected, rtol=0, atol=1e-6)
+    rebuilt = type(layer).from_config(json.loads(json.dumps(layer.get_config())))
+    np.testing.assert_array_equal(numpy(rebuilt(tensor(SCORES))), numpy(layer(tensor(SCORES))))
+
+
+def test_both_layers_take_an_array_of_alphas_beside_temperatures_and_positions():
+    options = {
+        "alpha": np.asarray([[1.5], [2.0]]),
+        "temperature": np.asarray([[0.5], [2.0]]),
+        "positions": np.asarray([1.0, 2.0, 4.0]),
+    }
+    expected = soft_argmax(SCORES, axis=-1, **options)
+    module = TorchSoftArgmax(**{name: tensor(value) for name, value in options.items()})
+    assert set(module.state_dict()) == set(options)
+    np.testing.assert_allclose(numpy(module(tensor(SCORES))), expected, rtol=0, atol=1e-15)
+    layer = keras_layer(**options)
+    np.testing.assert_allclose(numpy(layer(tensor(SCORES))), expected, rtol=0, atol=1e-6)
+    for layer in (module, keras_layer(positions=[1.0, 2.0, 4.0])):
+        alone = layer if layer is not module else TorchSoftArgmax(positions=[1.0, 2.0, 4.0])
+        assert tuple(alone(tensor(SCORES[:0])).shape) == (0,)
+
+
+def test_torch_alpha_is_trained(rng):
+    module = TorchSoftArgmax(alpha=torch.nn.Parameter(tensor(1.5)))
+    module(tensor(SCORES)).sum().backward()
+    assert module.alpha.grad != 0
+    with pytest.raises(ValueError, match="`alpha` must be at least 1 everywhere"):
+        TorchSoftArgmax(alpha=torch.nn.Parameter(tensor(0.5)))

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import subprocess
 import sys
 import textwrap
@@ -374,3 +375,62 @@ def test_jit_takes_controls_that_are_known_while_it_traces(jax_backend):
     bad = jax_backend.asarray([[0.5], [-1.0], [2.0], [1.0]])
     with pytest.raises(ValueError, match=r"`temperature` must be greater than 0 everywhere, got \[\[ 0.5\]"):
         jax.jit(partial(soft_argmax, axis=-1, temperature=bad))(x)
+
+
+NAMED = (
+    CALLS
+    | TRACED
+    | {
+        "bins": lambda x: soft_argmax(x, axis=-1, positions=np.arange(5.0)),
+        "masked_flat": lambda x: soft_argmax(x, mask=np.arange(5) > 0),
+        "hard_coordinates": lambda x: spatial_soft_argmax(x, hard=True),
+        "loss_of_indices": lambda x: fenchel_young_loss(x, np.zeros(4, dtype=int)),
+        "background": lambda x: soft_argmax(x**2, axis=0, zero_background=True),
+    }
+)
+
+
+@pytest.mark.parametrize("jax_backend", backend_parameters(("jax",)))
+@pytest.mark.parametrize("name", list(NAMED))
+def test_no_rank_is_promoted_in_silence(jax_backend, name):
+    """JAX can be told to refuse that."""
+    import jax
+
+    def loss(x):
+        y = NAMED[name](x)
+        return sum(jax.numpy.sum(part) for part in (y if isinstance(y, tuple) else (y,)))
+
+    x = jax_backend.asarray(X)
+    with jax.numpy_rank_promotion("raise"):
+        assert np.isfinite(float(loss(x)))
+        assert np.isfinite(float(jax.jit(loss)(x)))
+        assert np.all(np.isfinite(jax_backend.to_numpy(jax.grad(loss)(x))))
+
+
+SHARDED = """
+import re
+import jax, numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from anyargmax import soft_argmax, spatial_soft_argmax
+
+mesh = jax.make_mesh((8,), ("d",), axis_types=(AxisType.Auto,))
+x = np.random.default_rng(0).normal(size=(8, 16, 64, 128)).astype("float32")
+position = lambda x: soft_argmax(x, axis=1)
+gradient = jax.grad(lambda x: (np.arange(64.0)[:, None] * soft_argmax(x, axis=1)).sum())
+coordinates = lambda x: spatial_soft_argmax(x)
+for f, axes in ((position, (0, 2, 3)), (gradient, (0, 2, 3)), (coordinates, (0, 1))):
+    for axis in axes:
+        sharded = jax.device_put(x, NamedSharding(mesh, PartitionSpec(*[None] * axis, "d")))
+        compiled = jax.jit(f).lower(sharded).compile()
+        moved = re.findall("all-gather|collective-permute|all-to-all|all-reduce", compiled.as_text())
+        assert not moved, (f, axis, moved)
+        np.testing.assert_allclose(np.asarray(compiled(sharded)), np.asarray(jax.jit(f)(x)), rtol=0, atol=1e-4)
+print("nothing was moved")
+"""
+
+
+@pytest.mark.parametrize("jax_backend", backend_parameters(("jax",)))
+def test_nothing_is_moved_where_the_axis_that_is_reduced_is_not_sharded(jax_backend):
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    ran = subprocess.run([sys.executable, "-c", SHARDED], env=environment, capture_output=True, text=True, check=False)
+    assert ran.stdout.strip() == "nothing was moved", ran.stderr
