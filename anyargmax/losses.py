@@ -1,9 +1,9 @@
 """The loss that goes with the weights."""
 
 import numbers
-from typing import Any
 
 from . import _core, _validate
+from ._annotations import Axis, Mask, OrderNumber, Scores, Target, Temperature
 from ._arguments import entmax_controls
 from ._core import Options
 from ._rule import Array
@@ -11,14 +11,14 @@ from ._targets import target_of
 
 
 def fenchel_young_loss(
-    x: Array,
-    target: Array,
+    x: Scores,
+    target: Target,
     /,
     *,
-    axis: int = -1,
-    alpha: float = 1.0,
-    temperature: Any = 1.0,
-    mask: Array | None = None,
+    axis: Axis = -1,
+    alpha: OrderNumber = 1.0,
+    temperature: Temperature = 1.0,
+    mask: Mask = None,
 ) -> Array:
     """Return the Fenchel-Young loss of each row: ``>= 0``, and 0 only where the weights are the target.
 

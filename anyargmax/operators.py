@@ -4,24 +4,38 @@ from functools import partial
 from typing import Any
 
 from . import _core, _engines, _plans, _validate
+from ._annotations import (
+    Axes,
+    AxisOrAll,
+    Coordinates,
+    Mask,
+    Order,
+    Positions,
+    Readout,
+    Readouts,
+    Scores,
+    Temperature,
+    Window,
+    Windows,
+)
 from ._arguments import background, entmax_controls, position
 from ._core import Options
 from ._rule import Array
 
 
 def soft_argmax(
-    x: Array,
+    x: Scores,
     /,
     *,
-    axis: int | None = None,
+    axis: AxisOrAll = None,
     keepdims: bool = False,
-    temperature: Any = 1.0,
-    alpha: Any = 1.0,
-    mask: Array | None = None,
-    positions: Array | None = None,
-    window: Any = None,
+    temperature: Temperature = 1.0,
+    alpha: Order = 1.0,
+    mask: Mask = None,
+    positions: Positions = None,
+    window: Window = None,
     zero_background: bool = False,
-    readout: str = "mean",
+    readout: Readout = "mean",
     hard: bool = False,
 ) -> Array:
     """Return the position of the largest score along an axis, differentiably.
@@ -134,17 +148,17 @@ def soft_argmax(
 
 
 def soft_argmin(
-    x: Array,
+    x: Scores,
     /,
     *,
-    axis: int | None = None,
+    axis: AxisOrAll = None,
     keepdims: bool = False,
-    temperature: Any = 1.0,
-    alpha: Any = 1.0,
-    mask: Array | None = None,
-    positions: Array | None = None,
-    window: Any = None,
-    readout: str = "mean",
+    temperature: Temperature = 1.0,
+    alpha: Order = 1.0,
+    mask: Mask = None,
+    positions: Positions = None,
+    window: Window = None,
+    readout: Readout = "mean",
     hard: bool = False,
 ) -> Array:
     """Return the position of the smallest score along an axis, differentiably: ``soft_argmax(-x)``.
@@ -175,16 +189,16 @@ def soft_argmin(
 
 
 def soft_argmax_moments(
-    x: Array,
+    x: Scores,
     /,
     *,
-    axis: int | None = None,
+    axis: AxisOrAll = None,
     keepdims: bool = False,
-    temperature: Any = 1.0,
-    alpha: Any = 1.0,
-    mask: Array | None = None,
-    positions: Array | None = None,
-    window: Any = None,
+    temperature: Temperature = 1.0,
+    alpha: Order = 1.0,
+    mask: Mask = None,
+    positions: Positions = None,
+    window: Window = None,
     zero_background: bool = False,
 ) -> tuple[Array, Array]:
     """Return mean and variance of the position under the weights: an argmax with its uncertainty.
@@ -224,17 +238,17 @@ def soft_argmax_moments(
 
 
 def spatial_soft_argmax(
-    x: Array,
+    x: Scores,
     /,
     *,
-    axes: tuple[int, ...] = (-2, -1),
-    coordinates: str = "index",
-    temperature: Any = 1.0,
-    alpha: Any = 1.0,
-    mask: Array | None = None,
-    window: Any = None,
+    axes: Axes = (-2, -1),
+    coordinates: Coordinates = "index",
+    temperature: Temperature = 1.0,
+    alpha: Order = 1.0,
+    mask: Mask = None,
+    window: Windows = None,
     zero_background: bool = False,
-    readout: str = "mean",
+    readout: Readouts = "mean",
     hard: bool = False,
 ) -> Any:
     """Return the coordinates of the largest score of a map, one for each of its axes, differentiably.

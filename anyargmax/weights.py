@@ -1,8 +1,7 @@
 """The public functions that answer with weights."""
 
-from typing import Any
-
 from . import _core, _engines, _plans, _validate
+from ._annotations import AxesOrAll, Axis, Count, Kind, Mask, Order, Power, Rounds, Scores, Shares, Temperature
 from ._arguments import entmax_controls, reduced_shape
 from ._core import Controls, Options
 from ._relaxations import Relaxation
@@ -10,13 +9,13 @@ from ._rule import Array
 
 
 def soft_one_hot(
-    x: Array,
+    x: Scores,
     /,
     *,
-    axis: int | tuple[int, ...] | None = -1,
-    temperature: Any = 1.0,
-    alpha: Any = 1.0,
-    mask: Array | None = None,
+    axis: AxesOrAll = -1,
+    temperature: Temperature = 1.0,
+    alpha: Order = 1.0,
+    mask: Mask = None,
     hard: bool = False,
 ) -> Array:
     """Return the weights of the scores: a soft one-hot encoding of their argmax.
@@ -64,14 +63,14 @@ def soft_one_hot(
 
 
 def soft_top_k(
-    x: Array,
-    k: int,
+    x: Scores,
+    k: Count,
     /,
     *,
-    axis: int = -1,
-    temperature: Any = 1.0,
-    kind: str = "capped",
-    mask: Array | None = None,
+    axis: Axis = -1,
+    temperature: Temperature = 1.0,
+    kind: Kind = "capped",
+    mask: Mask = None,
     hard: bool = False,
 ) -> Array:
     """Return weights that share a sum of k: a soft choice of the k largest scores.
@@ -120,7 +119,7 @@ def soft_top_k(
     return ops.run(_core.weights, x, Controls(temperature, None, mask), options=options)
 
 
-def sharpen(p: Array, /, *, axis: int = -1, power: float = 10.0, rounds: int = 1) -> Array:
+def sharpen(p: Shares, /, *, axis: Axis = -1, power: Power = 10.0, rounds: Rounds = 1) -> Array:
     """Return weights raised to a power and normalised again, so many times over.
 
     Parameters
