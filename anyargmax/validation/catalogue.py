@@ -178,7 +178,7 @@ def exactly(call: Call, x):
 
 
 @oracle.precise
-def _jacobian_products(call: Call, x, gs, t):
+def jacobian_products(call: Call, x, gs, t):
     """``J^T g``, column by column, and ``J t``."""
     f = partial(exactly, call)
     gradient = np.zeros(x.shape)
@@ -216,7 +216,7 @@ def _expected(call_id: str, content: bytes, shape: tuple[int, ...], dtype: str, 
     if not order:
         return Answers(value)
     gs = tuple(map(oracle.exact, cotangents(seed, value)))
-    gradient, tangent = _jacobian_products(call, x, gs, oracle.exact(tangents(given)[0]))
+    gradient, tangent = jacobian_products(call, x, gs, oracle.exact(tangents(given)[0]))
     answers = Answers(value, gradient=(gradient,), tangent=tangent)
     return answers if order == 1 else answers._replace(second=(_contraction(call, given, x, gs),))
 

@@ -5,7 +5,9 @@ import importlib
 import inspect
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -67,7 +69,8 @@ def parser(program: str) -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of all random numbers (0)")
     add("--tolerance", nargs=2, type=float, metavar="EPS", help="eps allowed for your values and derivatives (16 64)")
     add("--thorough", action="store_true", help="every built-in call, not one of each kind")
-    add("--only", metavar="TEXT", help="the built-in calls with this in their names")
+    add("--only", metavar="TEXT", help="the built-in calls, or with --fuzz the properties, with this in their names")
+    add("--fuzz", type=int, metavar="N", help="about so many random calls of the built-in functions; needs hypothesis")
     add("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes for the built-in functions (2)")
     add("--json", metavar="FILE", help="write everything that was found")
     add("--junit", metavar="FILE", help="write a test suite in JUnit's XML")
@@ -146,11 +149,28 @@ def _write(path: str, content: str) -> None:
         raise Refusal(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def _fuzz(o: argparse.Namespace, program: str, progress: Progress) -> int:
+    """Make random calls, print the report and return the exit code."""
+    if find_spec("hypothesis") is None:
+        raise Refusal("--fuzz needs hypothesis: pip install hypothesis")
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(tempfile.gettempdir()) / "hypothesis"))
+    from .fuzz import command
+
+    reason = command.refusal(o, parser(program).parse_args([]))
+    if reason:
+        raise Refusal(reason)
+    report, code = command.run(o, program, progress, color=sys.stdout.isatty())
+    print(report)
+    return code
+
+
 def main(options: Sequence[str], program: str) -> int:
     """Run the command and return its exit code: 1 for a disagreement, 2 for what could not be run."""
     o = parser(program).parse_args(options)
     progress = Progress(sys.stderr)
     try:
+        if o.fuzz is not None:
+            return _fuzz(o, program, progress)
         if o.target:
             report = _own(o, progress)
         else:

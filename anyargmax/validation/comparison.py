@@ -26,7 +26,7 @@ def _silent(done: int, total: int, name: str) -> None:
     """Show no progress."""
 
 
-def _names(backends: Iterable[Any] | None) -> tuple[Any, ...]:
+def names_of(backends: Iterable[Any] | None) -> tuple[Any, ...]:
     """Names of frameworks (or `Backend`s) that there are; None is all that are installed."""
     given = installed() if backends is None else (backends,) if isinstance(backends, str) else tuple(backends)
     for name in given:
@@ -49,7 +49,7 @@ def _dtypes(dtypes: Iterable[str] | None) -> tuple[str, ...]:
 
 def places_of(backends: Iterable[Any] | None, devices: Iterable[str] | None) -> tuple[tuple[Place, ...], list[str]]:
     """Return each framework on each device that it has, and a note for each that it has not."""
-    loaded = [b if isinstance(b, Backend) else load(b) for b in _names(backends)]
+    loaded = [b if isinstance(b, Backend) else load(b) for b in names_of(backends)]
     if devices is None:
         return tuple(map(Place, loaded)), []
     places: list[Place] = []
@@ -71,6 +71,11 @@ def places_of(backends: Iterable[Any] | None, devices: Iterable[str] | None) -> 
 
 def _versions(places: Iterable[Place]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"{place} {place.backend.version}" for place in places))
+
+
+def versions_of(backends: Iterable[Backend]) -> tuple[str, ...]:
+    """Return frameworks by name and version."""
+    return _versions(map(Place, backends))
 
 
 def _missing_dtypes(places: Iterable[Place], dtypes: Iterable[str]) -> list[str]:
@@ -238,7 +243,7 @@ def check(
         With evidence by agreement, by the oracle, by invariants (sums, signs, optimality conditions, supports,
         gradients that sum to 0), and by finite differences.
     """
-    names, chosen = _names(backends), _dtypes(dtypes)
+    names, chosen = names_of(backends), _dtypes(dtypes)
     wanted = None if devices is None else (devices,) if isinstance(devices, str) else tuple(devices)
     calls = _calls(thorough, only)
     tasks = [(call.id, dtype, names, wanted, order, seed) for call in calls for dtype in chosen]

@@ -12,7 +12,8 @@ Condition = tuple[str, float, float]  # what must hold, the error in eps, how ma
 WEIGHTS = ("soft_one_hot", "soft_top_k", "sharpen")
 
 
-def _axes(call: Any, ndim: int) -> tuple[int, ...]:
+def axes_of(call: Any, ndim: int) -> tuple[int, ...]:
+    """The axes that the weights of a call sum to 1 over, not negative, in the order given."""
     default = {"soft_argmax": None, "soft_argmin": None, "soft_argmax_moments": None}.get(call.function, -1)
     axes = (
         call.options.get("axes", (-2, -1))
@@ -32,7 +33,7 @@ def _rows(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
 
 def rows_of(call: Any, x: np.ndarray) -> np.ndarray:
     """One row for each set of entries that the weights sum to 1 over."""
-    return _rows(x, _axes(call, x.ndim))
+    return _rows(x, axes_of(call, x.ndim))
 
 
 def derivative_scale(call: Any) -> float:
@@ -84,7 +85,7 @@ def _optimality(call: Any, p: np.ndarray, x: np.ndarray, axes: tuple[int, ...], 
 
 def _of_weights(call: Any, given: Inputs, p: np.ndarray, stored: str) -> Iterator[Condition]:
     x = given.arrays[0]
-    axes = _axes(call, x.ndim)
+    axes = axes_of(call, x.ndim)
     p, eps = _rows(p, axes), EPS[stored]
     keep = _spread(call, "mask", True, x, axes)
     total = np.minimum(call.options.get("k", 1), keep.sum(axis=1))
@@ -99,7 +100,7 @@ def _of_weights(call: Any, given: Inputs, p: np.ndarray, stored: str) -> Iterato
 def _of_positions(call: Any, given: Inputs, value: np.ndarray, eps: float) -> Iterator[Condition]:
     x = given.arrays[0]
     kind = call.options.get("coordinates", "index")
-    lengths = [x.shape[axis] for axis in _axes(call, x.ndim)]
+    lengths = [x.shape[axis] for axis in axes_of(call, x.ndim)]
     last = [n - 1 for n in lengths] if call.function == "spatial_soft_argmax" else [int(np.prod(lengths)) - 1]
     positions = call.arrays.get("positions", np.asarray([0.0, float(max(last))]))
     low, high = (float(np.min(positions)), float(np.max(positions))) if kind == "index" else (-1.0, 1.0)
@@ -128,7 +129,7 @@ def invariants(call: Any, given: Inputs, answers: Answers) -> list[Condition]:
 
 def _shift_invariance(call: Any, given: Inputs, gradient: np.ndarray) -> Condition:
     """A constant added to all scores of a row changes nothing, so that its gradient sums to 0."""
-    rows = _rows(gradient, _axes(call, gradient.ndim))
+    rows = _rows(gradient, axes_of(call, gradient.ndim))
     eps = max(EPS[given.dtype], EPS[COMPUTED_IN[given.dtype]])
     scale = np.maximum(derivative_scale(call), np.abs(rows).sum(axis=1))
     error = float(np.max(np.abs(rows.sum(axis=1)) / (eps * scale), initial=0.0))

@@ -174,14 +174,20 @@ def _near(keep, x, axes, window):
 
 
 @precise
-def weights(x, *, axes, temperature=1, mask=None, alpha=1, window=None, row=None):
-    """Weights along the axes; row replaces the entmax of each row's kept scores."""
+def weights(x, *, axes, temperature=1, mask=None, alpha=1, window=None, row=None, k=1):
+    """Weights along the axes; row replaces the entmax of each row's kept scores.
+
+    A NaN makes its row NaN. Of k winners, ``+inf`` scores have weight 1 each, or share k where they are more.
+    """
     axes = tuple(axis % x.ndim for axis in axes)
     reduced = [1 if k in axes else n for k, n in enumerate(x.shape)]
     keep = np.ones(x.shape, dtype=bool) if mask is None else np.broadcast_to(mask, x.shape)
+    rows, back = _rows(x, axes)
+    broken = [
+        any(score.is_nan() for score in scores[kept]) for scores, kept in zip(rows, _rows(keep, axes)[0], strict=True)
+    ]
     if window is not None:
         keep = _near(keep, x, axes, window)
-    rows, back = _rows(x, axes)
     keeps, _ = _rows(keep, axes)
     spread = (
         np.broadcast_to(np.broadcast_to(np.asarray(value, dtype=object), reduced), x.shape)
@@ -191,10 +197,14 @@ def weights(x, *, axes, temperature=1, mask=None, alpha=1, window=None, row=None
     out = np.full(rows.shape, ZERO, dtype=object)
     for r, scores in enumerate(rows):
         alive = [i for i in range(len(scores)) if keeps[r, i] and scores[i] != -INF]
-        if any(scores[i].is_nan() for i in alive):
-            out[r, alive] = NAN
+        peaks = [i for i in alive if scores[i] == INF]
+        if broken[r]:
+            out[r] = NAN
+        elif 0 < len(peaks) < k:
+            rest = [i for i in alive if scores[i] != INF]
+            out[r, peaks] = ONE
+            out[r, rest] = row([scores[i] / number(temperatures[r, i]) for i in rest], k - len(peaks)) if rest else ONE
         elif alive:
-            peaks = [i for i in alive if scores[i] == INF]
             z = [ZERO] * len(peaks) if peaks else [scores[i] / number(temperatures[r, i]) for i in alive]
             out[r, peaks or alive] = row(z) if row else entmax_row(z, alphas[r, 0])
     return back(out)
@@ -228,12 +238,18 @@ def variance_row(p, c):
 READOUTS = {"mean": mean_row, "median": median_row, "variance": variance_row}
 
 
+def _read(row_function, row, places):
+    """A readout of one row; NaN where there is no weight, or a weight is NaN."""
+    answered = any(value != 0 for value in row) and not any(value.is_nan() for value in row)
+    return row_function(row, places) if answered else NAN
+
+
 def _reduce(p, c, axis, row_function):
     moved, places = np.moveaxis(p, axis, -1), np.moveaxis(np.broadcast_to(c, p.shape), axis, -1)
     out = np.empty(moved.shape[:-1], dtype=object)
     for index in np.ndindex(out.shape):
         row = list(moved[index])
-        out[index] = row_function(row, list(places[index])) if any(value != 0 for value in row) else NAN
+        out[index] = _read(row_function, row, list(places[index]))
     return out
 
 
@@ -261,7 +277,7 @@ def soft_argmax(x, *, axis=None, keepdims=False, positions=None, readout="mean",
 
 @precise
 def soft_argmin(x, **options):
-    return soft_argmax(-x, **options)
+    return soft_argmax(np.asarray(-x, dtype=object), **options)
 
 
 @precise
@@ -277,7 +293,7 @@ def soft_one_hot(x, *, axis=-1, **options):
 
 @precise
 def soft_top_k(x, *, k, axis=-1, kind="capped", **options):
-    return weights(x, axes=(axis,), row=lambda scores: top_k_row(scores, k, kind), **options)
+    return weights(x, axes=(axis,), row=lambda scores, k=k: top_k_row(scores, k, kind), k=k, **options)
 
 
 @precise
@@ -335,6 +351,10 @@ def sharpen(p, *, axis=-1, power=10.0, rounds=1):
     out = np.empty(moved.shape, dtype=object)
     for index in np.ndindex(moved.shape[:-1]):
         row = [number(value) for value in moved[index]]
+        if any(value.is_nan() for value in row):
+            row = [NAN] * len(row)
+        if INF in row:
+            row = [Decimal(int(value == INF)) for value in row]
         for _ in range(rounds):
             row = [value ** number(power) for value in row]
         total = sum(row)
@@ -345,7 +365,7 @@ def sharpen(p, *, axis=-1, power=10.0, rounds=1):
 @precise
 def derivative(f, x, t):
     """Directional derivative ``J t`` of f (arrays of decimal numbers to one, or to a tuple)."""
-    above, below = f(x + STEP * t), f(x - STEP * t)
+    above, below = (f(np.asarray(moved, dtype=object)) for moved in (x + STEP * t, x - STEP * t))
     if isinstance(above, tuple):
         return tuple((a - b) / (2 * STEP) for a, b in zip(above, below, strict=True))
     return (above - below) / (2 * STEP)

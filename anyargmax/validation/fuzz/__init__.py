@@ -1,0 +1,1 @@
+"""Random calls of the public functions, and what must hold of each. Needs hypothesis."""
