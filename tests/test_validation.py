@@ -1,8 +1,10 @@
 """The validation finds what is planted, each by the evidence that can see it, and nothing where nothing is."""
 
+import functools
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from functools import partial
@@ -515,6 +517,58 @@ class TestTheCommand:
         code, out, _ = self.run(capsys, f"{mine}:good", "--backends", *EAGER)
         assert code == 0
         assert f"{mine}:good (2, 3, 4)" in out
+
+    def test_makes_random_calls(self, capsys, tmp_path, monkeypatch):
+        monkeypatch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", str(tmp_path))
+        words = ["--fuzz", "24", "--seed", "3", "--backends", "numpy", "autograd", "--only", "permuted positions"]
+        code, out, _ = self.run(capsys, *words)
+        assert code == 0
+        assert re.search(r"^24 random calls on numpy .*; seed 3$", out, re.MULTILINE)
+        assert re.search(r"^permuted positions go with their scores +24  ok$", out, re.MULTILINE)
+        assert out.rstrip().endswith("Every property holds.")
+        assert max(map(len, out.splitlines())) <= 80
+
+    def test_shows_a_random_call_that_fails(self, capsys, tmp_path, monkeypatch):
+        monkeypatch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", str(tmp_path))
+        right = catalogue.FUNCTIONS["soft_one_hot"]
+        wrong = functools.wraps(right)(lambda x, **options: right(x, **options) * 1.01)
+        monkeypatch.setitem(catalogue.FUNCTIONS, "soft_one_hot", wrong)
+        words = ["--fuzz", "24", "--backends", "numpy", "--dtypes", "float64", "--only", "of their rows: soft_one_hot"]
+        code, out, _ = self.run(capsys, *words)
+        assert code == 1
+        assert "FAILED: 1 of the properties of functions." in out
+        assert re.search(r"^    print\(soft_one_hot\(x", out, re.MULTILINE)
+        assert re.search(r"^    python -m anyargmax check --fuzz 24 --seed 0 --only", out, re.MULTILINE)
+        assert max(map(len, out.splitlines())) <= 80
+
+    @pytest.mark.parametrize(
+        ("words", "text"),
+        [
+            (["--thorough"], "--fuzz does not go with --thorough: leave it out"),
+            (["--junit", "x.xml"], "--fuzz does not go with --junit: leave it out"),
+            (["--order", "2"], "--fuzz does not go with --order: leave it out"),
+            (["mypackage:f"], "--fuzz makes calls of the built-in functions: leave out mypackage:f"),
+            (["--seed", "-1"], "--seed must be at least 0 with --fuzz, got -1"),
+            (["--only", "unheard"], "`only` must be part of a property's name or a function's, got 'unheard'."),
+            (["--dtypes", "int8"], "`dtypes` must be some of float16, bfloat16, float32, float64, got 'int8'."),
+            (["--backends", "nothing"], "`backends` must be some of"),
+        ],
+    )
+    def test_refuses_what_says_nothing_about_random_calls(self, capsys, words, text):
+        code, out, err = self.run(capsys, *words, "--fuzz", "10")
+        assert (code, out) == (2, "")
+        assert text in err
+        assert err.count("\n") == 1
+
+    def test_says_what_random_calls_need(self, capsys, monkeypatch):
+        monkeypatch.setitem(sys.modules, "hypothesis", None)
+        code, _, err = self.run(capsys, "--fuzz", "10")
+        assert code == 2
+        assert err == "python -m anyargmax check: --fuzz needs hypothesis: pip install hypothesis\n"
+
+    def test_random_calls_are_imported_only_when_they_are_made(self):
+        code = "import sys, anyargmax.validation.command; assert 'hypothesis' not in sys.modules"
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=SOURCE.parent)
 
     def test_takes_shapes_for_each_array(self, capsys, mine):
         code, out, _ = self.run(capsys, f"{mine}:two", "--shapes", "4,7", "4,7", "3,2,5", "5", "--backends", "numpy")

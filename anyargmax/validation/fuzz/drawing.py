@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ... import _annotations as named
 from ..catalogue import Call
 from .case import Case, Scene
-from .kinds import ARRAYS, AXES, Draw, Kind, kind_of
+from .kinds import ARRAYS, AXES, Draw, Kind, bytes_of, kind_of, number
 from .scores import KINDS, THRESHOLDS, scores
 
 FLOATS = ("float64", "float32", "float16", "bfloat16")
@@ -94,11 +94,11 @@ def _options(draw: Draw, f: Callable[..., Any], scene: Scene, wanted: Wanted):
     options: dict[str, Any] = {}
     arrays: dict[str, np.ndarray] = {}
     kinds = {name: pair for name, pair in parameters(f).items() if pair[0] not in AXES.values()}
-    given = draw(st.integers(0, 2 ** (2 * len(kinds)) - 1))
+    given = bytes_of(draw, len(kinds)) % 4 == 3
     for k, (name, (kind, default)) in enumerate(kinds.items()):
         if name in wanted.fixed:
             value = wanted.fixed[name]
-        elif default is inspect.Parameter.empty or given >> 2 * k & 3 == 3:
+        elif default is inspect.Parameter.empty or given[k]:
             value = kind.draw(draw, scene)
         else:
             continue
@@ -138,7 +138,7 @@ def cases(draw: Draw, functions: Mapping[str, Callable[..., Any]], wanted: Wante
     scene = Scene(_shape(draw, ndim, axes, wanted), axes, dtype)
     rest, arrays = _options(draw, f, scene, wanted)
     x, recipe = scores(draw, draw(st.sampled_from(wanted.kinds)), scene.shape, dtype, _least(f, rest))
-    seed, pick = draw(st.integers(0, 255)), draw(st.integers(0, 2**16 - 1))
+    seed, pick = number(draw, 256), number(draw, 2**16)
     return Case(
         Call(f"a call of {name}", name, scene.shape, options | rest, arrays), x, dtype, seed, pick, places, recipe
     )

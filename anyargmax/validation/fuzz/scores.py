@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ... import _blocked, _compacted, _contracted, _engines
 from ..tolerance import COMPUTED_IN, round_to
-from .kinds import Draw, bytes_of
+from .kinds import Draw, bytes_of, number
 
 KINDS = ("grid", "spread", "special", "constant")
 GRID = np.asarray([0, *(sign * k / 2 for k in range(1, 9) for sign in (1, -1))])  # halves, with many ties
@@ -75,7 +75,7 @@ def fitted(values: Any, dtype: str, least: float | None = None) -> np.ndarray:
 
 def recipe(draw: Draw, kind: str, shape: tuple[int, ...]) -> str:
     """Python that makes a large array of a kind of scores."""
-    seed, scale = draw(st.integers(0, 999)), draw(st.sampled_from(SCALES))
+    seed, scale = number(draw, 1000), draw(st.sampled_from(SCALES))
     return RECIPES[kind].format(seed=seed, shape=shape, scale=scale)
 
 

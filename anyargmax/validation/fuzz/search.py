@@ -1,5 +1,6 @@
 """Run properties on random calls: which, how many of each, and what is left of a failure when it is as simple as can be."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from .case import Case
 from .drawing import Wanted, cases
 from .registry import OFTEN, PROPERTIES, WHOLE, Property
 
+TRIALS, PATIENCE = 300, 5.0  # simpler calls that are tried after a failure, and seconds
 LEAST, MOST = 12, 400  # calls that are drawn together: fewer are hardly varied, more repeat slowly
 
 
@@ -87,11 +89,16 @@ def ran(task: Task, frameworks: Sequence[str], dtypes: Sequence[str]) -> tuple[i
     """Check a property on random calls; return on how many, and the simplest failure if there is one."""
     want = wanted(task.held, frameworks, dtypes)
     assert want is not None
-    count, failing = 0, []
+    count, tried, began = 0, 0, 0.0
+    failing: list[tuple[Case, Exception]] = []
 
     def check(case: Case) -> None:
-        nonlocal count
+        nonlocal count, tried, began
         count += not failing
+        tried += bool(failing)
+        began = began if failing else time.monotonic()
+        if tried > TRIALS or time.monotonic() - began > PATIENCE:
+            return  # what was seen last is simple enough
         try:
             task.held.holds(case)
         except Exception as error:

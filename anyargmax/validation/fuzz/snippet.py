@@ -10,7 +10,7 @@ from ..report import WIDTH
 from ..tolerance import COMPUTED_IN
 from .case import Case
 
-PACKAGE = __package__.partition(".")[0]
+PACKAGE = __package__.removesuffix(".validation.fuzz")
 FRAMEWORKS = {
     "autograd": "numpy",
     "torch-func": "torch",
