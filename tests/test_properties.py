@@ -61,7 +61,7 @@ class TestDrawing:
         def toy(x: named.Scores, /, *, axis: named.Axis = -1, fast: bool = False, way: Literal["a", "b", "c"] = "a"):
             """Return x."""
 
-        found = drawn(toy)
+        found = drawn(toy, calls=200)
         assert {case.call.options.get("fast", False) for case in found} == {False, True}
         assert {case.call.options.get("way", "a") for case in found} == {"a", "b", "c"}
         assert {case.axes == (case.x.ndim - 1,) for case in found} == {False, True}
@@ -139,9 +139,7 @@ class TestPlantedErrors:
         case = case._replace(pick=refusals.bad_values(case).index(("temperature", "'1'")))
         refusals.refused(case)
         planted(monkeypatch, "soft_top_k", lambda x, k, temperature=1.0, **o: temperature / 2)
-        with pytest.raises(
-            AssertionError, match="expected an error of the library, got one from test_prop"
-        ):
+        with pytest.raises(AssertionError, match="expected an error of the library, got one from test_prop"):
             refusals.refused(case)
         planted(monkeypatch, "soft_top_k", lambda x, k, **o: x)
         with pytest.raises(AssertionError, match="expected TypeError or ValueError, got the answer"):

@@ -10,6 +10,7 @@ from .conditions import gradient_scale, is_determined, value_scale
 from .layouts import WAYS, laid
 from .registry import FLOATS, NAMES, POSITIONS, WEIGHTS, WHOLE, prop
 from .running import (
+    Closeness,
     Outcome,
     assert_near,
     assert_same,
@@ -35,15 +36,13 @@ def near(case: Case, got: Outcome, want: Outcome, what: str, zeros: bool = False
     assert got.stored == want.stored, f"{what}: expected dtype {', '.join(want.stored)}, got {', '.join(got.stored)}"
     determined = is_determined(case, dtype)
     zeros = zeros and determined and case.call.function in WEIGHTS
-    least = value_scale(case)
-    assert_near(
-        got.value, want.value, f"value {what}", stored=want.stored, dtype=dtype, kind="value", least=least, zeros=zeros
-    )
+    by = Closeness(dtype, want.stored, "value", value_scale(case), zeros)
+    assert_near(got.value, want.value, f"value {what}", by)
     if determined and want.gradient and not has_median_kink(case, want):
         answered = ~unanswered(case, want)[:, None]
-        pair = (tuple(np.where(answered, case.rows(g), 0.0) for g in found.gradient) for found in (got, want))
-        least = gradient_scale(case)
-        assert_near(*pair, f"gradient {what}", stored=want.gradient_stored, dtype=dtype, kind="derivative", least=least)
+        a, b = (tuple(np.where(answered, case.rows(g), 0.0) for g in found.gradient) for found in (got, want))
+        by = Closeness(dtype, want.gradient_stored, "derivative", gradient_scale(case))
+        assert_near(a, b, f"gradient {what}", by)
 
 
 def unanswered(case: Case, found: Outcome) -> np.ndarray:
@@ -247,10 +246,9 @@ def memory(case: Case) -> None:
         assert not shared, "a gradient shares memory with an argument or the value"
         assert not any(overlap(backend, a, b) for b in kept), "a result shares memory with an argument"
     # What the first had kept is computed again, in another order.
-    options = {"dtype": computed_in(case, backend), "stored": (case.dtype,), "kind": "derivative"}
-    pair = in_numpy(backend, again), in_numpy(backend, gradient)
-    if is_determined(case, options["dtype"]):
-        assert_near(*pair, "gradient of a second pullback", least=gradient_scale(case), **options)
+    by = Closeness(computed_in(case, backend), (case.dtype,), "derivative", gradient_scale(case))
+    if is_determined(case, by.dtype):
+        assert_near(in_numpy(backend, again), in_numpy(backend, gradient), "gradient of a second pullback", by)
 
 
 def bits(backend, a) -> tuple:

@@ -8,12 +8,13 @@ from ..catalogue import exactly, jacobian_products
 from ..frameworks import load
 from ..oracle import exact, rounded
 from ..problems import cotangents, draw, tuple_of
-from ..tolerance import EPS, TOLERANCE, dtype_name
-from .algebra import has_median_kink, has_ties, unanswered
+from ..tolerance import EPS, TOLERANCE, dtype_name, round_to
+from .algebra import has_median_kink, has_ties, near, unanswered
 from .case import Case
 from .conditions import gradient_scale, is_determined, rows, signed, value_scale
 from .registry import FLOATS, WEIGHTS, WHOLE, prop
 from .running import (
+    Closeness,
     assert_near,
     assert_same,
     computed_in,
@@ -143,28 +144,17 @@ def oracle(case: Case) -> None:
     dtype = computed_in(case, backend)
     found = outcome(case, backend)
     wanted = tuple(map(rounded, tuple_of(exactly(soft.call, exact(case.x)))))
-    soft_value = found.value if soft.option("hard") == case.option("hard") else outcome(soft, backend).value
-    if case.option("hard"):
-        hard = choice(case)
-        if hard is not None:
-            assert_same(found.value, hard, "value of the hard choice")
+    soft_value = outcome(soft, backend).value if case.option("hard") else found.value
     if defined:
-        assert_near(
-            soft_value,
-            wanted,
-            "value by the oracle",
-            dtype=dtype,
-            stored=found.stored,
-            kind="value",
-            least=value_scale(case),
-        )
+        by = Closeness(dtype, found.stored, "value", value_scale(case))
+        assert_near(soft_value, wanted, "value by the oracle", by)
     if not defined or not is_smooth(case, wanted) or not is_floating(case):
         return
     gs = tuple(map(exact, cotangents(case.seed, wanted)))
     t = exact(draw(case.seed, "tangents", (case.x,))[0])
     gradient, _ = jacobian_products(soft.call, exact(case.x), gs, t)
-    options = {"dtype": dtype, "stored": found.gradient_stored, "kind": "derivative", "least": gradient_scale(case)}
-    assert_near(found.gradient, (gradient,), "gradient by the oracle", **options)
+    by = Closeness(dtype, found.gradient_stored, "derivative", gradient_scale(case))
+    assert_near(found.gradient, (gradient,), "gradient by the oracle", by)
 
 
 def _defined(case: Case) -> bool:
@@ -192,10 +182,29 @@ def is_smooth(case: Case, wanted) -> bool:
     return rows(case).margin > 1e-3 and is_determined(case, "float32")
 
 
+@prop(
+    "the hard choice is exactly the argmax",
+    functions=("soft_argmax", "soft_argmin", "soft_one_hot", "soft_top_k"),
+    dtypes=(*FLOATS, *WHOLE),
+    longest=5000,
+    fixed={"hard": True},
+)
+def hard(case: Case) -> None:
+    """Of equal scores the first. Its gradient is that of the soft answer."""
+    backend, wanted = first(case), choice(case)
+    found = outcome(case, backend)
+    if wanted is not None:
+        stored = found.stored[0]
+        wanted = tuple(round_to(part, stored) if stored in EPS else part for part in wanted)
+        assert_same(found.value, wanted, "value of the hard choice")
+    soft = outcome(case.with_options(hard=None), backend)
+    near(case, found._replace(value=soft.value), soft, "of the hard choice")
+
+
 def choice(case: Case):
-    """The hard answer: 1 at the first largest kept score, or its position; None where something else is documented."""
+    """The hard answer: 1 at the first largest kept score, or its position; None where a row has none, or a NaN."""
     _, _, dead, nan = _classes(case)
-    if np.any(dead) or np.any(nan) or case.option("window") == 0:
+    if np.any(dead) or np.any(nan):
         return None
     name, count = case.call.function, case.option("k", 1)
     ranked = case.rows(np.where(case.mask, signed(case), -np.inf))
@@ -229,7 +238,8 @@ def adjoint(case: Case) -> None:
         found = pulled(case, backend, f, x)
         y, dy = backend.jvp(f, (x,), (t,))
         g, pushed = (in_numpy(backend, part) for part in (like(case, backend, y), dy))
-    assert_near(in_numpy(backend, y), found.value, "value that comes with a tangent", dtype=dtype, stored=found.stored, kind="value", least=value_scale(case))  # fmt: skip
+    by = Closeness(dtype, found.stored, "value", value_scale(case))
+    assert_near(in_numpy(backend, y), found.value, "value that comes with a tangent", by)
     if not is_determined(case, dtype) or has_median_kink(case, found):
         return
     (t,) = in_numpy(backend, t)

@@ -116,7 +116,7 @@ def _mask(draw: Draw, scene: Scene) -> np.ndarray:
 def _positions(draw: Draw, scene: Scene) -> np.ndarray:
     n = scene.length
     laid = len(scene.axes) == 1 and draw(st.booleans())
-    shape = (n,)
+    shape: tuple[int, ...] = (n,)
     if laid:
         shape = tuple(m if k in scene.axes else draw(st.sampled_from((1, m))) for k, m in enumerate(scene.shape))
     size = int(np.prod(shape, dtype=int))

@@ -145,28 +145,29 @@ def assert_same(got: Arrays, want: Arrays, what: str) -> None:
         )
 
 
-def assert_near(
-    got: Arrays,
-    want: Arrays,
-    what: str,
-    *,
-    dtype: str,
-    stored: tuple[str, ...],
-    kind: str,
-    least: float,
-    zeros: bool = False,
-) -> None:
-    """Raise an AssertionError unless arrays agree within the table of tolerances.
+class Closeness(NamedTuple):
+    """How near results must be: within the table of tolerances for a kind of them, in eps of what was computed in.
 
-    ``dtype`` was computed in, ``stored`` are the dtypes that the results were rounded to, ``least`` is the size that
-    results may have whatever those are, and ``zeros`` demands zeros in the same places.
+    ``stored`` are the dtypes that they were rounded to, ``least`` is the size that they may have whatever those are,
+    and ``zeros`` demands zeros in the same places.
     """
-    for a, b, name in zip(got, want, stored, strict=True):
+
+    dtype: str
+    stored: tuple[str, ...]
+    kind: str
+    least: float
+    zeros: bool = False
+
+
+def assert_near(got: Arrays, want: Arrays, what: str, by: Closeness) -> None:
+    """Raise an AssertionError unless arrays agree."""
+    for a, b, name in zip(got, want, by.stored, strict=True):
         assert a.shape == b.shape, f"{what}: expected shape {b.shape}, got {a.shape}"
-        found = distance(a, b, tolerance=TOLERANCE[kind], eps=EPS[dtype], stored=EPS.get(name, 0.0), least=least)
+        stored = EPS.get(name, 0.0)
+        found = distance(a, b, tolerance=TOLERANCE[by.kind], eps=EPS[by.dtype], stored=stored, least=by.least)
         assert found.ok, (
             f"{what}: expected {found.expected:.9g}, got {found.actual:.9g} at {list(found.entry)}, "
             f"{found.error:.3g} eps off where {found.allowed:.3g} are allowed; expected {text_of(b)}, got {text_of(a)}"
         )
-        wrong = zeros and np.any((a == 0) != (b == 0))
+        wrong = by.zeros and np.any((a == 0) != (b == 0))
         assert not wrong, f"{what}: zeros in other places, expected {text_of(b)}, got {text_of(a)}"

@@ -16,6 +16,7 @@ from .case import Case
 from .conditions import gradient_scale, is_determined, rows, signed
 from .registry import DIFFERENTIATING, OFTEN, prop
 from .running import (
+    Closeness,
     Outcome,
     assert_near,
     computed_in,
@@ -55,13 +56,9 @@ def without_answer(case: Case) -> None:
                 f"gradient of a row without a kept score in {name}: expected 0, got {text_of(left)}"
             )
     what = f"gradient of {case.frameworks[1]} (got) against {case.frameworks[0]} (expected)"
-    pair = (tuple(case.rows(gradient)[rows] for gradient in found.gradient) for found in (got, want))
-    options = {
-        "dtype": computed_in(case, load(case.frameworks[0])),
-        "kind": "derivative",
-        "least": gradient_scale(case),
-    }
-    assert_near(*pair, what, stored=want.gradient_stored, **options)
+    a, b = (tuple(case.rows(gradient)[rows] for gradient in found.gradient) for found in (got, want))
+    dtype = computed_in(case, load(case.frameworks[0]))
+    assert_near(a, b, what, Closeness(dtype, want.gradient_stored, "derivative", gradient_scale(case)))
 
 
 def _with_arrays(case: Case, backend: Backend) -> tuple[Callable[..., Any], list[Any], list[str]]:
@@ -104,10 +101,8 @@ def option_gradients(case: Case) -> None:
     least = gradient_scale(case) * max(4.0, 4.0 / coldest if "temperature" in moving else 4.0)
     for k, name in enumerate(names):
         what = f"gradient by {name} of {case.frameworks[1]} (got) against {case.frameworks[0]} (expected)"
-        options = {"dtype": dtype, "kind": "derivative", "least": least}
-        assert_near(
-            got.gradient[k : k + 1], want.gradient[k : k + 1], what, stored=(want.gradient_stored[k],), **options
-        )
+        by = Closeness(dtype, (want.gradient_stored[k],), "derivative", least)
+        assert_near(got.gradient[k : k + 1], want.gradient[k : k + 1], what, by)
 
 
 @contextmanager
@@ -169,7 +164,8 @@ def second_order(case: Case) -> None:
             f, x = prepared(case, backend)
             y = f(x)
             g, t = like(case, backend, y), tangent(case, backend)
-            found.append(in_numpy(backend, backend.second(f, (x,), g, (t,))))
+            second: Any = backend.second
+            found.append(in_numpy(backend, second(f, (x,), g, (t,))))
     value = Outcome(in_numpy(backend, y))
     r = rows(case)
     smallest = float(np.min(np.where(r.p > 0, r.p, 1.0), initial=1.0)) if np.any(r.alpha != 1) else 1.0
@@ -179,7 +175,7 @@ def second_order(case: Case) -> None:
     coldest = float(np.min(np.asarray(case.option("temperature", 1.0)), initial=1.0))
     least = gradient_scale(case) ** 2 * 4 / min(coldest, 1.0) / smallest
     what = f"second derivative of {case.frameworks[1]} (got) against {case.frameworks[0]} (expected)"
-    assert_near(found[1], found[0], what, dtype="float64", stored=("float64",), kind="derivative", least=least)
+    assert_near(found[1], found[0], what, Closeness("float64", ("float64",), "derivative", least))
 
 
 def _compiled_torch(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
