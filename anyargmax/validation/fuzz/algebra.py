@@ -272,20 +272,18 @@ def overlap(backend, a, b) -> bool:
 def repeated(case: Case) -> None:
     """Calls are kept ready for the next of their kind: another kind must not take their place."""
     backend = first(case)
+    calls = list(neighbours(case))
+    fresh = []
+    for call in calls:
+        _plans.forget()
+        fresh.append(outcome(call, backend, derivative=call is case))
     _plans.forget()
-    fresh = outcome(case, backend)
-    others = list(neighbours(case))
-    between = others[case.pick % len(others)]
-    _plans.forget()
-    want = outcome(between, backend)
-    _plans.forget()
-    for k in range(2):
-        for call, expected in ((case, fresh), (between, want)):
-            got = outcome(call, backend)
-            assert_same(got.value, expected.value, f"value of call {2 * k + (call is between) + 1} of four, in turn")
-            assert_same(
-                got.gradient, expected.gradient, f"gradient of call {2 * k + (call is between) + 1} of four, in turn"
-            )
+    for turn in range(2):
+        for call, want in zip(calls, fresh, strict=True):
+            got = outcome(call, backend, derivative=call is case)
+            what = f"of {call.call.function} with {call.call.options} after others, in turn {turn + 1}"
+            assert_same(got.value, want.value, f"value {what}")
+            assert_same(got.gradient, want.gradient, f"gradient {what}")
 
 
 def neighbours(case: Case):
