@@ -44,7 +44,7 @@ def derivative_scale(call: Any) -> float:
     n = max(call.shape) if call.options.get("axis") is not None or call.function == "spatial_soft_argmax" else 0
     places = call.arrays.get("positions", np.asarray([float((n or int(np.prod(call.shape))) - 1)]))
     index = call.options.get("coordinates", "index") == "index"
-    return max(1.0, float(np.max(np.abs(places)))) / temperature if index else 1 / temperature
+    return max(1.0, float(np.max(np.abs(places), initial=0.0))) / temperature if index else 1 / temperature
 
 
 def _spread(call: Any, name: str, default: Any, x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:

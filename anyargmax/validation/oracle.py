@@ -134,8 +134,9 @@ def top_k_row(scores, k, kind):
 
 @precise
 def background_row(scores):
-    """Weights proportional to ``exp(x) - 1``."""
-    w = [score.exp() - 1 for score in scores]
+    """Weights proportional to ``exp(x) - 1``, here with both divided by the exponential of the largest score."""
+    top = max(scores)
+    w = [(score - top).exp() - (-top).exp() for score in scores]
     total = sum(w)
     return [value / total for value in w] if total else [ONE / len(w)] * len(w)
 
@@ -327,7 +328,8 @@ def _entropy(p, alpha):
 def fenchel_young_loss(x, *, target, axis=-1, alpha=1, temperature=1, mask=None):
     """Conjugate of the scores, plus that of the target, less their product."""
     p = np.moveaxis(weights(x, axes=(axis,), alpha=alpha, temperature=temperature, mask=mask), axis, -1)
-    keep = np.moveaxis(np.broadcast_to(True if mask is None else mask, x.shape), axis, -1)
+keep = np.broadcast_to(True if mask is None else mask, x.shape) & np.asarray(x != -INF, dtype=bool)
+    keep = np.moveaxis(keep, axis, -1)
     reduced = [1 if k == axis % x.ndim else n for k, n in enumerate(x.shape)]
     x = np.moveaxis(x, axis, -1)
     target = np.asarray(target)
@@ -336,12 +338,14 @@ def fenchel_young_loss(x, *, target, axis=-1, alpha=1, temperature=1, mask=None)
     out = np.empty(x.shape[:-1], dtype=object)
     for index in np.ndindex(out.shape):
         q, y, scores, divisor = p[index], target[index], x[index], number(divisors[index][0])
-        if any(y[i] > 0 and not keep[index][i] for i in range(len(q))):
-            out[index] = INF
+        if not keep[index].any():
+            out[index] = ZERO
             continue
         kept = [i for i in range(len(q)) if q[i] > 0 or y[i] > 0]
         conjugate = sum(q[i] * scores[i] for i in kept) + divisor * _entropy(q, alpha)
         out[index] = conjugate - divisor * _entropy(y, alpha) - sum(number(y[i]) * scores[i] for i in kept)
+        if any(y[i] > 0 and not keep[index][i] for i in range(len(q))) and not out[index].is_nan():
+            out[index] = INF
     return out
 
 

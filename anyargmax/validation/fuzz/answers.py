@@ -169,15 +169,15 @@ def is_smooth(case: Case, wanted) -> bool:
     name = case.call.function
     if np.any(nan) or np.any(dead) or np.any(np.isinf(x)) or not all(np.all(np.isfinite(part)) for part in wanted):
         return False
-    if name == "sharpen" or case.option("zero_background"):
-        return bool(np.all(x > 0))
     if case.option("window") is not None and has_ties(case):
-        return False
-    if case.option("readout") == "median" and has_median_kink(case, outcome(case, first(case), derivative=False)):
         return False
     # Its step of 1e-20 must be little beside a temperature, and be there at all beside a score, in 50 digits.
     temperature = np.asarray(case.option("temperature", 1.0))
     if np.any(np.abs(x) > 1e10) or np.any(temperature < 1e-6) or np.any(temperature > 1e6):
+        return False
+    if name == "sharpen" or case.option("zero_background"):
+        return bool(np.all(x > 0))
+    if case.option("readout") == "median" and has_median_kink(case, outcome(case, first(case), derivative=False)):
         return False
     return rows(case).margin > 1e-3 and is_determined(case, "float32")
 

@@ -32,6 +32,7 @@ class Property(NamedTuple):
     longest: int = 0
     entries: int = 512
     together: int = 1
+    least: int = 12  # calls that are drawn together: fewer are hardly varied
     fixed: Mapping[str, Any] = MappingProxyType({})
 
 

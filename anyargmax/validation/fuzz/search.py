@@ -16,7 +16,7 @@ from .drawing import Wanted, cases
 from .registry import OFTEN, PROPERTIES, WHOLE, Property
 
 TRIALS, PATIENCE = 300, 5.0  # simpler calls that are tried after a failure, and seconds
-LEAST, MOST = 12, 400  # calls that are drawn together: fewer are hardly varied, more repeat slowly
+MOST = 400  # calls that are drawn together: more repeat slowly
 
 
 class Task(NamedTuple):
@@ -68,20 +68,18 @@ def tasks(
     only: str = "",
 ) -> list[Task]:
     """Share calls out among properties and functions, those that would get few taking turns by the seed."""
-    pairs = [
-        (p, name)
-        for p in PROPERTIES.values()
-        if wanted(p, frameworks, dtypes)
-        for name in p.functions
-        if only in f"{p.name}: {name}"
-    ]
+    pairs = [(p, name) for p in PROPERTIES.values() if wanted(p, frameworks, dtypes) for name in p.functions]
+    exact = [pair for pair in pairs if only == f"{pair[0].name}: {pair[1]}"]
+    pairs = exact or [(p, name) for p, name in pairs if only in f"{p.name}: {name}"]
     total = sum(p.share / len(p.functions) for p, _ in pairs)
     rng, planned = np.random.default_rng(first_seed), []
-    least = min(LEAST, calls)
     for p, name in pairs:
-        quota = calls * p.share / len(p.functions) / total
+        quota, least = calls * p.share / len(p.functions) / total, min(p.least, calls)
         count = round(quota) if quota >= least else least * int(rng.random() < quota / least)
         planned += [Task(p, name, min(MOST, count - k), first_seed + k // MOST) for k in range(0, count, MOST)]
+    if pairs and not planned:
+        p, name = pairs[rng.integers(len(pairs))]
+        planned.append(Task(p, name, min(p.least, calls), first_seed))
     return planned
 
 
