@@ -175,10 +175,10 @@ def is_smooth(case: Case, wanted) -> bool:
     temperature = np.asarray(case.option("temperature", 1.0))
     if np.any(np.abs(x) > 1e10) or np.any(temperature < 1e-6) or np.any(temperature > 1e6):
         return False
-    if name == "sharpen" or case.option("zero_background"):
-        return bool(np.all(x > 0))
     if case.option("readout") == "median" and has_median_kink(case, outcome(case, first(case), derivative=False)):
         return False
+    if name == "sharpen" or case.option("zero_background"):
+        return bool(np.all(x > 0))
     return rows(case).margin > 1e-3 and is_determined(case, "float32")
 
 
