@@ -328,7 +328,7 @@ def _entropy(p, alpha):
 def fenchel_young_loss(x, *, target, axis=-1, alpha=1, temperature=1, mask=None):
     """Conjugate of the scores, plus that of the target, less their product."""
     p = np.moveaxis(weights(x, axes=(axis,), alpha=alpha, temperature=temperature, mask=mask), axis, -1)
-keep = np.broadcast_to(True if mask is None else mask, x.shape) & np.asarray(x != -INF, dtype=bool)
+    keep = np.broadcast_to(True if mask is None else mask, x.shape) & np.asarray(x != -INF, dtype=bool)
     keep = np.moveaxis(keep, axis, -1)
     reduced = [1 if k == axis % x.ndim else n for k, n in enumerate(x.shape)]
     x = np.moveaxis(x, axis, -1)

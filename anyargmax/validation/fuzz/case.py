@@ -14,6 +14,7 @@ class Scene(NamedTuple):
     shape: tuple[int, ...]
     axes: tuple[int, ...]  # not negative, in the order given
     dtype: str
+    arrays: bool = False  # whether options that may be arrays are
 
     @property
     def reduced(self) -> tuple[int, ...]:

@@ -27,6 +27,7 @@ class Wanted(NamedTuple):
     longest: int = 0  # row, beyond the short ones
     entries: int = 512  # of the scores, but for long rows
     fixed: Mapping[str, Any] = MappingProxyType({})  # options that every call has
+    arrays: bool = False  # whether options that may be arrays are
 
 
 def parameters(f: Callable[..., Any]) -> dict[str, tuple[Kind, Any]]:
@@ -94,7 +95,7 @@ def _options(draw: Draw, f: Callable[..., Any], scene: Scene, wanted: Wanted):
     options: dict[str, Any] = {}
     arrays: dict[str, np.ndarray] = {}
     kinds = {name: pair for name, pair in parameters(f).items() if pair[0] not in AXES.values()}
-    given = bytes_of(draw, len(kinds)) % 5 > 2
+    given = bytes_of(draw, len(kinds)) % 5 > (1 if wanted.arrays else 2)
     for k, (name, (kind, default)) in enumerate(kinds.items()):
         if name in wanted.fixed:
             value = wanted.fixed[name]
@@ -135,7 +136,7 @@ def cases(draw: Draw, functions: Mapping[str, Callable[..., Any]], wanted: Wante
     dtypes = [d for d in wanted.dtypes[places[0]] if all(d in wanted.dtypes[place] for place in places)]
     dtype = draw(st.sampled_from(dtypes))
     ndim, options, axes = _reduction(draw, axes_parameter(f))
-    scene = Scene(_shape(draw, ndim, axes, wanted), axes, dtype)
+    scene = Scene(_shape(draw, ndim, axes, wanted), axes, dtype, wanted.arrays)
     rest, arrays = _options(draw, f, scene, wanted)
     x, recipe = scores(draw, draw(st.sampled_from(wanted.kinds)), scene.shape, dtype, _least(f, rest))
     seed, pick = number(draw, 256), number(draw, 2**16)

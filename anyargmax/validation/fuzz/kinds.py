@@ -95,7 +95,7 @@ def _of_reduced(values: tuple[float, ...]) -> Callable[[Draw, Scene], Any]:
     strategy = st.sampled_from(values)
 
     def drawn(draw: Draw, scene: Scene) -> Any:
-        if draw(st.integers(0, 3)) != 3:
+        if not scene.arrays and draw(st.integers(0, 3)) != 3:
             return draw(strategy)
         shape = _narrowed(draw, scene.reduced)
         numbers = np.asarray([float(value) for value in values[:8]])

@@ -16,7 +16,6 @@ WHOLE = tuple(INTEGERS)
 # How often each framework is drawn: JAX compiles every new call for a tenth of a second, Dask and the strict
 # namespace run a hundred small operations in Python, so that one of them costs as much as all the others.
 OFTEN = {"numpy": 8, "autograd": 6, "torch": 8, "torch-func": 3, "jax": 1, "array_api_strict": 1, "dask": 1, "cupy": 8}
-DIFFERENTIATING = ("autograd", "torch", "torch-func", "jax")
 
 
 class Property(NamedTuple):
@@ -32,6 +31,7 @@ class Property(NamedTuple):
     longest: int = 0
     entries: int = 512
     together: int = 1
+    arrays: bool = False  # whether options that may be arrays are
     least: int = 12  # calls that are drawn together: fewer are hardly varied
     fixed: Mapping[str, Any] = MappingProxyType({})
 

@@ -57,7 +57,7 @@ def wanted(p: Property, frameworks: Sequence[str], dtypes: Sequence[str]) -> Wan
     often = names if len(names) > len(set(names)) else [name for name in names for _ in range(OFTEN[name])]
     # In one framework the properties of several have nothing to compare.
     together = min(p.together, len(set(names)))
-    return Wanted(tuple(often), having, together, p.kinds, p.longest, p.entries, p.fixed)
+    return Wanted(tuple(often), having, together, p.kinds, p.longest, p.entries, p.fixed, p.arrays)
 
 
 def tasks(
