@@ -111,11 +111,7 @@ def _median_slopes(ops, p, positions, axes):
     for k, c in enumerate(positions):
         above = _above(ops, p, axes, k)
         steps = ops.xp.where((above > 0.5) & (above < 1), 2 * _steps(c, axes[k]), 0.0)
-        first = (
-            ops.xp.zeros_like(p[_around(axes[k], 0, 1)])
-            if steps.shape[axes[k]] == 0
-            else 0 * steps[_around(axes[k], 0, 1)]
-        )
+        first = ops.xp.zeros_like(ops.xp.sum(steps, axis=axes[k], keepdims=True))
         slopes.append(ops.xp.concat([first, ops.cumulative_sum(steps, axis=axes[k])], axis=axes[k]))
     return tuple(slopes)
 
