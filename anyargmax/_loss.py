@@ -42,32 +42,33 @@ def _entropy_slope(ops, p, relaxation):
 
 
 def _shifted(ops, x, mask, axes):
-    """Return the scores less the largest, 0 where they are not kept or infinite; which are kept; and the rows with any."""
+    """Return the scores less the largest, 0 where they do not move; which are kept; which move; and the rows with any."""
     xp = ops.xp
     keep, top, _ = kept_and_reference(ops, x, mask, axes)
     top = xp.where((top == float("inf")) | (top == -float("inf")), 0.0, top)
-    z = xp.where(keep & (ops.detach(x) != float("inf")), x, top) - top
-    return z, keep, xp.any(keep, axis=axes, keepdims=True)
+    moves = keep & (ops.detach(x) != float("inf"))
+    return xp.where(moves, x, top) - top, keep, moves, xp.any(keep, axis=axes, keepdims=True)
 
 
 def _loss(ops, x, target, temperature, mask, *, axes, relaxation):
     """``<p - y, x> + T H(p) - T H(y)``: ``+inf`` where the target has weight on a masked score, 0 in a row without any kept one."""
     xp = ops.xp
     p = ops.weights(x, temperature, None, mask, axes=axes, relaxation=relaxation)
-    z, keep, there = _shifted(ops, x, mask, axes)
+    z, keep, _, there = _shifted(ops, x, mask, axes)
     moved = p - target
     # Two scores at both ends of the range are infinitely far: the further one has weight 0. What is not moved is not lost.
     far = (ops.detach(z) == -float("inf")) & (ops.detach(moved) == 0)
     gap = moved * xp.where(far, 0.0, z)
     entropy = _entropy(ops, p, relaxation, axes) - _entropy(ops, target, relaxation, axes, steep=True)
     loss = xp.sum(gap, axis=axes, keepdims=True) + (entropy if temperature is None else temperature * entropy)
-    barred = xp.any(~keep & (ops.detach(target) > 0), axis=axes, keepdims=True) & (ops.detach(loss) == ops.detach(loss))
-    return xp.sum(xp.where(there, xp.where(barred, float("inf"), loss), 0.0), axis=axes)
+    barred = xp.any(~keep & (ops.detach(target) > 0), axis=axes, keepdims=True)
+    loss = loss + xp.where(barred, float("inf"), xp.zeros_like(loss))  # added, and not put in its place: it has the gradient p - y
+    return xp.sum(xp.where(there, loss, 0.0), axis=axes)
 
 
 def _difference(ops, x, target, temperature, mask, axes, relaxation):
     p = ops.weights(x, temperature, None, mask, axes=axes, relaxation=relaxation)
-    return ops.xp.where(_shifted(ops, x, mask, axes)[2], p - target, 0.0)
+    return ops.xp.where(_shifted(ops, x, mask, axes)[2], p - target, 0.0)  # 0 where scores do not move
 
 
 def _vjp_x(ops, g, y, x, target, temperature, mask, *, axes, relaxation):
@@ -76,18 +77,18 @@ def _vjp_x(ops, g, y, x, target, temperature, mask, *, axes, relaxation):
 
 def _spread(ops, g, slope, x, mask, axes):
     """A cotangent of each row times a slope; 0 in rows without any kept score, whatever the cotangent is."""
-    there = _shifted(ops, x, mask, axes)[2]
+    there = _shifted(ops, x, mask, axes)[-1]
     return ops.xp.where(there, expand(ops, g, axes), 0.0) * slope
 
 
 def _jvp_x(ops, t, y, x, target, temperature, mask, *, axes, relaxation):
     slope = _difference(ops, x, target, temperature, mask, axes, relaxation)
-    return ops.xp.sum(ops.xp.where(_shifted(ops, x, mask, axes)[2], t, 0.0) * slope, axis=axes)
+    return ops.xp.sum(ops.xp.where(slope == 0, 0.0, t) * slope, axis=axes)
 
 
 def _target_slope(ops, x, target, temperature, mask, axes, relaxation):
     slope = _entropy_slope(ops, target, relaxation)
-    z, _, there = _shifted(ops, x, mask, axes)
+    z, *_, there = _shifted(ops, x, mask, axes)
     return ops.xp.where(there, -z - (slope if temperature is None else temperature * slope), 0.0)
 
 
@@ -102,7 +103,7 @@ def _jvp_target(ops, t, y, x, target, temperature, mask, *, axes, relaxation):
 def _temperature_slope(ops, x, target, temperature, mask, axes, relaxation):
     p = ops.weights(x, temperature, None, mask, axes=axes, relaxation=relaxation)
     slope = _entropy(ops, p, relaxation, axes) - _entropy(ops, target, relaxation, axes)
-    return ops.xp.where(_shifted(ops, x, mask, axes)[2], slope, 0.0)
+    return ops.xp.where(_shifted(ops, x, mask, axes)[-1], slope, 0.0)
 
 
 def _vjp_temperature(ops, g, y, x, target, temperature, mask, *, axes, relaxation):

@@ -76,7 +76,7 @@ def _at(ops, root, z, keep, alpha, r, axes):
     if r.kind != "entmax":
         p, s = phi(ops, z - root, keep, alpha, r)
         over, slope = excess(ops, p, s, r, axes), total(s)
-        return p, over / xp.where(ops.detach(slope) == 0, 1.0, slope), over
+        return p, over / _not_vanishing(ops, slope), over
     if not _has_small_weights(ops, z, alpha, r, axes):
         p, s = phi(ops, z - root, keep, alpha, r)
         return p, norm_step(ops, total(p), total(s), r), None
@@ -86,7 +86,13 @@ def _at(ops, root, z, keep, alpha, r, axes):
     e, s = phi(ops, z * xp.exp(xp.where(ops.detach(power) > most, most, power)), keep, alpha, r)
     p = largest * e
     over, slope = total(p) - 1, total(s)
-    return p, over / xp.where(ops.detach(slope) == 0, 1.0, slope), over
+    return p, over / _not_vanishing(ops, slope), over
+
+
+def _not_vanishing(ops, slope):
+    """A slope whose square does not underflow, by which a derivative of the step would be divided."""
+    least = float(ops.xp.finfo(slope.dtype).smallest_normal) ** 0.5
+    return ops.xp.where(ops.detach(slope) < least, least, slope)
 
 
 def _settled(ops, p, keep, r, axes):
