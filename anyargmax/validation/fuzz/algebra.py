@@ -6,7 +6,7 @@ from ... import _plans
 from ..problems import tuple_of
 from ..tolerance import dtype_name
 from .case import Case
-from .conditions import gradient_scale, is_determined, value_scale
+from .conditions import gradient_scale, has_median_kink, is_determined, value_scale
 from .layouts import WAYS, laid
 from .registry import FLOATS, NAMES, POSITIONS, WEIGHTS, WHOLE, prop
 from .running import (
@@ -38,7 +38,7 @@ def near(case: Case, got: Outcome, want: Outcome, what: str, zeros: bool = False
     zeros = zeros and determined and case.call.function in WEIGHTS
     by = Closeness(dtype, want.stored, "value", value_scale(case), zeros)
     assert_near(got.value, want.value, f"value {what}", by)
-    if determined and want.gradient and not has_median_kink(case, want):
+    if determined and want.gradient and not has_median_kink(case):
         answered = ~unanswered(case, want)[:, None]
         a, b = (tuple(np.where(answered, case.rows(g), 0.0) for g in found.gradient) for found in (got, want))
         by = Closeness(dtype, want.gradient_stored, "derivative", gradient_scale(case))
@@ -52,19 +52,6 @@ def unanswered(case: Case, found: Outcome) -> np.ndarray:
         return ~np.isfinite(case.rows(found.value[0])).all(axis=1)
     parts = [part.reshape((rows, part.size // rows if rows else 0)) for part in found.value]
     return ~np.isfinite(np.concatenate(parts, axis=1)).all(axis=1)
-
-
-def has_median_kink(case: Case, found: Outcome) -> bool:
-    """Whether a median lies on one of its kinks, where a weight of exactly a half has passed: on either side of it
-    the slope is another. That shows in a median that is one of the positions.
-    """
-    if case.option("readout") != "median":
-        return False
-    positions = np.asarray(case.option("positions", np.arange(max(case.x.shape, default=1) * max(case.x.size, 1))))
-    if case.option("coordinates", "index") != "index":
-        return True
-    places = np.unique(positions)
-    return any(np.any(np.abs(part[..., None] - places[: 10**4]) < 1e-3) for part in found.value)
 
 
 @prop(

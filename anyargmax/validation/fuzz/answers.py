@@ -9,9 +9,9 @@ from ..frameworks import load
 from ..oracle import exact, rounded
 from ..problems import cotangents, draw, tuple_of
 from ..tolerance import EPS, TOLERANCE, dtype_name, round_to
-from .algebra import has_median_kink, has_ties, near, unanswered
+from .algebra import has_ties, near, unanswered
 from .case import Case
-from .conditions import gradient_scale, is_determined, rows, signed, value_scale
+from .conditions import gradient_scale, has_median_kink, is_determined, rows, signed, value_scale
 from .registry import FLOATS, WEIGHTS, WHOLE, prop
 from .running import (
     Closeness,
@@ -175,7 +175,7 @@ def is_smooth(case: Case, wanted) -> bool:
     temperature = np.asarray(case.option("temperature", 1.0))
     if np.any(np.abs(x) > 1e10) or np.any(temperature < 1e-6) or np.any(temperature > 1e6):
         return False
-    if case.option("readout") == "median" and has_median_kink(case, outcome(case, first(case), derivative=False)):
+    if case.option("readout") == "median" and has_median_kink(case):
         return False
     if name == "sharpen" or case.option("zero_background"):
         return bool(np.all(x > 0))
@@ -240,7 +240,7 @@ def adjoint(case: Case) -> None:
         g, pushed = (in_numpy(backend, part) for part in (like(case, backend, y), dy))
     by = Closeness(dtype, found.stored, "value", value_scale(case))
     assert_near(in_numpy(backend, y), found.value, "value that comes with a tangent", by)
-    if not is_determined(case, dtype) or has_median_kink(case, found):
+    if not is_determined(case, dtype) or has_median_kink(case):
         return
     (t,) = in_numpy(backend, t)
     left = [np.where(np.isfinite(v), a * b, 0.0) for v, a, b in zip(found.value, g, pushed, strict=True)]
@@ -279,3 +279,14 @@ def silent(case: Case) -> None:
             gradients = pullback(g) if pullback else ()
     assert_same(in_numpy(backend, y), want.value, "value under errstate(all='raise')")
     assert_same(in_numpy(backend, gradients), want.gradient, "gradient under errstate(all='raise')")
+
+
+prop(
+    "the oracle's median",
+    share=0.5,
+    functions=("soft_argmax", "soft_argmin", "spatial_soft_argmax"),
+    dtypes=("float64", "float32"),
+    kinds=("spread", "grid"),
+    entries=8,
+    fixed={"readout": "median", "hard": False, "zero_background": False},
+)(oracle)

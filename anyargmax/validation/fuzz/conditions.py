@@ -124,6 +124,52 @@ def is_determined(case: Case, dtype: str, orders: float = 1.0) -> bool:
     return rows(case).margin > 256 * orders * EPS[dtype]
 
 
+def has_median_kink(case: Case) -> bool:
+    """Whether a median lies on a kink: where exactly a half, or all, of the weight has passed, the slope jumps.
+
+    All of it has passed wherever weights are 0 in floating point: there both slopes are 0, but in the last digit.
+    """
+    if case.option("readout") != "median":
+        return False
+    p = _smooth_weights(case) if not case.option("zero_background") else _background_weights(case)
+    lengths = tuple(case.x.shape[k] for k in case.axes)
+    if case.call.function != "spatial_soft_argmax":
+        lengths = (p.shape[1],)
+    p = p.reshape((-1, *lengths))
+    for k in range(len(lengths)):
+        marginal = p.sum(axis=tuple(j + 1 for j in range(len(lengths)) if j != k))
+        above = 1 - np.cumsum(marginal, axis=1)[:, :-1]
+        if np.any(np.abs(above - 0.5) < 1e-3) or np.any((np.abs(above - 1) < 1e-6) & (above != 1)):
+            return True
+    return False
+
+
+def _smooth_weights(case: Case) -> np.ndarray:
+    """The weights of the usable rows."""
+    r = rows(case)
+    if np.any(r.alpha != 1):
+        return r.p
+    usable = case.rows(near_argmax(case)).any(axis=1) & np.all(
+        np.isfinite(case.rows(signed(case))) | ~case.rows(near_argmax(case)), axis=1
+    )
+    temperature = case.rows(case.option("temperature", 1.0))[usable]
+    kept = np.where(r.keep, r.z, -np.inf)
+    with np.errstate(all="ignore"):
+        e = np.exp((kept - np.max(kept, axis=1, keepdims=True, initial=-np.inf)) / temperature)
+    return e / np.sum(e, axis=1, keepdims=True)
+
+
+def _background_weights(case: Case) -> np.ndarray:
+    """The weights of all rows on a zero background; even ones where they are 0 or infinite."""
+    x, keep = case.rows(signed(case)), case.rows(near_argmax(case))
+    with np.errstate(all="ignore"):
+        z = np.where(keep, x, 0.0) / case.rows(case.option("temperature", 1.0))
+        top = np.max(z, axis=1, keepdims=True, initial=0.0)
+        e = np.where(keep, np.where(top > 1, np.exp(z - top) - np.exp(-top), np.expm1(z)), 0.0)
+        p = e / np.sum(e, axis=1, keepdims=True)
+    return np.where(np.isfinite(p), p, 1 / max(x.shape[1], 1))
+
+
 def slope(case: Case) -> float:
     """The largest slope of a weight, ``p^(2 - alpha)``, with which an error of the threshold comes back: above 1 for alpha > 2."""
     r = rows(case)

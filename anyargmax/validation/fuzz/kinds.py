@@ -181,7 +181,7 @@ AXES: dict[Any, Kind] = {
 }
 ARRAYS: dict[Any, tuple[str, ...]] = {named.Scores: NO_SCORES, named.Shares: NO_SCORES}
 KINDS: dict[Any, Kind] = {
-    bool: Kind(one_of(True, False), NO_FLAG),
+    bool: Kind(one_of(True, True, True, False), NO_FLAG),
     int: Kind(one_of(1, 0, 2, 3), NO_COUNT),
     int | None: Kind(one_of(1, None, 0, 2, 3), NO_COUNT),
     float: Kind(one_of(1.0, 0.5, 2.0, 3), NO_NUMBER),

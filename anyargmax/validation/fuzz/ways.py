@@ -11,13 +11,12 @@ from ... import _plans, _switch
 from ..catalogue import bound
 from ..frameworks import Backend, load
 from ..problems import tuple_of
-from .algebra import IN_MEMORY, has_median_kink, near, unanswered
+from .algebra import IN_MEMORY, near, unanswered
 from .case import Case
-from .conditions import gradient_scale, is_determined, rows, signed
+from .conditions import gradient_scale, has_median_kink, is_determined, rows, signed
 from .registry import prop
 from .running import (
     Closeness,
-    Outcome,
     assert_near,
     computed_in,
     in_numpy,
@@ -91,7 +90,7 @@ def option_gradients(case: Case) -> None:
             f, arrays, moving = _with_arrays(case, backend)
             found.append(pulled(case, backend, f, *arrays))
     dtype = computed_in(case, load(case.frameworks[0]))
-    if not is_determined(case, dtype) or has_median_kink(case, found[0]):
+    if not is_determined(case, dtype) or has_median_kink(case):
         return
     want, got = found
     if np.any(unanswered(case, want)):
@@ -167,10 +166,9 @@ def second_order(case: Case) -> None:
             g, t = like(case, backend, y), tangent(case, backend)
             second: Any = backend.second
             found.append(in_numpy(backend, second(f, (x,), g, (t,))))
-    value = Outcome(in_numpy(backend, y))
     r = rows(case)
     smallest = float(np.min(np.where(r.p > 0, r.p, 1.0), initial=1.0)) if np.any(r.alpha != 1) else 1.0
-    if rows(case).margin < 1e-3 or smallest < 1e-3 or has_median_kink(case, value):
+    if rows(case).margin < 1e-3 or smallest < 1e-3 or has_median_kink(case):
         return
     # One more slope, one more 1 / T and the tangent; third powers of p come back as third powers of its inverse.
     coldest = float(np.min(np.asarray(case.option("temperature", 1.0)), initial=1.0))
