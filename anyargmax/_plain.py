@@ -67,9 +67,9 @@ def _undecorated(f):
     return f
 
 
-def _quietly(xp):
+def _quietly(namespace):
     """Return a decorator: a function computes without the warnings of NumPy, on which a namespace is built, and answers with arrays."""
-    if xp.__name__.rpartition(".")[2] not in ("numpy", "array_api_strict"):
+    if namespace.__name__.rpartition(".")[2] not in ("numpy", "array_api_strict"):
         return _undecorated
     import numpy as np
 
@@ -78,7 +78,7 @@ def _quietly(xp):
         def quiet(*args, **options):
             with np.errstate(all="ignore"):
                 y = f(*args, **options)
-            return y[...] if isinstance(y, np.generic) else y  # which NumPy makes of arrays without axes
+            return namespace.asarray(y) if isinstance(y, np.generic) else y  # which NumPy makes of arrays without axes
 
         return quiet
 

@@ -120,7 +120,8 @@ def _root(ops, z, keep, alpha, r, axes):
     start = ops.xp.zeros_like(ops.xp.sum(z, axis=axes, keepdims=True))
     if r.kind == "entmax" and not _has_small_weights(ops, z, alpha, r, axes):
         return _newton(ops, at, start)
-    return _bracketed(ops, at, *_bracket(ops, z, keep, start, r, axes), alpha, r)
+    low, high = _bracket(ops, z, keep, start, r, axes)
+    return _bracketed(ops, at, low, high, alpha, r)
 
 
 def _newton(ops, at, tau):

@@ -53,7 +53,7 @@ eagerly = partial(np.errstate, all="ignore")
 
 def _whole(y):
     """An array where NumPy makes a number of one without axes."""
-    return y[...] if isinstance(y, np.generic) else y
+    return np.asarray(y) if isinstance(y, np.generic) else y
 
 
 def _in_dtype_of(x, dx):

@@ -344,8 +344,8 @@ def fenchel_young_loss(x, *, target, axis=-1, alpha=1, temperature=1, mask=None)
         kept = [i for i in range(len(q)) if q[i] > 0 or y[i] > 0]
         conjugate = sum(q[i] * scores[i] for i in kept) + divisor * _entropy(q, alpha)
         out[index] = conjugate - divisor * _entropy(y, alpha) - sum(number(y[i]) * scores[i] for i in kept)
-        if any(y[i] > 0 and not keep[index][i] for i in range(len(q))) and not out[index].is_nan():
-            out[index] = INF
+        if any(y[i] > 0 and not keep[index][i] for i in range(len(q))):
+            out[index] += INF  # which leaves NaN what it is
     return out
 
 
