@@ -89,7 +89,7 @@ class TestDrawing:
 
     def test_draws_every_kind_of_scores_and_lengths_round_the_thresholds(self):
         wanted = drawing.Wanted(("numpy",), {"numpy": ("float64",)}, longest=600)
-        found = drawn(anyargmax.soft_argmax, wanted, calls=300)
+        found = drawn(anyargmax.soft_argmax, wanted, calls=600)
         lengths = {n for case in found for n in case.x.shape}
         assert lengths >= {0, 1, 2, 9}
         assert any(n - 1 in lengths or n in lengths for n in scores.THRESHOLDS if 100 < n <= 600)

@@ -69,7 +69,8 @@ def _shape(draw: Draw, ndim: int, axes: tuple[int, ...], wanted: Wanted) -> tupl
     """Draw lengths: short ones, now and then one round a threshold, or a batch of none."""
     way = draw(st.integers(0, 15))
     lengths = (2, 3, 1) if len(axes) > 1 or ndim > 3 else (3, 2, 4, 5, 1, 6, 7, 8, 9)
-    shape = [draw(st.sampled_from(lengths if k in axes else (1, 2, 3))) for k in range(ndim)]
+    sizes = bytes_of(draw, ndim)
+    shape = [lengths[sizes[k] % len(lengths)] if k in axes else int(sizes[k] % 3) + 1 for k in range(ndim)]
     others = [k for k in range(ndim) if k not in axes]
     if way == 15 and others:
         shape[others[0]] = 0

@@ -164,7 +164,7 @@ def _several(draw: Draw, scene: Scene) -> tuple[int, ...]:
 
 
 def _axis_or_all(draw: Draw, scene: Scene) -> Any:
-    return None if not scene.shape or draw(st.integers(0, 2)) == 2 else _axis(draw, scene)
+    return None if not scene.shape or draw(st.integers(0, 5)) == 5 else _axis(draw, scene)
 
 
 def _axes_or_all(draw: Draw, scene: Scene) -> Any:
