@@ -1,10 +1,10 @@
 """The Fenchel-Young loss of the entmax family as a rule: its gradient is weights minus target."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._readouts import expand
 from ._rule import Array, Rule
-from ._scores import kept_and_reference
+from ._scores import is_tame, kept_and_reference, largest
 
 # Arguments: x scores, target weights, temperature (None is 1), mask. Static: axes, relaxation.
 
@@ -41,77 +41,93 @@ def _entropy_slope(ops, p, relaxation):
     return -1 - log if alpha == 1 else (1 / alpha - xp.exp((alpha - 1) * log)) / (alpha - 1)
 
 
-def _shifted(ops, x, mask, axes):
-    """Return the scores less the largest, 0 where they do not move; which are kept; which move; and the rows with any."""
+class _Rows(NamedTuple):
+    """Scores less the largest, 0 where they do not move; which are kept; which move; rows with any. None: all of them."""
+
+    z: Array
+    keep: Array | None
+    moves: Array | None
+    there: Array | None
+
+
+def _rows(ops, x, mask, axes) -> _Rows:
     xp = ops.xp
+    if is_tame(ops, x, None, mask):
+        return _Rows(x - largest(ops, ops.detach(x), axes), None, None, None)
     keep, top, _ = kept_and_reference(ops, x, mask, axes)
     top = xp.where((top == float("inf")) | (top == -float("inf")), 0.0, top)
     moves = keep & (ops.detach(x) != float("inf"))
-    return xp.where(moves, x, top) - top, keep, moves, xp.any(keep, axis=axes, keepdims=True)
+    return _Rows(xp.where(moves, x, top) - top, keep, moves, xp.any(keep, axis=axes, keepdims=True))
+
+
+def _where(ops, condition, x):
+    """x where a condition holds, 0 elsewhere; x if the condition is None."""
+    return x if condition is None else ops.xp.where(condition, x, 0.0)
 
 
 def _loss(ops, x, target, temperature, mask, *, axes, relaxation):
     """``<p - y, x> + T H(p) - T H(y)``: ``+inf`` where the target has weight on a masked score, 0 in a row without any kept one."""
     xp = ops.xp
     p = ops.weights(x, temperature, None, mask, axes=axes, relaxation=relaxation)
-    z, keep, _, there = _shifted(ops, x, mask, axes)
-    moved = p - target
+    rows, moved = _rows(ops, x, mask, axes), p - target
     # Two scores at both ends of the range are infinitely far: the further one has weight 0. What is not moved is not lost.
-    far = (ops.detach(z) == -float("inf")) & (ops.detach(moved) == 0)
-    gap = moved * xp.where(far, 0.0, z)
+    far = (ops.detach(rows.z) == -float("inf")) & (ops.detach(moved) == 0)
+    gap = xp.sum(moved * xp.where(far, 0.0, rows.z), axis=axes, keepdims=True)
     entropy = _entropy(ops, p, relaxation, axes) - _entropy(ops, target, relaxation, axes, steep=True)
-    loss = xp.sum(gap, axis=axes, keepdims=True) + (entropy if temperature is None else temperature * entropy)
-    barred = xp.any(~keep & (ops.detach(target) > 0), axis=axes, keepdims=True)
-    loss = loss + xp.where(barred, float("inf"), xp.zeros_like(loss))  # added, and not put in its place: it has the gradient p - y
-    return xp.sum(xp.where(there, loss, 0.0), axis=axes)
+    loss = gap + (entropy if temperature is None else temperature * entropy)
+    if rows.keep is not None:
+        barred = xp.any(~rows.keep & (ops.detach(target) > 0), axis=axes, keepdims=True)
+        loss = loss + xp.where(barred, float("inf"), xp.zeros_like(loss))  # added: the gradient stays p - y
+    return xp.sum(_where(ops, rows.there, loss), axis=axes)
 
 
-def _difference(ops, x, target, temperature, mask, axes, relaxation):
+def _difference(ops, rows, x, target, temperature, mask, axes, relaxation):
+    """``p - y``, 0 where scores do not move."""
     p = ops.weights(x, temperature, None, mask, axes=axes, relaxation=relaxation)
-    return ops.xp.where(_shifted(ops, x, mask, axes)[2], p - target, 0.0)  # 0 where scores do not move
+    return _where(ops, rows.moves, p - target)
 
 
 def _vjp_x(ops, g, y, x, target, temperature, mask, *, axes, relaxation):
-    return _spread(ops, g, _difference(ops, x, target, temperature, mask, axes, relaxation), x, mask, axes)
-
-
-def _spread(ops, g, slope, x, mask, axes):
-    """A cotangent of each row times a slope; 0 in rows without any kept score, whatever the cotangent is."""
-    there = _shifted(ops, x, mask, axes)[-1]
-    return ops.xp.where(there, expand(ops, g, axes), 0.0) * slope
+    rows = _rows(ops, x, mask, axes)
+    slope = _difference(ops, rows, x, target, temperature, mask, axes, relaxation)
+    return _where(ops, rows.there, expand(ops, g, axes)) * slope
 
 
 def _jvp_x(ops, t, y, x, target, temperature, mask, *, axes, relaxation):
-    slope = _difference(ops, x, target, temperature, mask, axes, relaxation)
-    return ops.xp.sum(ops.xp.where(slope == 0, 0.0, t) * slope, axis=axes)
+    rows = _rows(ops, x, mask, axes)
+    slope = _difference(ops, rows, x, target, temperature, mask, axes, relaxation)
+    return ops.xp.sum(_where(ops, rows.moves, t) * slope, axis=axes)
 
 
-def _target_slope(ops, x, target, temperature, mask, axes, relaxation):
+def _target_slope(ops, rows, target, temperature, relaxation):
     slope = _entropy_slope(ops, target, relaxation)
-    z, *_, there = _shifted(ops, x, mask, axes)
-    return ops.xp.where(there, -z - (slope if temperature is None else temperature * slope), 0.0)
+    return _where(ops, rows.there, -rows.z - (slope if temperature is None else temperature * slope))
 
 
 def _vjp_target(ops, g, y, x, target, temperature, mask, *, axes, relaxation):
-    return _spread(ops, g, _target_slope(ops, x, target, temperature, mask, axes, relaxation), x, mask, axes)
+    rows = _rows(ops, x, mask, axes)
+    return _where(ops, rows.there, expand(ops, g, axes)) * _target_slope(ops, rows, target, temperature, relaxation)
 
 
 def _jvp_target(ops, t, y, x, target, temperature, mask, *, axes, relaxation):
-    return ops.xp.sum(t * _target_slope(ops, x, target, temperature, mask, axes, relaxation), axis=axes)
+    slope = _target_slope(ops, _rows(ops, x, mask, axes), target, temperature, relaxation)
+    return ops.xp.sum(t * slope, axis=axes)
 
 
-def _temperature_slope(ops, x, target, temperature, mask, axes, relaxation):
+def _temperature_slope(ops, rows, x, target, temperature, mask, axes, relaxation):
     p = ops.weights(x, temperature, None, mask, axes=axes, relaxation=relaxation)
-    slope = _entropy(ops, p, relaxation, axes) - _entropy(ops, target, relaxation, axes)
-    return ops.xp.where(_shifted(ops, x, mask, axes)[-1], slope, 0.0)
+    return _where(ops, rows.there, _entropy(ops, p, relaxation, axes) - _entropy(ops, target, relaxation, axes))
 
 
 def _vjp_temperature(ops, g, y, x, target, temperature, mask, *, axes, relaxation):
-    return _spread(ops, g, _temperature_slope(ops, x, target, temperature, mask, axes, relaxation), x, mask, axes)
+    rows = _rows(ops, x, mask, axes)
+    slope = _temperature_slope(ops, rows, x, target, temperature, mask, axes, relaxation)
+    return _where(ops, rows.there, expand(ops, g, axes)) * slope
 
 
 def _jvp_temperature(ops, t, y, x, target, temperature, mask, *, axes, relaxation):
-    return ops.xp.sum(t * _temperature_slope(ops, x, target, temperature, mask, axes, relaxation), axis=axes)
+    slope = _temperature_slope(ops, _rows(ops, x, mask, axes), x, target, temperature, mask, axes, relaxation)
+    return ops.xp.sum(t * slope, axis=axes)
 
 
 FENCHEL_YOUNG = Rule(

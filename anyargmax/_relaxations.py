@@ -23,6 +23,25 @@ def excess_order(alpha: Array | None, r: Relaxation) -> Any:
     return order - 1
 
 
+def parts(ops, u: Array, keep: Array, r: Relaxation):
+    """Return ``phi(u)`` of winners in two parts, what it is above or below the nearest of 0 and 1, and that; and ``phi'(u)``.
+
+    A sum near k of whole weights would be rounded to multiples of k eps; a sum of parts is not.
+    """
+    xp, value = ops.xp, ops.detach(u)
+    if r.kind == "capped":
+        # Scores that tie with the threshold, or lie 1 above it, do so whatever the threshold's last digits are.
+        edge = 8 * float(xp.finfo(u.dtype).eps)
+        high = value >= 1 - edge
+        s = xp.astype(keep & (value > edge) & ~high, u.dtype)
+        return u * s, xp.astype(keep & high, u.dtype), s
+    kept, high = xp.astype(keep, u.dtype), xp.astype(value >= 0, u.dtype)
+    sign = 1 - 2 * high
+    e = xp.exp(u * sign)  # and not -abs(u), which has no derivative at 0
+    q = e / (1 + e)
+    return q * sign * kept, high * kept, q * (1 - q) * kept
+
+
 def phi(ops, u: Array, keep: Array | None, alpha: Array | None, r: Relaxation):
     """Return ``p = phi(u)`` and ``s = phi'(u)`` over the kept entries (keep None: all), 0 elsewhere.
 
@@ -30,17 +49,9 @@ def phi(ops, u: Array, keep: Array | None, alpha: Array | None, r: Relaxation):
     ``capped``: ``clip(u, 0, 1)``; ``sigmoid``: ``1 / (1 + exp(-u))``.
     """
     xp = ops.xp
-    if r.kind == "capped":
-        # Scores that tie with the threshold, or lie 1 above it, do so whatever the threshold's last digits are.
-        edge, value = 8 * float(xp.finfo(u.dtype).eps), ops.detach(u)
-        inside = keep & (value > edge) & (value < 1 - edge)
-        above = xp.astype(keep & (value >= 1 - edge), u.dtype)
-        return xp.where(inside | (value != value), u, above), xp.astype(inside, u.dtype)
-    if r.kind == "sigmoid":
-        negative = ops.detach(u) < 0
-        e = xp.exp(xp.where(negative, u, -u))  # and not -abs(u), which has no derivative at 0
-        p = xp.where(keep, xp.where(negative, e, 1.0) / (1 + e), 0.0)
-        return p, xp.where(keep, e / (1 + e) ** 2, 0.0)
+    if r.kind != "entmax":
+        rest, whole, s = parts(ops, u, keep, r)
+        return rest + whole, s
     if r.alpha == 1:
         p = xp.exp(u) if keep is None else xp.where(keep, xp.exp(u), 0.0)
         return p, p
@@ -97,19 +108,6 @@ def norm_step(ops, total: Array, slope: Array, r: Relaxation) -> Array:
     log = xp.log(total)
     a = excess_order(None, r)
     return total * log * expm1_ratio(ops, -a * log) / slope
-
-
-def excess(ops, p: Array, s: Array, r: Relaxation, axes: tuple[int, ...]) -> Array:
-    """Return ``sum p - k`` of weights in [0, 1] with slopes s, axes kept.
-
-    What weights above 1/2 lack of 1 is summed in their place: a sum near k would be rounded to multiples of k eps.
-    For the sigmoid that is ``s / p``, which has all its digits where p is rounded to 1.
-    """
-    xp = ops.xp
-    high = ops.detach(p) > 0.5
-    lack = s / xp.where(high, p, 1.0) if r.kind == "sigmoid" else 1 - p
-    count = xp.sum(xp.astype(high, xp.int32), axis=axes, keepdims=True)
-    return xp.sum(xp.where(high, -lack, p), axis=axes, keepdims=True) + xp.astype(count - r.k, p.dtype)
 
 
 def sensitivity(ops, p: Array, alpha: Array | None, r: Relaxation) -> Array:
