@@ -39,11 +39,11 @@ def _compensated(ops, x, temperature, mask, *, axes):
 
 
 def _slopes(ops, x, temperature, mask, axes):
-    """``s = exp(z) / sum expm1(z)``, the derivative of each weight before normalising; 0 in blank rows."""
+    """``s = exp(z) / sum expm1(z)``, the derivative of each weight before normalising; 0 in blank rows and where nothing is kept."""
     xp = ops.xp
-    _, e, _, total = _parts(ops, x, temperature, mask, axes)
+    _, e, keep, total = _parts(ops, x, temperature, mask, axes)
     blank = ops.detach(total) == 0
-    return xp.where(blank, 0.0, e / xp.where(blank, 1.0, total))
+    return xp.where(blank | ~keep, 0.0, e / xp.where(blank, 1.0, total))
 
 
 def _divided(product: Array, temperature):
@@ -53,8 +53,10 @@ def _divided(product: Array, temperature):
 def _vjp_x(ops, g, p, x, temperature, mask, *, axes):
     """``J = diag(s) - p s^T``, which is not symmetric: ``J^T g = s (g - <p, g>)``."""
     s = _slopes(ops, x, temperature, mask, axes)
-    g = ops.xp.where(ops.detach(s) == 0, 0.0, g)
-    return _divided(s * (g - ops.xp.sum(p * g, axis=axes, keepdims=True)), temperature)
+    still = ops.detach(s) == 0
+    g = ops.xp.where(still, 0.0, g)
+    pulled = s * (g - ops.xp.sum(p * g, axis=axes, keepdims=True))
+    return _divided(ops.xp.where(still, 0.0, pulled), temperature)
 
 
 def _jvp_x(ops, t, p, x, temperature, mask, *, axes):

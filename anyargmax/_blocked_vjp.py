@@ -99,12 +99,25 @@ def backward(p: Plan, mask, g, y, x, kept: Kept | None = None):
         if not is_foldable(p, x):
             return None
         x, mask = folded(p, x, mask)
-    dx = _pulled_block_by_block(p, mask, g.reshape(p.outer, p.inner, p.readings), x, kept)
-    return None if dx is None else dx.reshape(shape)
+    made = _pulled_block_by_block(p, mask, g.reshape(p.outer, p.inner, p.readings), x, kept)
+    if made is None:
+        return None
+    dx, numbers = made
+    return dx.reshape(shape) if numbers else _still(p, dx.reshape(shape), mask, x)
+
+
+def _still(p: Plan, dx, mask, x):
+    """Make 0 what is not kept in rows that are NaN for the rest."""
+    lowest = np.inf if p.divisor is not None and p.divisor < 0 else -np.inf
+    np.copyto(dx, 0, where=x.reshape(dx.shape) == lowest)
+    if mask is not None:
+        np.copyto(dx, 0, where=~np.broadcast_to(mask, x.shape).reshape(dx.shape))
+    return dx
 
 
 @np.errstate(all="ignore")
 def _pulled_block_by_block(p: Plan, mask, g, x, kept):
+    """Return the gradient, and whether it holds no NaN; None if the rule must do it."""
     if kept is None:
         return _recomputed(p, mask, g, x)
     dx, sums, y = kept
@@ -116,12 +129,12 @@ def _pulled_block_by_block(p: Plan, mask, g, x, kept):
         e = dx[i, :, j]
         scratch = np.empty(e.shape, dtype=e.dtype) if scratch is None else scratch
         _times(p, e, [factor[i, j] for factor in factors], scratch)
-    return dx
+    return dx, bool(np.isfinite(factors[0]).all())
 
 
 def _recomputed(p: Plan, mask, g, x):
-    """The same with nothing kept: each block's exponentials are made again, as the way forward did."""
-    dx, scratch = np.empty((p.outer, p.n, p.inner), dtype=x.dtype), None
+    """Pull back with nothing kept: each block's exponentials are made again, as the way forward did."""
+    dx, scratch, numbers = np.empty((p.outer, p.n, p.inner), dtype=x.dtype), None, True
     for i, j in blocks(p, x.itemsize):
         e = dx[i, :, j]
         scratch = np.empty(e.shape, dtype=e.dtype) if scratch is None else scratch
@@ -132,4 +145,5 @@ def _recomputed(p: Plan, mask, g, x):
         if factors is None:
             return None
         _times(p, e, factors, scratch)
-    return dx
+        numbers = numbers and bool(np.isfinite(factors[0]).all())
+    return dx, numbers

@@ -51,7 +51,8 @@ def differentiable(
     root = _root(ops, ops.detach(z), keep, None if alpha is None else ops.detach(alpha), r, axes)
     for _ in range(2):
         root = root + _at(ops, root, z, keep, alpha, r, axes)[1]
-    return _settled(ops, _at(ops, root, z, keep, alpha, r, axes)[0], keep, r, axes)
+    p = _at(ops, root, z, keep, alpha, r, axes)[0]
+    return _settled(ops, p if r.k is None else ops.xp.where(keep, p, 0.0), keep, r, axes)
 
 
 def _is_softmax(alpha, r):
@@ -100,7 +101,7 @@ def _settled(ops, p, keep, r, axes):
     xp = ops.xp
     if r.k is not None:
         count = xp.sum(xp.astype(keep, xp.int32), axis=axes, keepdims=True)
-        p = p + 0 * xp.sum(ops.detach(p), axis=axes, keepdims=True)  # NaN everywhere in the row of a NaN
+        p = p * (1 + 0 * xp.sum(ops.detach(p), axis=axes, keepdims=True))  # NaN everywhere in the row of a NaN
         return xp.where((count <= r.k) & (ops.detach(p) == ops.detach(p)), xp.astype(keep, p.dtype), p)
     total = xp.sum(p, axis=axes, keepdims=True)
     if keep is None and r.alpha == 1:

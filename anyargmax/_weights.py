@@ -28,12 +28,17 @@ def _weights_plain(ops, x, temperature, alpha, mask, *, axes, relaxation):
     return differentiable(ops, z, keep, alpha, relaxation, axes)
 
 
-def _dead(ops, p, x, temperature, mask, axes, relaxation):
-    """Where no weight can move: at weight 0, and in rows that are spread over +inf scores. None: nowhere."""
+def _still(ops, x, temperature, mask, axes, relaxation):
+    """Where a score moves nothing: where it is not kept, and in rows that are spread over +inf scores. None: nowhere."""
     if relaxation.k is None and relaxation.alpha == 1 and is_tame(ops, x, temperature, mask):
         return None
-    _, _, peak = kept_and_reference(ops, x, mask, axes, relaxation.k)
-    return peak | (ops.detach(p) == 0)
+    keep, _, peak = kept_and_reference(ops, x, mask, axes, relaxation.k)
+    return peak | ~keep
+
+
+def _dead(ops, p, still):
+    """Where a direction is not looked at: where a score moves nothing, or a weight is 0. None: nowhere."""
+    return None if still is None else still | (ops.detach(p) == 0)
 
 
 def _product(ops, v, p, x, temperature, alpha, mask, *, axes, relaxation, divisor):
@@ -41,8 +46,9 @@ def _product(ops, v, p, x, temperature, alpha, mask, *, axes, relaxation, diviso
     product = _sparse.product(ops, v, p, x, divisor, alpha, axes=axes, relaxation=relaxation)
     if product is not None:
         return product
-    dead = _dead(ops, p, x, temperature, mask, axes, relaxation)
-    return divided(jacobian_product(ops, v, p, alpha, relaxation, axes, dead), divisor)
+    still = _still(ops, x, temperature, mask, axes, relaxation)
+    product = divided(jacobian_product(ops, v, p, alpha, relaxation, axes, _dead(ops, p, still)), divisor)
+    return product if still is None else ops.xp.where(still, 0.0, product)
 
 
 def _vjp_x(ops, g, p, x, temperature, alpha, mask, **static):
@@ -53,10 +59,7 @@ def _vjp_x(ops, g, p, x, temperature, alpha, mask, **static):
 def _jvp_x(ops, t, p, x, temperature, alpha, mask, **static):
     """``J t / T``, half of the division before J and half behind it."""
     half = root(ops, temperature)
-    product = _product(ops, divided(t, half), p, x, temperature, alpha, mask, divisor=half, **static)
-    dead = _dead(ops, p, x, temperature, mask, **static)
-    # For a framework that transposes it: a cotangent of what cannot move is not looked at.
-    return product if dead is None else ops.xp.where(dead, 0.0, product)
+    return _product(ops, divided(t, half), p, x, temperature, alpha, mask, divisor=half, **static)
 
 
 def _vjp_temperature(ops, g, p, x, temperature, alpha, mask, *, axes, relaxation):
@@ -73,7 +76,8 @@ def _jvp_temperature(ops, t, p, x, temperature, alpha, mask, *, axes, relaxation
 
 def _slope_alpha(ops, p, x, temperature, alpha, mask, axes, relaxation):
     slope = alpha_derivative(ops, p, alpha, relaxation, axes)
-    return ops.xp.where(_dead(ops, p, x, temperature, mask, axes, relaxation), 0.0, slope)
+    still = _still(ops, x, temperature, mask, axes, relaxation)
+    return slope if still is None else ops.xp.where(_dead(ops, p, still), 0.0, slope)
 
 
 def _vjp_alpha(ops, g, p, x, temperature, alpha, mask, *, axes, relaxation):
