@@ -92,14 +92,21 @@ def _above(ops, p, axes, k):
     return above[_around(axis, 0, p.shape[axis] - 1)]
 
 
+def _is_moving(ops, above):
+    """Whether a share of the weight lies between 1/2 and 1, and not at either but for the last digits of a sum."""
+    edge = 32 * float(ops.xp.finfo(above.dtype).eps)
+    return (above > 0.5 + edge) & (above < 1 - edge)
+
+
 def median(ops, p, positions, *, axes):
     """``c_0 + sum_j (c_{j+1} - c_j) clip(2 S_j - 1, 0, 1)`` with ``S_j = sum_{i > j} p_i``."""
     xp = ops.xp
     answers = []
     for k, c in enumerate(positions):
         above = _above(ops, p, axes, k)
-        passed = xp.where(ops.detach(above) >= 1, 1.0, 2 * above - 1)
-        passed = xp.where(ops.detach(above) <= 0.5, 0.0, passed)
+        value = ops.detach(above)
+        clipped = xp.where(value <= 0.5, 0.0, xp.where(value >= 1, 1.0, 2 * value - 1))
+        passed = xp.where(_is_moving(ops, value), 2 * above - 1, clipped)
         travelled = xp.sum(_steps(c, axes[k]) * passed, axis=axes[k], keepdims=True)
         answers.append(xp.sum(c[_around(axes[k], 0, 1)] + travelled, axis=axes))
     return _blank(ops, p, answers, axes)
@@ -110,7 +117,7 @@ def _median_slopes(ops, p, positions, axes):
     slopes = []
     for k, c in enumerate(positions):
         above = _above(ops, p, axes, k)
-        steps = ops.xp.where((above > 0.5) & (above < 1), 2 * _steps(c, axes[k]), 0.0)
+        steps = ops.xp.where(_is_moving(ops, above), 2 * _steps(c, axes[k]), 0.0)
         first = ops.xp.zeros_like(ops.xp.sum(steps, axis=axes[k], keepdims=True))
         slopes.append(ops.xp.concat([first, ops.cumulative_sum(steps, axis=axes[k])], axis=axes[k]))
     return tuple(slopes)

@@ -33,7 +33,7 @@ def has_kind(ops: Ops, value: Any, kinds: Any) -> bool:
     """Whether a value is an array with a dtype of one of these kinds; dtypes that the framework cannot name have none."""
     try:
         return is_array_like(value) and bool(ops.xp.isdtype(value.dtype, kinds))
-    except (TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError):
         return False
 
 
@@ -183,7 +183,7 @@ def _breaks(ops, value, condition) -> bool:
 
 def _broadcast_temperature(ops, value, name, dtype, reduced):
     array = _fitted(ops, value, name, dtype, reduced)
-    if _breaks(ops, value, lambda v: v > 0):
+    if _breaks(ops, array, lambda v: v > 0):
         raise ValueError(f"`{name}` must be greater than 0 everywhere, got {ops.detach(value)}. Pass positive values.")
     return _nan_unless(ops, array, value, lambda v: v > 0)
 
@@ -207,7 +207,12 @@ def _fitted(ops, value, name, dtype, reduced):
         )
     if value.dtype != dtype:
         value = ops.prepare(value, dtype=dtype, sign=1, flat=False)
-    return xp.broadcast_to(xp.reshape(value, padded), reduced)  # autograd cannot add axes by broadcasting
+    value = xp.reshape(
+        value, padded
+    )  # autograd cannot add axes by broadcasting, nor differentiate it in an empty batch
+    if any(isinstance(n, int) and n == 0 for n in reduced):
+        return value + xp.zeros(reduced, dtype=dtype, **ops.place(value))
+    return xp.broadcast_to(value, reduced)
 
 
 def entmax_order(ops: Ops, value: Any, dtype: Any, reduced: tuple[int, ...]) -> tuple[float | None, Any]:
@@ -223,7 +228,7 @@ def entmax_order(ops: Ops, value: Any, dtype: Any, reduced: tuple[int, ...]) -> 
             f"`alpha` must be a real number or an array, got {described(value)}. Pass 1 for softmax, 2 for sparsemax."
         )
     array = _fitted(ops, value, "alpha", dtype, reduced)
-    if _breaks(ops, value, _is_order):
+    if _breaks(ops, array, _is_order):
         raise ValueError(
             f"`alpha` must be at least 1 everywhere and finite, got {ops.detach(value)}. Clip it, or learn its logarithm above 1."
         )

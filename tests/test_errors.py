@@ -431,3 +431,20 @@ def test_an_array_of_another_framework_is_named(option):
 
 def test_a_number_with_more_digits_than_python_writes_is_refused_by_name():
     refused(ValueError, "`temperature` must be in the range of floats", soft_argmax, X, temperature=10**5000)
+
+
+@pytest.mark.parametrize("bad", [np.float64(3.0), np.int64(1)], ids=["float64", "int64"])
+def test_a_number_of_numpy_is_refused_by_name_where_an_array_belongs(backend, bad):
+    x = backend.asarray(X)
+    for option in ("mask", "positions"):
+        with pytest.raises((TypeError, ValueError), match=f"`{option}`"):
+            soft_argmax(x, axis=-1, **{option: bad})
+    with pytest.raises((TypeError, ValueError), match="`target`"):
+        fenchel_young_loss(x, bad)
+
+
+def test_an_alpha_array_may_hold_integers(backend):
+    alpha = backend.asarray(np.asarray([[1], [2], [2]]))
+    expected = soft_one_hot(backend.asarray(X + np.arange(4)), alpha=backend.asarray(np.asarray([[1.0], [2.0], [2.0]])))
+    p = soft_one_hot(backend.asarray(X + np.arange(4)), alpha=alpha)
+    np.testing.assert_array_equal(backend.to_numpy(p), backend.to_numpy(expected))

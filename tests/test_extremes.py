@@ -224,6 +224,27 @@ def test_the_median_of_rows_of_one_entry_is_that_of_the_mean(backend):
         np.testing.assert_array_equal(y, [NAN, 0.0])
 
 
+@with_derivatives
+@pytest.mark.parametrize("n", [2, 6, 20, 198])
+def test_a_median_of_ties_moves_by_the_same_weights_everywhere(backend, n):
+    """Exactly half of the weight lies above the middle, whatever the last digits of its sum are."""
+    dx = gradient(backend, partial(soft_argmax, readout="median"), np.zeros(n), np.asarray(1.0))
+    share = 1 - np.arange(1, n) / n
+    steps = 2.0 * ((share > 0.5 + 1e-9) & (share < 1 - 1e-9))
+    c = np.concatenate([[0.0], np.cumsum(steps)])
+    assert_close(dx, (c - c.mean()) / n, "float64", "derivative")
+
+
+@pytest.mark.parametrize("backend", backend_parameters(("autograd", "torch", "jax")))
+@pytest.mark.parametrize("option", ["temperature", "alpha"])
+def test_an_empty_batch_has_gradients_of_options_too(backend, option):
+    x, t = backend.asarray(np.zeros((0, 3))), backend.asarray(np.ones((1, 1)))
+    _, pullback = backend.vjp(lambda x, t: soft_argmax(x, axis=-1, **{option: t}), x, t)
+    dx, dt = pullback(backend.asarray(np.zeros(0)))
+    assert tuple(dx.shape) == (0, 3)
+    np.testing.assert_array_equal(backend.to_numpy(dt), [[0.0]])
+
+
 # Infinities and the ends of the range
 
 
