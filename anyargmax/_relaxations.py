@@ -51,7 +51,8 @@ def phi(ops, u: Array, keep: Array | None, alpha: Array | None, r: Relaxation):
     xp = ops.xp
     if r.kind != "entmax":
         rest, whole, s = parts(ops, u, keep, r)
-        return rest + whole, s
+        # A compiler selects where a product with 0 and 1 stands: NaN is added again.
+        return rest + whole + 0 * ops.detach(u), s
     if r.alpha == 1:
         p = xp.exp(u) if keep is None else xp.where(keep, xp.exp(u), 0.0)
         return p, p

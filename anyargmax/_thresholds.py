@@ -25,7 +25,7 @@ def solved(ops, z: Array, keep: Array | None, alpha: Array | None, r: Relaxation
             return _native_softmax(ops, z, keep, axes[0])
         return _settled(ops, phi(ops, z, keep, alpha, r)[0], keep, r, axes)
     root = _root(ops, z, keep, alpha, r, axes)
-    return _settled(ops, _at(ops, root, z, keep, alpha, r, axes)[0], keep, r, axes)
+    return _settled(ops, _weights_at(ops, root, z, keep, alpha, r, axes), keep, r, axes)
 
 
 def _native_softmax(ops, z, keep, axis):
@@ -51,7 +51,7 @@ def differentiable(
     root = _root(ops, ops.detach(z), keep, None if alpha is None else ops.detach(alpha), r, axes)
     for _ in range(2):
         root = root + _at(ops, root, z, keep, alpha, r, axes)[1]
-    p = _at(ops, root, z, keep, alpha, r, axes)[0]
+    p = _weights_at(ops, root, z, keep, alpha, r, axes)
     return _settled(ops, p if r.k is None else ops.xp.where(keep, p, 0.0), keep, r, axes)
 
 
@@ -71,13 +71,13 @@ def _has_small_weights(ops, z, alpha, r, axes) -> bool:
 
 
 def _at(ops, root, z, keep, alpha, r, axes):
-    """Return the weights at a threshold, or at minus the largest weight, the Newton step from there, and ``sum p - k``."""
+    """Return the Newton step from a threshold, or from minus the largest weight, behind the weights of entmax there; and ``sum p - k``."""
     xp = ops.xp
     total = partial(xp.sum, axis=axes, keepdims=True)
     if r.kind != "entmax":
         rest, whole, s = parts(ops, z - root, keep, r)
         over = total(rest) + (total(whole) - r.k)
-        return rest + whole, over / _not_vanishing(ops, total(s)), over
+        return None, over / _not_vanishing(ops, total(s)), over
     if not _has_small_weights(ops, z, alpha, r, axes):
         p, s = phi(ops, z - root, keep, alpha, r)
         return p, norm_step(ops, total(p), total(s), r), None
@@ -88,6 +88,10 @@ def _at(ops, root, z, keep, alpha, r, axes):
     p = largest * e
     over, slope = total(p) - 1, total(s)
     return p, over / _not_vanishing(ops, slope), over
+
+
+def _weights_at(ops, root, z, keep, alpha, r, axes):
+    return phi(ops, z - root, keep, alpha, r)[0] if r.kind != "entmax" else _at(ops, root, z, keep, alpha, r, axes)[0]
 
 
 def _not_vanishing(ops, slope):
@@ -130,12 +134,12 @@ def _root(ops, z, keep, alpha, r, axes):
 def _by_odds(ops, at, keep, r, axes, root):
     """Take the Newton step on the logarithm of the odds ``sum p : n - sum p``, which is nearly linear in the threshold."""
     xp = ops.xp
-    p, move, over = at(root)
-    count = xp.sum(xp.astype(keep, p.dtype), axis=axes, keepdims=True)
+    _, move, over = at(root)
+    count = xp.sum(xp.astype(keep, over.dtype), axis=axes, keepdims=True)
     rest = xp.where(count > r.k, count - r.k, 1.0)
     odds = xp.log1p(over / r.k) - xp.log1p(-over / rest)
     factor = (over + r.k) * (rest - over) / (rest + r.k) * odds / xp.where(over == 0, 1.0, over)
-    return p, xp.where((over == 0) | (factor != factor), move, move * factor), over
+    return None, xp.where((over == 0) | (factor != factor), move, move * factor), over
 
 
 def _newton(ops, at, tau):

@@ -199,9 +199,16 @@ def test_nan_makes_every_weight_of_its_row_nan(backend, f, place):
     np.testing.assert_array_equal(np.isnan(value(backend, f, x)), [[True] * 5, [False] * 5])
 
 
-@pytest.mark.parametrize("n", [64, 5000])
+@pytest.mark.parametrize("n", [4, 64, 5000])
 @pytest.mark.parametrize(
-    "f", [lambda x: soft_top_k(x, 3), partial(soft_one_hot, alpha=3), soft_one_hot], ids=["top-k", "alpha 3", "softmax"]
+    "f",
+    [
+        lambda x: soft_top_k(x, 4),
+        lambda x: soft_top_k(x, 3, kind="sigmoid"),
+        partial(soft_one_hot, alpha=3),
+        soft_one_hot,
+    ],
+    ids=["capped", "sigmoid", "alpha 3", "softmax"],
 )
 def test_nan_beside_plus_inf_or_in_a_long_row_is_not_passed_over(backend, f, n):
     """A compiler's maximum may pass over NaN."""
