@@ -1,12 +1,14 @@
 """The transforms of each framework: they must trace, and give what the eager call gives."""
 
 import contextlib
+import gc
 import math
 import os
 import subprocess
 import sys
 import textwrap
 import warnings
+import weakref
 from functools import partial
 
 import numpy as np
@@ -21,6 +23,7 @@ from anyargmax import (
     soft_one_hot,
     soft_top_k,
     spatial_soft_argmax,
+    vjp,
 )
 from anyargmax.validation.tolerance import EPS
 
@@ -434,3 +437,15 @@ def test_nothing_is_moved_where_the_axis_that_is_reduced_is_not_sharded(jax_back
     environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
     ran = subprocess.run([sys.executable, "-c", SHARDED], env=environment, capture_output=True, text=True, check=False)
     assert ran.stdout.strip() == "nothing was moved", ran.stderr
+
+
+@pytest.mark.parametrize("backend", backend_parameters(("array_api_strict", "dask")))
+def test_nothing_is_kept_of_what_is_computed_after_a_pullback(backend):
+    """A tape that runs on would hold every array."""
+    x = backend.asarray(X)
+    vjp(soft_argmax, x)
+    later = soft_one_hot(x)
+    held = weakref.ref(later)
+    del later
+    gc.collect()
+    assert held() is None

@@ -690,6 +690,13 @@ def test_the_oracle_knows_the_loss_under_a_mask_by_hand():
     np.testing.assert_allclose(loss, [np.log(4.0), np.inf, 2 * np.log1p(3**-0.5)], rtol=1e-15)
 
 
+def test_the_oracle_knows_the_loss_of_infinite_scores_by_hand():
+    inf = np.inf
+    x = oracle.exact([[-inf, 0.0, 0.0], [-inf, 0.0, 0.0], [inf, 0.0, 0.0], [-inf, -inf, -inf]])
+    loss = oracle.rounded(oracle.fenchel_young_loss(x, target=np.asarray([0, 1, 1, 0])))
+    np.testing.assert_allclose(loss, [inf, np.log(2.0), inf, 0.0], rtol=1e-15)
+
+
 @pytest.mark.parametrize(
     ("call", "scale"),
     [

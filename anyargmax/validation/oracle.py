@@ -324,6 +324,20 @@ def _entropy(p, alpha):
     return sum(value - value**alpha for value in alive) / (alpha * (alpha - 1))
 
 
+def _loss_of_row(q, y, scores, keep, divisor, alpha):
+    """The loss of weights q and target y; +inf where the target has weight on what is not kept."""
+    if not keep.any():
+        return ZERO
+    if any(value.is_nan() for value in q):
+        return NAN
+    peak = INF in [scores[i] for i in range(len(q)) if keep[i]]
+    if any(y[i] > 0 and (not keep[i] or (peak and scores[i] != INF)) for i in range(len(q))):
+        return INF
+    kept = [] if peak else [i for i in range(len(q)) if q[i] > 0 or y[i] > 0]
+    conjugate = sum(q[i] * scores[i] for i in kept) + divisor * _entropy(q, alpha)
+    return conjugate - divisor * _entropy(y, alpha) - sum(number(y[i]) * scores[i] for i in kept)
+
+
 @precise
 def fenchel_young_loss(x, *, target, axis=-1, alpha=1, temperature=1, mask=None):
     """Conjugate of the scores, plus that of the target, less their product."""
@@ -338,14 +352,7 @@ def fenchel_young_loss(x, *, target, axis=-1, alpha=1, temperature=1, mask=None)
     out = np.empty(x.shape[:-1], dtype=object)
     for index in np.ndindex(out.shape):
         q, y, scores, divisor = p[index], target[index], x[index], number(divisors[index][0])
-        if not keep[index].any():
-            out[index] = ZERO
-            continue
-        kept = [i for i in range(len(q)) if q[i] > 0 or y[i] > 0]
-        conjugate = sum(q[i] * scores[i] for i in kept) + divisor * _entropy(q, alpha)
-        out[index] = conjugate - divisor * _entropy(y, alpha) - sum(number(y[i]) * scores[i] for i in kept)
-        if any(y[i] > 0 and not keep[index][i] for i in range(len(q))):
-            out[index] += INF  # which leaves NaN what it is
+        out[index] = _loss_of_row(q, y, scores, keep[index], divisor, alpha)
     return out
 
 
