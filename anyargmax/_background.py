@@ -1,13 +1,14 @@
 """Weights of non-negative heatmaps without the pull of their zero background: proportional to ``expm1``."""
 
-from ._rule import Array, Rule
+from ._rule import Rule
 from ._scores import kept_and_reference, log_smallest
 
 
 def _parts(ops, x, temperature, mask, axes):
-    """Return ``w = exp((x - top) / T) - exp(-top / T)`` and ``exp((x - top) / T)`` of the kept scores, and ``sum w``.
+    """Return ``w = T [exp((x - top) / T) - exp(-top / T)]`` and ``e = exp((x - top) / T)`` of the kept scores, and ``sum w``.
 
-    Scores whose exponential would fall below the smallest normal number have neither. Nor has a row with +inf.
+    A temperature far above the scores leaves w near them, and ``e / sum w`` is the derivative of each weight. Scores
+    whose exponential would fall below the smallest normal number have neither. Nor has a row with +inf.
     """
     xp, value = ops.xp, ops.detach(x)
     keep, top, peak = kept_and_reference(ops, x, mask, axes)
@@ -21,12 +22,18 @@ def _parts(ops, x, temperature, mask, axes):
     def over_temperature(z):
         return z if temperature is None else z / temperature
 
+    warm = 1.0 if temperature is None else temperature
     shrunk = xp.where(deep, 0.0, xp.exp(over_temperature(-xp.where(deep, 0.0, top))))
-    low = shrunk * xp.expm1(over_temperature(xp.where(alive & small, x, 0.0)))
-    high = xp.exp(over_temperature(xp.where(alive & ~small & ~gone, x, top) - top)) - shrunk
-    w = xp.where(small, low, xp.where(gone, 0.0, high))
+    near = xp.where(alive & small, x, 0.0)
+    rise = over_temperature(near)
+    tiny = ops.detach(rise) < float(xp.finfo(x.dtype).eps) / 2
+    grown = xp.expm1(xp.where(tiny, 0.0, rise))
+    low = shrunk * xp.where(tiny, near, warm * grown)
+    far = xp.exp(over_temperature(xp.where(alive & ~small & ~gone, x, top) - top))
+    w = xp.where(small, low, xp.where(gone, 0.0, warm * (far - shrunk)))
     w = xp.where(alive, xp.where(value < 0, float("nan"), w), 0.0)
-    return w, xp.where(alive, w + shrunk, 0.0), keep, xp.sum(w, axis=axes, keepdims=True)
+    e = xp.where(small, shrunk * (1 + grown), xp.where(gone, shrunk, far))
+    return w, xp.where(alive, e, 0.0), keep, xp.sum(w, axis=axes, keepdims=True)
 
 
 def _compensated(ops, x, temperature, mask, *, axes):
@@ -39,15 +46,11 @@ def _compensated(ops, x, temperature, mask, *, axes):
 
 
 def _slopes(ops, x, temperature, mask, axes):
-    """``s = exp(z) / sum expm1(z)``, the derivative of each weight before normalising; 0 in blank rows and where nothing is kept."""
+    """``s = exp(x / T) / (T sum expm1(x / T))``, of which the Jacobian is made; 0 in blank rows and where nothing is kept."""
     xp = ops.xp
     _, e, keep, total = _parts(ops, x, temperature, mask, axes)
     blank = ops.detach(total) == 0
     return xp.where(blank | ~keep, 0.0, e / xp.where(blank, 1.0, total))
-
-
-def _divided(product: Array, temperature):
-    return product if temperature is None else product / temperature
 
 
 def _vjp_x(ops, g, p, x, temperature, mask, *, axes):
@@ -56,7 +59,7 @@ def _vjp_x(ops, g, p, x, temperature, mask, *, axes):
     still = ops.detach(s) == 0
     g = ops.xp.where(still, 0.0, g)
     pulled = s * (g - ops.xp.sum(p * g, axis=axes, keepdims=True))
-    return _divided(ops.xp.where(still, 0.0, pulled), temperature)
+    return ops.xp.where(still, 0.0, pulled)
 
 
 def _jvp_x(ops, t, p, x, temperature, mask, *, axes):
@@ -64,7 +67,7 @@ def _jvp_x(ops, t, p, x, temperature, mask, *, axes):
     still = ops.detach(s) == 0
     t = ops.xp.where(still, 0.0, t)
     product = s * t - p * ops.xp.sum(s * t, axis=axes, keepdims=True)
-    return _divided(ops.xp.where(still, 0.0, product), temperature)
+    return ops.xp.where(still, 0.0, product)
 
 
 def _kept(ops, x, mask, axes):

@@ -38,7 +38,7 @@ def _entropy_slope(ops, p, relaxation):
     xp, alpha = ops.xp, relaxation.alpha
     positive = ops.detach(p) > 0
     log = xp.where(positive, xp.log(xp.where(positive, p, 1.0)), -float("inf"))
-    return -1 - log if alpha == 1 else (1 / alpha - xp.exp((alpha - 1) * log)) / (alpha - 1)
+    return -1 - log if alpha == 1 else -xp.expm1((alpha - 1) * log) / (alpha - 1) - 1 / alpha
 
 
 class _Rows(NamedTuple):

@@ -50,7 +50,9 @@ def differentiable(
         return _settled(ops, phi(ops, z, keep, alpha, r)[0], keep, r, axes)
     root = _root(ops, ops.detach(z), keep, None if alpha is None else ops.detach(alpha), r, axes)
     for _ in range(2):
-        root = root + _at(ops, root, z, keep, alpha, r, axes)[1]
+        move = _at(ops, root, z, keep, alpha, r, axes)[1]
+        # Beside an infinite slope a step leaves the root, which was solved: there it has a derivative and no length.
+        root = root + (move - ops.detach(move) if _has_small_weights(ops, z, alpha, r, axes) else move)
     p = _weights_at(ops, root, z, keep, alpha, r, axes)
     return _settled(ops, p if r.k is None else ops.xp.where(keep, p, 0.0), keep, r, axes)
 

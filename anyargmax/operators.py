@@ -65,7 +65,7 @@ def soft_argmax(
         whose weights are exactly 0 far from the maximum. Or an array like that of the temperature, which
         gets a gradient; an entry below 1 or infinite is refused or makes its row NaN, as a temperature
         would. Above 2 the weights are less well determined by the scores: half of their digits at alpha 3,
-        where the slope at the edge of the support is infinite.
+        a quarter at 5, where the slope at the edge of the support is infinite.
     mask
         Boolean, broadcasts against x, True keeps. Masked scores enter no arithmetic. The position of a
         row without any kept score is NaN, its gradient 0.

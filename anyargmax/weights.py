@@ -86,7 +86,8 @@ def soft_top_k(
     kind
         ``"capped"``: ``clip(x / T - tau, 0, 1)``, exactly 0 and 1 far from the threshold, and sparsemax at
         k = 1; ``"sigmoid"``: ``1 / (1 + exp(tau - x / T))``, never quite either. Capped weights within 8 eps
-        of 0 or 1 are 0 or 1, so that scores that tie with the threshold do so in every framework.
+        of 0 or 1 are 0 or 1, so that scores that tie with the threshold do so in every framework. A sigmoid
+        weight that is rounded to 1 has gradient 0.
     hard
         Straight-through: the value is exactly 1 at the k largest scores (of equal ones, the first) and 0
         elsewhere, the gradient that of the soft weights. Ones are fewer where fewer scores are kept.

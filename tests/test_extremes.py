@@ -145,6 +145,17 @@ def test_weights_at_large_alpha_are_the_oracles(backend, alpha):
     np.testing.assert_allclose(p[inside], expected[inside], rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("backend", backend_parameters(("torch-func", "jax")))
+def test_weights_at_large_alpha_are_the_same_where_they_are_traced(backend):
+    """Beside an infinite slope, a Newton step leaves the root that it starts from."""
+    rows = np.random.default_rng(8).normal(size=(60, 4))
+    for alpha, dtype in ((3.24, "float32"), (5.0, "float32"), (10.0, "float64")):
+        x = backend.asarray(rows, dtype)
+        traced, _ = backend.vjp(partial(soft_one_hot, alpha=alpha), x)
+        p = backend.to_numpy(soft_one_hot(x, alpha=alpha))
+        np.testing.assert_allclose(backend.to_numpy(traced), p, rtol=0, atol=64 * EPS[dtype])
+
+
 # NaN
 
 
@@ -321,6 +332,18 @@ def test_a_learned_temperature_near_0_has_gradient_0_on_a_zero_background(backen
     np.testing.assert_array_equal(backend.to_numpy(pullback(backend.asarray(np.asarray([1.0]), dtype))[0]), 0)
 
 
+@with_derivatives
+@pytest.mark.parametrize(
+    ("scores", "temperature"), [([0.5, 0.0, 0.06], INF), ([0.5, 0.0, 0.06], 1e305)], ids=["inf", "1e305"]
+)
+def test_a_hot_zero_background_weighs_by_the_scores(backend, scores, temperature, rng):
+    x, c = np.asarray(scores), np.arange(3.0)
+    f = partial(soft_argmax, zero_background=True, temperature=temperature)
+    assert_close(value(backend, f, x), c @ x / x.sum(), "float64", "value")
+    dx = gradient(backend, f, x, np.asarray(1.0))
+    assert_close(dx, (c - c @ x / x.sum()) / x.sum(), "float64", "derivative")
+
+
 # Weights that are sharpened
 
 
@@ -396,6 +419,20 @@ def test_the_target_has_a_gradient_where_it_is_0_or_the_weight(backend, alpha):
     with np.errstate(divide="ignore"):
         slope = -1 - np.log(target) if alpha == 1 else (1 / alpha - target ** (alpha - 1)) / (alpha - 1)
     assert_close(dy, -(x - 1) - slope, "float64", "derivative")
+
+
+@with_derivatives
+@pytest.mark.parametrize("alpha", [1 + 1e-6, 1.0001, 1.01, 1.5])
+def test_the_targets_gradient_loses_no_digits_near_alpha_1(backend, alpha):
+    x, target = np.zeros(2), np.asarray([0.75, 0.25])
+    if backend.name == "numpy":  # which differentiates by autograd
+        backend = PRESENT["autograd"]
+    scores = backend.asarray(x)
+    _, pullback = backend.vjp(lambda y: fenchel_young_loss(scores, y, alpha=alpha), backend.asarray(target))
+    a, y = oracle.number(alpha), oracle.exact(target)
+    slope = [float((1 / a - share ** (a - 1)) / (a - 1)) for share in y]
+    dy = backend.to_numpy(pullback(backend.asarray(np.asarray(1.0)))[0])
+    assert_close(dy, -np.asarray(slope), "float64", "derivative")
 
 
 @pytest.mark.parametrize("backend", backend_parameters(("torch",)))
