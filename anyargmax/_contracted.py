@@ -188,7 +188,7 @@ def tangent(ops, t, x, temperature, mask, positions, axes) -> Array:
     # Nothing moves where e is 0, nor where it is NaN, unless its row is.
     number = 1 + 0 * ops.detach(y[:, :1, ...])
     moves, half = ops.detach(e) > 0, root(ops, temperature)
-    t = xp.where(moves, _merged(ops, t, shape, axes) * number, 0.0) * xp.where(moves, divided(e, half), 0.0)
+    t = xp.where(moves, _merged(ops, t, shape, axes) * number, 0.0) * divided(xp.where(moves, e, 0.0), half)
     moved = []
     for k in range(len(positions)):
         c = xp.reshape(table[k + 1], (1, -1) + (1,) * (x.ndim - 2))

@@ -110,7 +110,7 @@ def one_axis(axis: Any, shape: tuple[int, ...], name: str = "axis") -> int:
     """Return a valid, non-negative axis whose length is not 0."""
     ndim = len(shape)
     try:
-        if hasattr(axis, "shape") and not isinstance(axis, numbers.Integral):
+        if not isinstance(axis, (int, numbers.Integral)) and hasattr(axis, "shape"):  # Dynamo asks no symbol for that
             raise TypeError("An array of one entry is no integer.")
         index = operator.index(axis)
     except TypeError:

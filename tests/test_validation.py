@@ -17,7 +17,7 @@ from conftest import PRESENT, backend_parameters
 
 import anyargmax
 from anyargmax import __main__ as command
-from anyargmax import soft_argmax, soft_one_hot, validation
+from anyargmax import soft_argmax, soft_one_hot, soft_top_k, validation
 from anyargmax.validation import (
     assert_backends_agree,
     catalogue,
@@ -260,6 +260,19 @@ class TestABuiltInFunction:
         """Weights of 1.4-entmax are weights, non-negative and of sum 1."""
         plant("soft_one_hot", lambda x, alpha, **options: soft_one_hot(x, alpha=1.4, **options))
         report = self.check("1.5-entmax weights")
+        assert {f.detail for f in found(report, evidence="invariants")} == {"weights satisfy the optimality conditions"}
+
+    @pytest.mark.parametrize(
+        "call", ["capped weights of two winners", "sigmoid weights of two winners"], ids=["capped", "sigmoid"]
+    )
+    def test_with_winners_that_share_no_threshold_is_caught_by_the_optimality_conditions(self, plant, call):
+        """Winners of a higher temperature are winners, between 0 and 1 and of sum 2."""
+
+        def wrong(x, k, temperature=1.0, **options):
+            return soft_top_k(x, k, temperature=1.25 * temperature, **options)
+
+        plant("soft_top_k", wrong)
+        report = self.check(call)
         assert {f.detail for f in found(report, evidence="invariants")} == {"weights satisfy the optimality conditions"}
 
     def test_with_a_gradient_that_moves_a_row_as_a_whole_is_caught_by_an_invariant(self, plant):
