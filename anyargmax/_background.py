@@ -7,33 +7,43 @@ from ._scores import kept_and_reference, log_smallest
 def _parts(ops, x, temperature, mask, axes):
     """Return ``w = T [exp((x - top) / T) - exp(-top / T)]`` and ``e = exp((x - top) / T)`` of the kept scores, and ``sum w``.
 
-    A temperature far above the scores leaves w near them, and ``e / sum w`` is the derivative of each weight. Scores
-    whose exponential would fall below the smallest normal number have neither. Nor has a row with +inf.
+    A temperature far above the scores leaves w near them, and ``e / sum w`` is the derivative of each weight. A row with
+    +inf has neither.
     """
     xp, value = ops.xp, ops.detach(x)
     keep, top, peak = kept_and_reference(ops, x, mask, axes)
     top = xp.where((top > 0) & ~peak, top, 0.0)
     alive = keep & ~peak
-    cold = 1.0 if temperature is None else ops.detach(temperature)
-    floor = log_smallest(ops, x.dtype)
-    small, deep = xp.where(alive, value, 0.0) < cold, -top < floor * cold
-    gone = ~small & (xp.where(alive, value, top) - top < floor * cold)
-
-    def over_temperature(z):
-        return z if temperature is None else z / temperature
-
-    warm = 1.0 if temperature is None else temperature
-    shrunk = xp.where(deep, 0.0, xp.exp(over_temperature(-xp.where(deep, 0.0, top))))
-    near = xp.where(alive & small, x, 0.0)
-    rise = over_temperature(near)
-    tiny = ops.detach(rise) < float(xp.finfo(x.dtype).eps) / 2
-    grown = xp.expm1(xp.where(tiny, 0.0, rise))
-    low = shrunk * xp.where(tiny, near, warm * grown)
-    far = xp.exp(over_temperature(xp.where(alive & ~small & ~gone, x, top) - top))
-    w = xp.where(small, low, xp.where(gone, 0.0, warm * (far - shrunk)))
+    small = ~alive | (value < (1.0 if temperature is None else ops.detach(temperature)))
+    near, far = xp.where(alive & small, x, 0.0), xp.where(small, top, x) - top
+    shrunk, far = _vanishing(ops, -top, temperature), _vanishing(ops, far, temperature)
+    grown, low = _grown(ops, near, temperature)
+    high = far - shrunk
+    w = xp.where(small, shrunk * low, high if temperature is None else temperature * high)
     w = xp.where(alive, xp.where(value < 0, float("nan"), w), 0.0)
-    e = xp.where(small, shrunk * (1 + grown), xp.where(gone, shrunk, far))
-    return w, xp.where(alive, e, 0.0), keep, xp.sum(w, axis=axes, keepdims=True)
+    e = xp.where(alive, xp.where(small, shrunk * (1 + grown), far), 0.0)
+    return w, e, keep, xp.sum(w, axis=axes, keepdims=True)
+
+
+def _vanishing(ops, z, temperature):
+    """``exp(z / T)`` of z at most 0. A learned temperature does not divide what vanishes: that has no derivative."""
+    xp = ops.xp
+    if getattr(temperature, "shape", None) is None:
+        return xp.exp(z if temperature is None else z / temperature)
+    gone = ops.detach(z) < log_smallest(ops, z.dtype) * ops.detach(temperature)
+    return xp.where(gone, 0.0, xp.exp(xp.where(gone, 0.0, z) / temperature))
+
+
+def _grown(ops, z, temperature):
+    """``expm1(z / T)`` and T times that, which is z where the first has no digits."""
+    xp = ops.xp
+    if temperature is None:
+        grown = xp.expm1(z)
+        return grown, grown
+    rise = z / temperature
+    tiny = ops.detach(rise) < float(xp.finfo(z.dtype).eps) / 2
+    grown = xp.expm1(xp.where(tiny, 0.0, rise))
+    return grown, xp.where(tiny, z, temperature * grown)
 
 
 def _compensated(ops, x, temperature, mask, *, axes):

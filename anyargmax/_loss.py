@@ -1,5 +1,6 @@
 """The Fenchel-Young loss of the entmax family as a rule: its gradient is weights minus target."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 from ._readouts import expand
@@ -65,15 +66,17 @@ def _where(ops, condition, x):
     return x if condition is None else ops.xp.where(condition, x, 0.0)
 
 
-def _loss(ops, x, target, temperature, mask, *, axes, relaxation):
+def _loss(ops, x, target, temperature, mask, *, axes, relaxation, steep=False):
     """``<p - y, x> + T H(p) - T H(y)``: ``+inf`` where the target has weight on a masked score, 0 in a row without any kept one."""
     xp = ops.xp
     p = ops.weights(x, temperature, None, mask, axes=axes, relaxation=relaxation)
     rows, moved = _rows(ops, x, mask, axes), p - target
-    # Two scores at both ends of the range are infinitely far: the further one has weight 0. What is not moved is not lost.
-    far = (ops.detach(rows.z) == -float("inf")) & (ops.detach(moved) == 0)
-    gap = xp.sum(moved * xp.where(far, 0.0, rows.z), axis=axes, keepdims=True)
-    entropy = _entropy(ops, p, relaxation, axes) - _entropy(ops, target, relaxation, axes, steep=True)
+    z = rows.z
+    if rows.keep is not None:
+        # Two scores at both ends of the range are infinitely far: the further one has weight 0. What is not moved is not lost.
+        z = xp.where((ops.detach(z) == -float("inf")) & (ops.detach(moved) == 0), 0.0, z)
+    gap = xp.sum(moved * z, axis=axes, keepdims=True)
+    entropy = _entropy(ops, p, relaxation, axes) - _entropy(ops, target, relaxation, axes, steep)
     loss = gap + (entropy if temperature is None else temperature * entropy)
     if rows.keep is not None:
         barred = xp.any(~rows.keep & (ops.detach(target) > 0), axis=axes, keepdims=True)
@@ -135,5 +138,5 @@ FENCHEL_YOUNG = Rule(
     forward=_loss,
     vjps=(_vjp_x, _vjp_target, _vjp_temperature),
     jvps=(_jvp_x, _jvp_target, _jvp_temperature),
-    plain=_loss,
+    plain=partial(_loss, steep=True),
 )
