@@ -35,7 +35,7 @@ def _vanishing(ops, z, temperature):
 
 
 def _grown(ops, z, temperature):
-    """``expm1(z / T)`` and T times that, which is z where the first has no digits."""
+    """``expm1(z / T)`` and T times that; by their series, which is right to second derivatives, where the first has no digits."""
     xp = ops.xp
     if temperature is None:
         grown = xp.expm1(z)
@@ -43,7 +43,7 @@ def _grown(ops, z, temperature):
     rise = z / temperature
     tiny = ops.detach(rise) < float(xp.finfo(z.dtype).eps) / 2
     grown = xp.expm1(xp.where(tiny, 0.0, rise))
-    return grown, xp.where(tiny, z, temperature * grown)
+    return xp.where(tiny, rise, grown), xp.where(tiny, z * (1 + rise / 2), temperature * grown)
 
 
 def _compensated(ops, x, temperature, mask, *, axes):
