@@ -89,7 +89,7 @@ def _above(np, rows, bound, most):
 
 
 def _in_columns(np, rows, bound, columns, most):
-    """The same, looked for only in the columns whose largest score is above the bound, if those are few."""
+    """Row and entry of the scores above the bound of their row, looked for where the largest of a column is above it."""
     row, column = (columns > bound).nonzero()
     n, width = rows.shape[1], columns.shape[1]
     depth = -(-n // width)

@@ -68,7 +68,7 @@ def run(ops, key, core, x, arrays, options, make=None):
 
 
 def run_split(ops, key, core, split, x, arrays, options, make):
-    """The same for a core function that returns a tuple: an engine gives the answers in one array, to be split."""
+    """Run a core function that returns a tuple: an engine gives its answers in one array, which is split."""
     engine = None
     if is_engined(ops, x, arrays[0], options):
         stacked = _by_rules(ops, _core.answers, (arrays[0], None), options)
@@ -198,7 +198,7 @@ def _only_nan(xp, z, y) -> bool:
 
 
 def _native(ops, plan, sizes):
-    """The same by the framework's own softmax and matrix product, for scores that turn out to need no care.
+    """Return an expectation by the framework's own softmax and matrix product, for scores that turn out to need no care.
 
     An answer that is finite says so: NaN, a ``+inf`` score and a row without any kept score show in it.
     """

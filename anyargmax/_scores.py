@@ -25,7 +25,7 @@ def largest(ops, x: Array, axes: tuple[int, ...]) -> Array:
 
 
 def _folded(ops, x: Array, axis: int) -> Array:
-    """The same by halves: whole lines beside each other, where a reduction would walk across them."""
+    """Maximum along an axis by halves: whole lines beside each other, where a reduction would walk across them."""
     n = x.shape[axis]
     while n > 1:
         half, before = (n + 1) // 2, (slice(None),) * axis
