@@ -26,11 +26,14 @@ def _parts(ops, x, temperature, mask, axes):
 
 
 def _vanishing(ops, z, temperature):
-    """``exp(z / T)`` of z at most 0. A learned temperature does not divide what vanishes: that has no derivative."""
+    """``exp(z / T)`` of z at most 0. What vanishes is not divided: it has no derivative, and a lazy array would warn later."""
     xp = ops.xp
-    if getattr(temperature, "shape", None) is None:
+    if temperature is None or (isinstance(temperature, float) and ops.is_concrete(z)):
         return xp.exp(z if temperature is None else z / temperature)
-    gone = ops.detach(z) < log_smallest(ops, z.dtype) * ops.detach(temperature)
+    lowest = log_smallest(ops, z.dtype) * ops.detach(temperature)
+    if isinstance(lowest, float):
+        lowest = max(lowest, -float(xp.finfo(z.dtype).max))
+    gone = ops.detach(z) < lowest
     return xp.where(gone, 0.0, xp.exp(xp.where(gone, 0.0, z) / temperature))
 
 
