@@ -96,7 +96,7 @@ def jax_second(loss, x, t, u, outer, inner):
         return lambda x: jnp.sum(jax.grad(f)(x) * direction)
 
     modes = {"forward": along, "reverse": slope}
-    return modes[outer](modes[inner](loss, u), t)(x)
+    return jax.jit(modes[outer](modes[inner](loss, u), t))(x)
 
 
 def torch_eager_second(loss, x, t, u, outer, inner):
@@ -193,9 +193,10 @@ class TestJaxChecks:
 
     @every_function
     def test_check_grads(self, jax_backend, name):
+        import jax
         from jax.test_util import check_grads
 
-        check_grads(FUNCTIONS[name], (jax_backend.asarray(SCORES),), order=2, modes=["fwd", "rev"])
+        check_grads(jax.jit(FUNCTIONS[name]), (jax_backend.asarray(SCORES),), order=2, modes=["fwd", "rev"])
 
     def test_check_grads_in_scores_temperature_and_positions(self, jax_backend):
         from jax.test_util import check_grads

@@ -289,10 +289,9 @@ class TestABuiltInFunction:
 
 
 class TestFalseAlarms:
-    @pytest.mark.parametrize("seed", [1, 2])
-    def test_are_not_raised_at_other_seeds(self, seed):
+    def test_are_not_raised_at_another_seed(self):
         names = [name for name in (*EAGER, "array_api_strict") if name in PRESENT]
-        report = check(backends=names, seed=seed)
+        report = check(backends=names, seed=1)
         assert report.ok, f"\n{report}"
 
     def test_are_not_raised_at_a_kink(self):
