@@ -66,6 +66,24 @@ def _where(ops, condition, x):
     return x if condition is None else ops.xp.where(condition, x, 0.0)
 
 
+def _times(ops, temperature, entropy):
+    return entropy if temperature is None else temperature * entropy
+
+
+def _times_hot(ops, temperature, entropy):
+    """Return the product where it is differentiated, and a temperature near the end of the range would overflow in its derivative.
+
+    The part above a bound is a product with a constant: beside it, a change of the entropy has no digits.
+    """
+    xp = ops.xp
+    most = float(xp.finfo(entropy.dtype).max) * 2.0**-12
+    if temperature is None or (isinstance(temperature, float) and temperature < most):
+        return _times(ops, temperature, entropy)
+    temperature = xp.zeros_like(entropy) + temperature if isinstance(temperature, float) else temperature
+    hot = ops.detach(temperature) > most
+    return xp.where(hot, most, temperature) * entropy + xp.where(hot, temperature - most, 0.0) * ops.detach(entropy)
+
+
 def _loss(ops, x, target, temperature, mask, *, axes, relaxation, steep=False):
     """``<p - y, x> + T H(p) - T H(y)``: ``+inf`` where the target has weight on a masked score, 0 in a row without any kept one."""
     xp = ops.xp
@@ -77,7 +95,8 @@ def _loss(ops, x, target, temperature, mask, *, axes, relaxation, steep=False):
         z = xp.where((ops.detach(z) == -float("inf")) & (ops.detach(moved) == 0), 0.0, z)
     gap = xp.sum(moved * z, axis=axes, keepdims=True)
     entropy = _entropy(ops, p, relaxation, axes) - _entropy(ops, target, relaxation, axes, steep)
-    loss = gap + (entropy if temperature is None else temperature * entropy)
+    times = _times_hot if steep else _times
+    loss = gap + times(ops, temperature, entropy)
     if rows.keep is not None:
         barred = xp.any(~rows.keep & (ops.detach(target) > 0), axis=axes, keepdims=True)
         loss = loss + xp.where(barred, float("inf"), xp.zeros_like(loss))  # added: the gradient stays p - y

@@ -83,19 +83,20 @@ def _steps(c, axis):
     return c[_around(axis, 1, n)] - c[_around(axis, 0, n - 1)]
 
 
-def _above(ops, p, axes, k):
-    """``S_j = sum_{i > j} p_i`` for all j but the last, of the marginal weights along axes[k]."""
+def _shares(ops, p, axes, k):
+    """``S_j = sum_{i > j} p_i`` and ``sum_{i <= j} p_i`` for all j but the last, of the marginal weights along axes[k]."""
     xp, axis = ops.xp, axes[k]
     others = tuple(other for other in axes if other != axis)
     marginal = xp.sum(p, axis=others, keepdims=True) if others else p
-    above = xp.sum(marginal, axis=axis, keepdims=True) - ops.cumulative_sum(marginal, axis=axis)
-    return above[_around(axis, 0, p.shape[axis] - 1)]
+    below = ops.cumulative_sum(marginal, axis=axis)
+    above = xp.sum(marginal, axis=axis, keepdims=True) - below
+    but_last = _around(axis, 0, p.shape[axis] - 1)
+    return above[but_last], below[but_last]
 
 
-def _is_moving(ops, above):
-    """Whether a share of the weight lies between 1/2 and 1, and not at either but for the last digits of a sum."""
-    edge = 32 * float(ops.xp.finfo(above.dtype).eps)
-    return (above > 0.5 + edge) & (above < 1 - edge)
+def _is_moving(ops, above, below):
+    """Whether more than half of the weight lies above, but for the last digits of a sum, and not all of it."""
+    return (above > 0.5 + 32 * float(ops.xp.finfo(above.dtype).eps)) & (below > 0)
 
 
 def median(ops, p, positions, *, axes):
@@ -103,10 +104,10 @@ def median(ops, p, positions, *, axes):
     xp = ops.xp
     answers = []
     for k, c in enumerate(positions):
-        above = _above(ops, p, axes, k)
+        above, below = _shares(ops, p, axes, k)
         value = ops.detach(above)
         clipped = xp.where(value <= 0.5, 0.0, xp.where(value >= 1, 1.0, 2 * value - 1))
-        passed = xp.where(_is_moving(ops, value), 2 * above - 1, clipped)
+        passed = xp.where(_is_moving(ops, value, ops.detach(below)), 2 * above - 1, clipped)
         travelled = xp.sum(_steps(c, axes[k]) * passed, axis=axes[k], keepdims=True)
         answers.append(xp.sum(c[_around(axes[k], 0, 1)] + travelled, axis=axes))
     return _blank(ops, p, answers, axes)
@@ -116,8 +117,7 @@ def _median_slopes(ops, p, positions, axes):
     """``d median / dp_i = 2 sum_{j < i} (c_{j+1} - c_j) [1/2 < S_j < 1]``, broadcastable against p."""
     slopes = []
     for k, c in enumerate(positions):
-        above = _above(ops, p, axes, k)
-        steps = ops.xp.where(_is_moving(ops, above), 2 * _steps(c, axes[k]), 0.0)
+        steps = ops.xp.where(_is_moving(ops, *_shares(ops, p, axes, k)), 2 * _steps(c, axes[k]), 0.0)
         first = ops.xp.zeros_like(ops.xp.sum(steps, axis=axes[k], keepdims=True))
         slopes.append(ops.xp.concat([first, ops.cumulative_sum(steps, axis=axes[k])], axis=axes[k]))
     return tuple(slopes)

@@ -50,9 +50,7 @@ def differentiable(
         return _settled(ops, phi(ops, z, keep, alpha, r)[0], keep, r, axes)
     root = _root(ops, ops.detach(z), keep, None if alpha is None else ops.detach(alpha), r, axes)
     for _ in range(2):
-        move = _at(ops, root, z, keep, alpha, r, axes)[1]
-        # Beside an infinite slope a step leaves the root, which was solved: there it has a derivative and no length.
-        root = root + (move - ops.detach(move) if _has_small_weights(ops, z, alpha, r, axes) else move)
+        root = root + _at(ops, root, z, keep, alpha, r, axes, solved=True)[1]
     p = _weights_at(ops, root, z, keep, alpha, r, axes)
     return _settled(ops, p if r.k is None else ops.xp.where(keep, p, 0.0), keep, r, axes)
 
@@ -72,8 +70,11 @@ def _has_small_weights(ops, z, alpha, r, axes) -> bool:
     return known and math.prod(sizes) ** (r.alpha - 1) * float(ops.xp.finfo(z.dtype).eps) > 2.0**-4
 
 
-def _at(ops, root, z, keep, alpha, r, axes):
-    """Return the Newton step from a threshold, or from minus the largest weight, behind the weights of entmax there; and ``sum p - k``."""
+def _at(ops, root, z, keep, alpha, r, axes, solved=False):
+    """Return the Newton step from a threshold, or from minus the largest weight, behind the weights of entmax there; and ``sum p - k``.
+
+    Beside an infinite slope a step leaves the root. From where that is solved it has a derivative there and no length.
+    """
     xp = ops.xp
     total = partial(xp.sum, axis=axes, keepdims=True)
     if r.kind != "entmax":
@@ -89,6 +90,7 @@ def _at(ops, root, z, keep, alpha, r, axes):
     e, s = phi(ops, z * xp.exp(xp.where(ops.detach(power) > most, most, power)), keep, alpha, r)
     p = largest * e
     over, slope = total(p) - 1, total(s)
+    over = over - ops.detach(over) if solved else over
     return p, over / _not_vanishing(ops, slope), over
 
 

@@ -253,6 +253,41 @@ def test_a_median_of_ties_moves_by_the_same_weights_everywhere(backend, n):
     assert_close(dx, (c - c.mean()) / n, "float64", "derivative")
 
 
+@with_derivatives
+def test_a_median_moves_until_all_weight_lies_above(backend):
+    """However little lies below: here 2e-6 of it, in float32."""
+    x, t = np.asarray([1.0, -0.5]), 0.25
+    f = partial(soft_argmax, alpha=1.15, readout="median", temperature=t)
+    (small, _), slope = oracle.rounded(oracle.soft_one_hot(oracle.exact(-x / t), alpha=oracle.number(1.15))), 2 - 1.15
+    assert 0 < small < 8 * EPS["float32"]
+    moved = 2 * small**slope / (1 + small**slope) / t
+    dx = gradient(backend, f, -x, np.asarray(1.0), "float32")
+    np.testing.assert_allclose(dx, [-moved, moved], rtol=0, atol=8 * EPS["float32"])
+
+
+@with_derivatives
+@pytest.mark.parametrize("alpha", [1, 2])
+def test_a_loss_at_a_temperature_near_the_end_of_the_range_has_its_gradient(backend, alpha):
+    x, y = np.asarray([[0.5, -1.0, 2.0]] * 2), np.asarray([[0.0, 1.0, 0.0], [0.25, 0.25, 0.5]])
+    target = backend.asarray(y, "float32")
+    for temperature in (INF, 3.4e38, backend.asarray([[INF], [2e38]], "float32")):
+        f = partial(fenchel_young_loss, alpha=alpha, temperature=temperature)
+        dx = gradient(backend, lambda x, f=f: f(x, target), x, np.asarray([1.0, -2.0]), "float32")
+        assert_close(dx, np.asarray([[1.0], [-2.0]]) * (1 / 3 - y), "float32", "derivative")
+
+
+@with_derivatives
+def test_a_score_beside_an_infinite_slope_has_its_gradient_in_every_way(backend):
+    """At the solved threshold a step has the derivative of its sum, and none of the slope that it is divided by."""
+    x = np.asarray([0.223, 0.203, 0.445, -0.305]).astype("float32")
+    f = partial(soft_argmax, alpha=5.0)
+    p = oracle.rounded(oracle.soft_one_hot(oracle.exact(x), alpha=oracle.number(5)))
+    s = np.where(p > 0, np.where(p > 0, p, 1) ** -3, 0)
+    expected = s * (np.arange(4) - np.sum(s * np.arange(4)) / np.sum(s))
+    dx = gradient(backend, f, x, np.asarray(1.0), "float32")
+    np.testing.assert_allclose(dx, expected, rtol=0, atol=0.01 * np.max(np.abs(expected)))
+
+
 @pytest.mark.parametrize("backend", backend_parameters(("autograd", "torch", "jax")))
 @pytest.mark.parametrize("option", ["temperature", "alpha"])
 def test_an_empty_batch_has_gradients_of_options_too(backend, option):
