@@ -6,7 +6,7 @@ from typing import Any
 
 from . import _core, _engines, _validate
 from ._core import Controls, Options
-from ._relaxations import Relaxation
+from ._relaxed import Relaxation, entmax
 
 
 def reduced_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -20,7 +20,7 @@ def entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask) -> tuple[
     number, order = _validate.entmax_order(ops, alpha, dtype, reduced)
     mask = _validate.boolean_mask(ops, mask, shape)
     temperature = _validate.positive_number(ops, temperature, "temperature", dtype, reduced)
-    return Controls(temperature, order, mask), Relaxation("entmax", number)
+    return Controls(temperature, order, mask), entmax(number)
 
 
 def background(zero_background: Any, alpha: Any) -> bool:

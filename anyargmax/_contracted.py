@@ -7,7 +7,7 @@ compute a sum again inside each use of it, for every entry of the row; a product
 import math
 from functools import partial
 
-from ._relaxations import Relaxation
+from ._relaxed import Relaxation
 from ._rule import Array, Rule
 from ._scores import divided, kept_and_reference, root, scaled
 from ._shifted_exp import live, slope_temperature, slope_x
@@ -15,10 +15,9 @@ from ._shifted_exp import live, slope_temperature, slope_x
 TINY = 2**10  # scores: up to so many, a call of a matrix product takes longer than the sums
 
 
-def fits(ops, alpha, axes, relaxation: Relaxation) -> bool:
+def fits(ops, axes, relaxation: Relaxation) -> bool:
     """Whether the framework contracts, and the weights are softmax's along neighbouring axes in order."""
-    r = relaxation
-    if not ops.contracts() or r.kind != "entmax" or r.k is not None or alpha is not None or r.alpha != 1:
+    if not ops.contracts() or relaxation.alpha != 1:
         return False
     return axes == tuple(range(axes[0], axes[0] + len(axes)))
 

@@ -5,10 +5,8 @@ from typing import Any, NamedTuple
 from ._hard import at, comparable, first_largest, k_largest, near
 from ._loss import are_weights
 from ._positions import along, table
-from ._relaxations import Relaxation
+from ._relaxed import SOFTMAX, Relaxation
 from ._rule import Array
-
-SOFTMAX = Relaxation()
 
 
 class Options(NamedTuple):

@@ -108,7 +108,7 @@ def _straight_through(ops, soft, hard, x):
 
 def is_engined(ops, x, controls, o) -> bool:
     """Whether the weights are those of softmax at one temperature, and the memory of x may be read."""
-    softmax = o.relaxation.kind == "entmax" and o.relaxation.alpha == 1 and not o.zero_background and o.window is None
+    softmax = o.relaxation.alpha == 1 and not o.zero_background and o.window is None
     number = controls.temperature is None or isinstance(controls.temperature, float)
     known = x.dtype == o.dtype and str(x.dtype).rpartition(".")[2] in ("float32", "float64")
     there = x.ndim > 0 and math.prod(x.shape) != 0

@@ -1,6 +1,7 @@
 """From raw scores to shifted, scaled and finite ones: masks and infinities end here."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from ._rule import Array
@@ -95,11 +96,19 @@ def is_tame(ops, x: Array, temperature: Array | None, mask: Array | None) -> boo
     return math.isfinite(spread) and spread <= -0.9 * log_smallest(ops, x.dtype) * coldest
 
 
-def scaled(ops, x: Array, temperature: Array | None, mask: Array | None, axes: tuple[int, ...], k: int | None = None):
+def scaled(
+    ops,
+    x: Array,
+    temperature: Array | None,
+    mask: Array | None,
+    axes: tuple[int, ...],
+    k: int | None = None,
+    tail: Callable[..., float] = log_smallest,
+):
     """Return ``z = (x - reference) / temperature`` and where it takes part (None: everywhere); z is 0 elsewhere.
 
     The shift comes before the division, so neither a tiny temperature nor a huge score overflows.
-    Scores whose ``exp(z)`` would fall below the smallest normal number take no part: what is left of
+    Scores below `tail`, whose weight would fall below the smallest normal number, take no part: what is left of
     them differs between frameworks, which may or may not flush subnormal numbers to zero. As far above a
     k-th largest score, z is held at that distance. Selecting before any arithmetic keeps the gradient of
     the others exact (a masked NaN times zero would be NaN).
@@ -112,7 +121,7 @@ def scaled(ops, x: Array, temperature: Array | None, mask: Array | None, axes: t
     flat = peak | (reference == -math.inf)
     reference = xp.where(flat, 0.0, reference)
     half_gap = ops.detach(x) * 0.5 - reference * 0.5  # halved, because scores at both ends of the range overflow
-    floor = log_smallest(ops, x.dtype)
+    floor = tail(ops, x.dtype)
     bound = floor / 2 if temperature is None else floor / 2 * ops.detach(temperature)
     if isinstance(bound, float):
         bound = max(bound, -float(xp.finfo(x.dtype).max))

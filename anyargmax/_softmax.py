@@ -6,15 +6,14 @@ loop over a row of it only if a sum over the row is used for its entries and for
 
 import math
 
-from ._relaxations import Relaxation
+from ._relaxed import Relaxation
 from ._rule import Array
 from ._scores import largest
 
 
-def fits(ops, x, temperature, alpha, relaxation: Relaxation) -> bool:
+def fits(ops, x, temperature, relaxation: Relaxation) -> bool:
     """Whether the weights are those of softmax at one temperature, and values cannot be looked at."""
-    softmax = relaxation.kind == "entmax" and relaxation.k is None and alpha is None and relaxation.alpha == 1
-    return softmax and (temperature is None or isinstance(temperature, float)) and not ops.is_concrete(x)
+    return relaxation.alpha == 1 and (temperature is None or isinstance(temperature, float)) and not ops.is_concrete(x)
 
 
 def _normalised(ops, x, temperature, mask, axes):

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from . import _compacted, _switch
-from ._relaxations import Relaxation
+from ._relaxed import Relaxation
 from ._rule import Array
 
 LOWEST_ALPHA = 1.05  # below, hardly any score is out of reach of the largest
@@ -20,7 +20,7 @@ Served = tuple[Array, Callable[[Array], Array | None]]
 
 def _is_sparse(alpha, mask, axes, r: Relaxation) -> bool:
     """Whether the weights are sparse by a plain number, without a mask and along neighbouring axes."""
-    if r.kind != "entmax" or r.alpha is None or not LOWEST_ALPHA <= r.alpha <= 2 or alpha is not None:
+    if r.alpha is None or not LOWEST_ALPHA <= r.alpha <= 2 or alpha is not None:
         return False
     return mask is None and bool(axes) and max(axes) - min(axes) + 1 == len(axes) and _switch.ENABLED
 

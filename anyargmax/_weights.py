@@ -1,8 +1,9 @@
 """The two rules that carry the library: scores to weights, and scores to expected positions."""
 
 from . import _contracted, _softmax, _sparse
+from ._jacobian import jacobian_product
 from ._readouts import mean, mean_tangent, spread
-from ._relaxations import alpha_derivative, jacobian_product
+from ._relaxed.entmax import alpha_derivative
 from ._rule import Rule
 from ._scores import divided, is_tame, kept_and_reference, root, scaled
 from ._thresholds import differentiable, solved
@@ -17,20 +18,20 @@ def _weights(ops, x, temperature, alpha, mask, *, axes, relaxation):
     served = _sparse.weights(ops, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
     if served is not None:
         return served[0]
-    z, keep = scaled(ops, x, temperature, mask, axes, relaxation.k)
+    z, keep = scaled(ops, x, temperature, mask, axes, relaxation.k, relaxation.tail)
     return solved(ops, z, keep, alpha, relaxation, axes)
 
 
 def _weights_plain(ops, x, temperature, alpha, mask, *, axes, relaxation):
-    if _softmax.fits(ops, x, temperature, alpha, relaxation):
+    if _softmax.fits(ops, x, temperature, relaxation):
         return _softmax.weights(ops, x, temperature, mask, axes)
-    z, keep = scaled(ops, x, temperature, mask, axes, relaxation.k)
+    z, keep = scaled(ops, x, temperature, mask, axes, relaxation.k, relaxation.tail)
     return differentiable(ops, z, keep, alpha, relaxation, axes)
 
 
 def _still(ops, x, temperature, mask, axes, relaxation):
     """Where a score moves nothing: where it is not kept, and in rows that are spread over +inf scores. None: nowhere."""
-    if relaxation.k is None and relaxation.alpha == 1 and is_tame(ops, x, temperature, mask):
+    if relaxation.alpha == 1 and is_tame(ops, x, temperature, mask):
         return None
     keep, _, peak = kept_and_reference(ops, x, mask, axes, relaxation.k)
     return peak | ~keep
@@ -64,18 +65,18 @@ def _jvp_x(ops, t, p, x, temperature, alpha, mask, **static):
 
 def _vjp_temperature(ops, g, p, x, temperature, alpha, mask, *, axes, relaxation):
     """``dp/dT = -J z / T``, so the cotangent is ``-<J g / T, z>``."""
-    z, _ = scaled(ops, x, temperature, mask, axes, relaxation.k)
+    z, _ = scaled(ops, x, temperature, mask, axes, relaxation.k, relaxation.tail)
     product = _vjp_x(ops, g, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
     return -ops.xp.sum(product * z, axis=axes, keepdims=True)
 
 
 def _jvp_temperature(ops, t, p, x, temperature, alpha, mask, *, axes, relaxation):
-    z, _ = scaled(ops, x, temperature, mask, axes, relaxation.k)
+    z, _ = scaled(ops, x, temperature, mask, axes, relaxation.k, relaxation.tail)
     return -_vjp_x(ops, z * t, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
 
 
 def _slope_alpha(ops, p, x, temperature, alpha, mask, axes, relaxation):
-    slope = alpha_derivative(ops, p, alpha, relaxation, axes)
+    slope = alpha_derivative(ops, p, alpha, axes)
     still = _still(ops, x, temperature, mask, axes, relaxation)
     return slope if still is None else ops.xp.where(_dead(ops, p, still), 0.0, slope)
 
@@ -101,7 +102,7 @@ WEIGHTS = Rule(
 
 
 def _expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation):
-    if _contracted.fits(ops, alpha, axes, relaxation):
+    if _contracted.fits(ops, axes, relaxation):
         return _contracted.expectation(ops, x, temperature, mask, positions, axes)
     served = _sparse.expectation(ops, x, temperature, alpha, mask, positions, axes=axes, relaxation=relaxation)
     if served is not None:
@@ -111,7 +112,7 @@ def _expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxatio
 
 
 def _expectation_plain(ops, x, temperature, alpha, mask, positions, *, axes, relaxation):
-    if _softmax.fits(ops, x, temperature, alpha, relaxation):
+    if _softmax.fits(ops, x, temperature, relaxation):
         return _softmax.expectation(ops, x, temperature, mask, positions, axes)
     p = ops.weights(x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
     return mean(ops, p, positions, axes=axes)
@@ -142,7 +143,7 @@ def _expectation_jvp(product):
 
 
 def _expectation_jvp_x(ops, t, y, x, temperature, alpha, mask, positions, *, axes, relaxation):
-    if _contracted.fits(ops, alpha, axes, relaxation):
+    if _contracted.fits(ops, axes, relaxation):
         return _contracted.tangent(ops, t, x, temperature, mask, positions, axes)
     general = _expectation_jvp(_jvp_x)
     return general(ops, t, y, x, temperature, alpha, mask, positions, axes=axes, relaxation=relaxation)

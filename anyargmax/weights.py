@@ -4,7 +4,7 @@ from . import _core, _engines, _plans, _validate
 from ._annotations import AxesOrAll, Axis, Count, Kind, Mask, Order, Power, Rounds, Scores, Shares, Temperature
 from ._arguments import entmax_controls, reduced_shape
 from ._core import Controls, Options
-from ._relaxations import Relaxation
+from ._relaxed import WINNERS
 from ._rule import Array
 
 
@@ -115,7 +115,7 @@ def soft_top_k(
     k = _validate.count_of_winners(k, shape[axes[0]])
     mask = _validate.boolean_mask(ops, mask, shape)
     temperature = _validate.positive_number(ops, temperature, "temperature", dtype, reduced_shape(shape, axes))
-    relaxation = Relaxation(_validate.choice(kind, "kind", ("capped", "sigmoid")), None, k)
+    relaxation = WINNERS[_validate.choice(kind, "kind", tuple(WINNERS))]._replace(k=k)
     options = Options(axes=axes, dtype=dtype, hard=_validate.flag(hard, "hard"), relaxation=relaxation)
     return ops.run(_core.weights, x, Controls(temperature, None, mask), options=options)
 
