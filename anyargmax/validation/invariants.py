@@ -53,14 +53,24 @@ def _spread(call: Any, name: str, default: Any, x: np.ndarray, axes: tuple[int, 
     return _rows(np.broadcast_to(value, x.shape), axes)
 
 
+def _bounds_of_sigmoid(p, z):
+    exact = np.where((p > 1e-3) & (p < 1 - 1e-3), z - np.log(p) + np.log1p(-p), np.nan)
+    return exact, exact
+
+
+def _bounds_of_capped(p, z):
+    return np.where(p < 1, z - p, np.nan), np.where(p > 0, z - p, np.nan)
+
+
+# Bounds that weights and scores put on the threshold of weights that share a sum of k.
+BOUNDS = {"capped": _bounds_of_capped, "sigmoid": _bounds_of_sigmoid}
+
+
 def _threshold_bounds(call: Any, p: np.ndarray, z: np.ndarray, alpha: np.ndarray):
     """Bounds that each weight puts on the threshold of its row: ``p = phi(z - tau)`` solved for tau."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        if call.function == "soft_top_k" and call.options.get("kind", "capped") == "sigmoid":
-            exact = np.where((p > 1e-3) & (p < 1 - 1e-3), z - np.log(p) + np.log1p(-p), np.nan)
-            return exact, exact
         if call.function == "soft_top_k":
-            return np.where(p < 1, z - p, np.nan), np.where(p > 0, z - p, np.nan)
+            return BOUNDS[call.options.get("kind", "capped")](p, z)
         a = alpha - 1
         log = np.log(p)
         exact = z - np.where(a == 0, log, np.expm1(a * log) / np.where(a == 0, 1, a))

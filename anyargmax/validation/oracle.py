@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from decimal import Context, Decimal, getcontext, localcontext
 from functools import wraps
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -102,34 +102,44 @@ def _snapped(p):
     return nearest if abs(p - nearest) < Decimal(10) ** (10 - getcontext().prec) else p
 
 
+def _logistic(u):
+    p = 1 / (1 + (-u).exp())
+    return p, p * (1 - p)
+
+
+class Winners(NamedTuple):
+    """How weights share a sum of k: phi in floats, phi and its slope in 50 digits, and how far from the scores thresholds lie."""
+
+    guess: Callable[[float], float]
+    exact: Callable[[Decimal], tuple[Any, Any]]
+    below: float
+    above: float
+
+
+WINNERS = {
+    "capped": Winners(lambda u: min(max(u, 0.0), 1.0), lambda u: (min(max(u, ZERO), ONE), int(0 < u < 1)), 1, 0),
+    "sigmoid": Winners(lambda u: 0.5 * (1 + math.tanh(u / 2)), _logistic, 50, 50),
+}
+
+
 @precise
 def top_k_row(scores, k, kind):
-    """Weights ``clip(x - t, 0, 1)`` or ``1 / (1 + exp(t - x))`` that sum to k."""
+    """Weights ``phi(x - t)`` that sum to k."""
     if len(scores) <= k:
         return [ONE] * len(scores)
-    reference = sorted(scores)[-k]
+    reference, winners = sorted(scores)[-k], WINNERS[kind]
     z = [score - reference for score in scores]
     floats = [float(value) for value in z]
 
-    def guess_clipped(t):
-        return sum(min(max(value - t, 0.0), 1.0) for value in floats) - k
+    def guess(t):
+        return sum(winners.guess(value - t) for value in floats) - k
 
-    def clipped(t):
-        inside = sum(0 < value - t < 1 for value in z)
-        return sum(min(max(value - t, ZERO), ONE) for value in z) - k, inside
+    def excess(t):
+        values, slopes = zip(*(winners.exact(value - t) for value in z), strict=True)
+        return sum(values) - k, sum(slopes)
 
-    def guess_sigmoid(t):
-        return sum(0.5 * (1 + math.tanh((value - t) / 2)) for value in floats) - k
-
-    def sigmoid(t):
-        p = [1 / (1 + (t - value).exp()) for value in z]
-        return sum(p) - k, sum(value * (1 - value) for value in p)
-
-    if kind == "capped":
-        t = _root(guess_clipped, clipped, -1, 0)
-        return [_snapped(min(max(value - t, ZERO), ONE)) for value in z]
-    t = _root(guess_sigmoid, sigmoid, min(floats) - 50, max(floats) + 50)
-    return [1 / (1 + (t - value).exp()) for value in z]
+    t = _root(guess, excess, min(floats) - winners.below, max(floats) + winners.above)
+    return [_snapped(winners.exact(value - t)[0]) for value in z]
 
 
 @precise
