@@ -99,28 +99,38 @@ def _is_moving(ops, above, below):
     return (above > 0.5 + 32 * float(ops.xp.finfo(above.dtype).eps)) & (below > 0)
 
 
+def _slopes(ops, c, moving, axis):
+    """``2 sum_{j < i} (c_{j+1} - c_j)`` over the steps that move."""
+    steps = ops.xp.where(moving, 2 * _steps(c, axis), 0.0)
+    first = ops.xp.zeros_like(ops.xp.sum(steps, axis=axis, keepdims=True))
+    return ops.xp.concat([first, ops.cumulative_sum(steps, axis=axis)], axis=axis)
+
+
+def _held(xp, above, moving):
+    """``clip(2 S - 1, 0, 1)`` of the steps that do not move, and -1 of those that do, of which ``2 S`` is left."""
+    clipped = xp.where(above <= 0.5, 0.0, xp.where(above >= 1, 1.0, 2 * above - 1))
+    return xp.where(moving, -1.0, clipped)
+
+
 def median(ops, p, positions, *, axes):
-    """``c_0 + sum_j (c_{j+1} - c_j) clip(2 S_j - 1, 0, 1)`` with ``S_j = sum_{i > j} p_i``."""
-    xp = ops.xp
-    answers = []
+    """``c_0 + sum_j (c_{j+1} - c_j) clip(2 S_j - 1, 0, 1)`` with ``S_j = sum_{i > j} p_i``.
+
+    While the same steps move, that is ``base + sum_i p_i slope_i``. A framework that differentiates a cumulative sum of
+    weights instead would add up its cotangent once for each entry.
+    """
+    xp, answers = ops.xp, []
     for k, c in enumerate(positions):
-        above, below = _shares(ops, p, axes, k)
-        value = ops.detach(above)
-        clipped = xp.where(value <= 0.5, 0.0, xp.where(value >= 1, 1.0, 2 * value - 1))
-        passed = xp.where(_is_moving(ops, value, ops.detach(below)), 2 * above - 1, clipped)
-        travelled = xp.sum(_steps(c, axes[k]) * passed, axis=axes[k], keepdims=True)
-        answers.append(xp.sum(c[_around(axes[k], 0, 1)] + travelled, axis=axes))
+        above, below = _shares(ops, ops.detach(p), axes, k)
+        moving = _is_moving(ops, above, below)
+        travelled = xp.sum(_steps(c, axes[k]) * _held(xp, above, moving), axis=axes[k], keepdims=True)
+        base = xp.sum(c[_around(axes[k], 0, 1)] + travelled, axis=axes)
+        answers.append(base + xp.sum(p * _slopes(ops, c, moving, axes[k]), axis=axes))
     return _blank(ops, p, answers, axes)
 
 
 def _median_slopes(ops, p, positions, axes):
     """``d median / dp_i = 2 sum_{j < i} (c_{j+1} - c_j) [1/2 < S_j < 1]``, broadcastable against p."""
-    slopes = []
-    for k, c in enumerate(positions):
-        steps = ops.xp.where(_is_moving(ops, *_shares(ops, p, axes, k)), 2 * _steps(c, axes[k]), 0.0)
-        first = ops.xp.zeros_like(ops.xp.sum(steps, axis=axes[k], keepdims=True))
-        slopes.append(ops.xp.concat([first, ops.cumulative_sum(steps, axis=axes[k])], axis=axes[k]))
-    return tuple(slopes)
+    return tuple(_slopes(ops, c, _is_moving(ops, *_shares(ops, p, axes, k)), axes[k]) for k, c in enumerate(positions))
 
 
 MEDIAN = Rule(
