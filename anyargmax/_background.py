@@ -95,7 +95,7 @@ def _vjp_temperature(ops, g, p, x, temperature, mask, *, axes):
 
 
 def _jvp_temperature(ops, t, p, x, temperature, mask, *, axes):
-    return -_jvp_x(ops, _kept(ops, x, mask, axes) * t / temperature, p, x, temperature, mask, axes=axes)
+    return -_jvp_x(ops, _kept(ops, x, mask, axes) / temperature * t, p, x, temperature, mask, axes=axes)
 
 
 COMPENSATED = Rule(

@@ -266,6 +266,16 @@ def test_a_median_moves_until_all_weight_lies_above(backend):
 
 
 @with_derivatives
+def test_a_tangent_of_the_temperature_is_no_product_with_the_largest_scores(backend):
+    x, t = (backend.asarray(np.asarray(rows)) for rows in ([[1.7e308, 1.7e308, 2.5, 0.0]], [[1e30]]))
+    if backend.name == "numpy":  # which differentiates by autograd
+        backend = PRESENT["autograd"]
+    f = lambda x, t: soft_argmax(x, axis=-1, zero_background=True, temperature=t)  # noqa: E731
+    _, moved = backend.jvp(f, (x, t), (x * 0 + 1, t * 0 + 3))
+    np.testing.assert_allclose(backend.to_numpy(moved), 0, rtol=0, atol=64 * EPS["float64"] * 1.7e308 / 1e30**2)
+
+
+@with_derivatives
 def test_the_gradient_of_a_median_of_a_long_row_is_no_sum_of_its_length(backend):
     """Of 20,000 scores few have weight, and a cotangent that is added up once for each score loses three digits."""
     x, g, t = np.random.default_rng(0).normal(size=20000) * 0.1, 0.37, 0.125
