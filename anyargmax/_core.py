@@ -107,7 +107,7 @@ def coordinate_moments(ops, x, controls: Controls, *, options: Options):
     return ops.halves(answers(ops, x, controls, None, options=options))
 
 
-def sharpened(ops, p, *, options: Options):
+def sharpened(ops, p, controls: Controls, *, options: Options):
     """``p^power`` normalised: the weights of the scores ``log p`` at temperature 1 / power."""
     o = options
     q = _scores(ops, p, o)

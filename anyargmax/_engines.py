@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from . import _core, _plans, _switch
+from . import _core, _switch
 from ._compat import array_namespace
 from ._positions import table
 from ._rule import Array
@@ -50,44 +50,30 @@ def is_native_quicker(call: Call, size: int, itemsize: int, recorded: bool, thre
     return size <= limit
 
 
-def run(ops, key, core, x, arrays, options, make=None):
-    """Run a core function, by an engine where there is one, and keep the call if it has a key.
+def made(ops, core, x, arrays, options, make=None, split=None):
+    """Return a core function of x alone, by an engine where there is one, with the bytes that it holds and whether it may be kept.
 
-    `arrays` go with the scores, the controls first; ``make(ops, x, controls, options, core)`` makes the engine's call.
+    `arrays` go with the scores, the controls first; ``make(ops, x, controls, options, core)`` makes the engine's call. An
+    engine gives several answers in one array, which is split.
     """
-    by_rules = _by_rules(ops, core, arrays, options)
     soft = options._replace(hard=False)
     engine = None
-    if make is not None and is_engined(ops, x, arrays[0], soft):
-        engine = make(ops, x, arrays[0], soft, _by_rules(ops, core, arrays, soft) if options.hard else by_rules)
-    call = by_rules if engine is None else partial(ops.fused, engine)
-    if engine is not None and options.hard:
-        call = partial(_straight_through, ops, call, by_rules)
-    remember(ops, key, x, call, engine)
-    return call(x)
-
-
-def run_split(ops, key, core, split, x, arrays, options, make):
-    """Run a core function that returns a tuple: an engine gives its answers in one array, which is split."""
-    engine = None
-    if is_engined(ops, x, arrays[0], options):
-        stacked = _by_rules(ops, _core.answers, (arrays[0], None), options)
-        engine = make(ops, x, arrays[0], options, stacked)
     call = _by_rules(ops, core, arrays, options)
+    if make is not None and is_engined(ops, x, arrays[0], soft):
+        stacked = core if split is None else _core.answers
+        with_none = arrays if split is None else (arrays[0], None)
+        engine = make(ops, x, arrays[0], soft, _by_rules(ops, stacked, with_none, soft))
     if engine is not None:
-        call = partial(_split, split, partial(ops.fused, engine))
-    remember(ops, key, x, call, engine)
-    return call(x)
+        served = partial(ops.fused, engine)
+        if split is not None:
+            call = partial(_split, split, served)
+        else:
+            call = partial(_straight_through, ops, served, call) if options.hard else served
+    return call, 0 if engine is None else engine.keeps, ops.xp.isdtype(x.dtype, "real floating")
 
 
 def _split(split, call, x):
     return split(call(x))
-
-
-def remember(ops, key, x, call, engine):
-    """Keep a call under its key, unless it depends on more than that."""
-    if key is not None and ops.xp.isdtype(x.dtype, "real floating"):
-        _plans.remember(key, call, 0 if engine is None else engine.keeps)
 
 
 def _by_rules(ops, core, arrays, options):

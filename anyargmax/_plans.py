@@ -12,7 +12,7 @@ from typing import Any
 LIMIT = 128  # calls; then all are forgotten, which costs one validation each
 ROOM = 2**24  # bytes of tables that they may hold; a call that alone needs a quarter is not kept
 
-_SCALARS = frozenset({type(None), bool, int, float, str})
+_SCALARS = frozenset({type(None), bool, int, float, str, tuple})
 _calls: dict[Hashable, Callable[[Any], Any]] = {}
 _sizes: dict[Hashable, int] = {}
 _traits: dict[type, Callable[[Any], Hashable | None]] = {}
@@ -23,10 +23,25 @@ def describe(kinds: tuple[type, ...], traits: Callable[[Any], Hashable | None]) 
     _traits.update(dict.fromkeys(kinds, traits))
 
 
-def find(x: Any, *options: Any) -> tuple[Hashable | None, Callable[[Any], Any] | None]:
+def called(make: Callable[..., Any], x: Any, arguments: tuple[Any, ...]) -> Any:
+    """Run a call of x: the kept one, or the one that is made of its arguments, which is kept if nothing else determines it.
+
+    ``make(x, arguments)`` validates. It returns the call, a function of x, how many bytes that holds, and whether x
+    is such that it may be kept.
+    """
+    key, call = _find(x, make, arguments)
+    if call is None:
+        call, size, keeps = make(x, arguments)
+        if keeps:
+            _remember(key, call, size)
+    return call(x)
+
+
+def _find(x: Any, make: Any, arguments: tuple[Any, ...]) -> tuple[Hashable | None, Callable[[Any], Any] | None]:
     """Return what determines a call, and the call if it is kept; None if it must be validated anew.
 
-    Options that are equal but of different types, such as ``1``, ``1.0`` and ``True``, are told apart.
+    All arguments beside x are in the tuple: that it is the key means that none can be left out of it. Arguments that are
+    equal but of different types, such as ``1``, ``1.0`` and ``True``, are told apart.
     """
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "compiler") and torch.compiler.is_compiling():
@@ -35,14 +50,17 @@ def find(x: Any, *options: Any) -> tuple[Hashable | None, Callable[[Any], Any] |
     traits = None if describes is None else describes(x)
     if traits is None:
         return None, None
-    key = type(x), traits, options, tuple(map(type, options))
+    types = tuple(map(type, arguments))
+    if tuple in types:
+        types += tuple(type(entry) for value in arguments if type(value) is tuple for entry in value)
+    key = type(x), traits, make, arguments, types
     try:
         return key, _calls.get(key)
-    except TypeError:  # an option that cannot be hashed
+    except TypeError:  # an argument that cannot be hashed
         return None, None
 
 
-def remember(key: Any, call: Callable[[Any], Any], size: int = 0) -> None:
+def _remember(key: Any, call: Callable[[Any], Any], size: int = 0) -> None:
     """Keep a call that has been validated, if its options are such as never change; it holds so many bytes."""
     if key is None or size > ROOM // 4 or not _SCALARS.issuperset(key[-1]):
         return

@@ -1,9 +1,8 @@
-"""The public functions that answer with positions: they validate and hand over to `_core`."""
+"""The public functions that answer with positions: each packs its arguments into one tuple."""
 
 from functools import partial
 from typing import Any
 
-from . import _core, _engines, _plans, _validate
 from ._annotations import (
     Axes,
     AxisOrAll,
@@ -18,9 +17,12 @@ from ._annotations import (
     Window,
     Windows,
 )
-from ._arguments import background, entmax_controls, position
-from ._core import Options
+from ._arguments import Map, Position, hashable, map_coordinates, position
+from ._plans import called
 from ._rule import Array
+
+_argmin = partial(position, sign=-1)
+_moments = partial(position, readouts=("moments",))
 
 
 def soft_argmax(
@@ -124,27 +126,8 @@ def soft_argmax(
     >>> print(soft_argmax(x, axis=-1, temperature=0.1), soft_argmax(x, axis=-1, hard=True))
     [2.00000000e+00 2.80722864e-13] [2. 0.]
     """
-    key = None
-    if mask is None and positions is None:
-        key, call = _plans.find(
-            x, "soft_argmax", axis, keepdims, temperature, alpha, window, zero_background, readout, hard
-        )
-        if call is not None:
-            return call(x)
-    return position(
-        x,
-        key,
-        axis=axis,
-        keepdims=keepdims,
-        temperature=temperature,
-        alpha=alpha,
-        mask=mask,
-        positions=positions,
-        window=window,
-        zero_background=zero_background,
-        readout=readout,
-        hard=hard,
-    )
+    arguments = Position(axis, keepdims, temperature, alpha, mask, positions, window, zero_background, readout, hard)
+    return called(position, x, arguments)
 
 
 def soft_argmin(
@@ -166,26 +149,8 @@ def soft_argmin(
     Parameters, returns, errors and Jacobian (with the sign of x turned) are those of `soft_argmax`. A
     ``+inf`` score counts as masked. Unsigned and extreme integers are compared without overflow.
     """
-    key = None
-    if mask is None and positions is None:
-        key, call = _plans.find(x, "soft_argmin", axis, keepdims, temperature, alpha, window, readout, hard)
-        if call is not None:
-            return call(x)
-    return position(
-        x,
-        key,
-        axis=axis,
-        keepdims=keepdims,
-        temperature=temperature,
-        alpha=alpha,
-        mask=mask,
-        positions=positions,
-        window=window,
-        zero_background=False,
-        readout=readout,
-        hard=hard,
-        sign=-1,
-    )
+    arguments = Position(axis, keepdims, temperature, alpha, mask, positions, window, False, readout, hard)
+    return called(_argmin, x, arguments)
 
 
 def soft_argmax_moments(
@@ -216,25 +181,8 @@ def soft_argmax_moments(
     Jacobian of the variance: ``d variance / d x_j = s_j (d_j - <s, d> / sum(s)) / temperature`` with
     ``d_j = (c_j - mean)^2`` and s as in `soft_argmax`.
     """
-    key = None
-    if mask is None and positions is None:
-        key, call = _plans.find(x, "soft_argmax_moments", axis, keepdims, temperature, alpha, window, zero_background)
-        if call is not None:
-            return call(x)
-    return position(
-        x,
-        key,
-        axis=axis,
-        keepdims=keepdims,
-        temperature=temperature,
-        alpha=alpha,
-        mask=mask,
-        positions=positions,
-        window=window,
-        zero_background=zero_background,
-        readout="moments",
-        readouts=("moments",),
-    )
+    arguments = Position(axis, keepdims, temperature, alpha, mask, positions, window, zero_background, "moments", False)
+    return called(_moments, x, arguments)
 
 
 def spatial_soft_argmax(
@@ -280,33 +228,7 @@ def spatial_soft_argmax(
     Levine, Finn, Darrell and Abbeel (2016), "End-to-end training of deep visuomotor policies".
     Nibali, He, Morgan and Prendergast (2018), arXiv:1801.07372 (center coordinates).
     """
-    key = None
-    if mask is None and isinstance(axes, (tuple, list)):
-        key, call = _plans.find(
-            x, "spatial_soft_argmax", coordinates, temperature, alpha, window, zero_background, readout, hard, *axes
-        )
-        if call is not None:
-            return call(x)
-    ops = _validate.operations(x, "x", temperature=temperature, alpha=alpha, mask=mask)
-    shape, dtype = tuple(x.shape), _validate.real_floating(ops, x, "x")
-    axes = _validate.several_axes(axes, shape)
-    controls, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
-    options = Options(
-        axes=axes,
-        dtype=dtype,
-        readout=_validate.choice(readout, "readout", ("mean", "median", "moments")),
-        hard=_validate.flag(hard, "hard"),
-        coordinates=_validate.choice(coordinates, "coordinates", ("index", "corner", "center")),
-        relaxation=relaxation,
-        window=_validate.reach(window, len(axes)),
-        zero_background=background(zero_background, alpha),
+    arguments = Map(
+        hashable(axes), coordinates, temperature, alpha, mask, hashable(window), zero_background, readout, hard
     )
-    rest = tuple(n for axis, n in enumerate(shape) if axis not in axes)
-    if options.readout == "moments":
-        if options.hard:
-            raise ValueError("`hard` must be False with readout 'moments', got True. A single entry has no variance.")
-        make = partial(_engines.expectation, answer=(*rest, 2 * len(axes)))
-        return _engines.run_split(ops, key, _core.coordinate_moments, ops.halves, x, (controls,), options, make)
-    make = partial(_engines.expectation, answer=(*rest, len(axes)))
-    mean = options.readout == "mean"
-    return _engines.run(ops, key, _core.coordinates, x, (controls,), options, make if mean else None)
+    return called(map_coordinates, x, arguments)

@@ -1,10 +1,8 @@
 """The public functions that answer with weights."""
 
-from . import _core, _engines, _plans, _validate
 from ._annotations import AxesOrAll, Axis, Count, Kind, Mask, Order, Power, Rounds, Scores, Shares, Temperature
-from ._arguments import entmax_controls, reduced_shape
-from ._core import Controls, Options
-from ._relaxed import WINNERS
+from ._arguments import OneHot, Sharpened, Winners, hashable, one_hot, sharpened, winners
+from ._plans import called
 from ._rule import Array
 
 
@@ -46,20 +44,7 @@ def soft_one_hot(
     ----------
     Martins and Astudillo (2016), arXiv:1602.02068; Peters, Niculae and Martins (2019), arXiv:1905.05702.
     """
-    key = None
-    if mask is None:
-        key, call = _plans.find(x, "soft_one_hot", axis, temperature, alpha, hard)
-        if call is not None:
-            return call(x)
-    ops = _validate.operations(x, "x", temperature=temperature, alpha=alpha, mask=mask)
-    shape, dtype = tuple(x.shape), _validate.real_floating(ops, x, "x")
-    if isinstance(axis, (tuple, list)):
-        axes = _validate.several_axes(axis, shape, "axis")
-    else:
-        axes = _validate.all_axes(shape) if axis is None else (_validate.one_axis(axis, shape),)
-    controls, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
-    options = Options(axes=axes, dtype=dtype, hard=_validate.flag(hard, "hard"), relaxation=relaxation)
-    return _engines.run(ops, key, _core.weights, x, (controls,), options, _engines.weights)
+    return called(one_hot, x, OneHot(hashable(axis), temperature, alpha, mask, hard))
 
 
 def soft_top_k(
@@ -109,15 +94,7 @@ def soft_top_k(
     Blondel, Martins and Niculae (2020), "Learning with Fenchel-Young losses", section 7.3.
     Amos, Koltun and Kolter (2019), arXiv:1906.08707 (the sigmoid kind).
     """
-    ops = _validate.operations(x, "x", temperature=temperature, mask=mask)
-    shape, dtype = tuple(x.shape), _validate.real_floating(ops, x, "x")
-    axes = (_validate.one_axis(axis, shape),)
-    k = _validate.count_of_winners(k, shape[axes[0]])
-    mask = _validate.boolean_mask(ops, mask, shape)
-    temperature = _validate.positive_number(ops, temperature, "temperature", dtype, reduced_shape(shape, axes))
-    relaxation = WINNERS[_validate.choice(kind, "kind", tuple(WINNERS))]._replace(k=k)
-    options = Options(axes=axes, dtype=dtype, hard=_validate.flag(hard, "hard"), relaxation=relaxation)
-    return ops.run(_core.weights, x, Controls(temperature, None, mask), options=options)
+    return called(winners, x, Winners(k, axis, temperature, kind, mask, hard))
 
 
 def sharpen(p: Shares, /, *, axis: Axis = -1, power: Power = 10.0, rounds: Rounds = 1) -> Array:
@@ -146,8 +123,4 @@ def sharpen(p: Shares, /, *, axis: Axis = -1, power: Power = 10.0, rounds: Round
     -----
     k rounds are ``softmax(power^k log p)``. With q the result, ``dq/dp = power^k J(q) / p``.
     """
-    ops = _validate.operations(p, "p")
-    shape, dtype = tuple(p.shape), _validate.real_floating(ops, p, "p")
-    axes = (_validate.one_axis(axis, shape),)
-    total = _validate.total_power(power, rounds)
-    return ops.run(_core.sharpened, p, options=Options(axes=axes, dtype=dtype, power=total))
+    return called(sharpened, p, Sharpened(axis, power, rounds))

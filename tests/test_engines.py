@@ -1,5 +1,6 @@
 """The engines: the numbers of the rules, whatever the block size, the layout and the scores; and what they save."""
 
+import inspect
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from conftest import PRESENT, backend_parameters
 
 import anyargmax
 from anyargmax import (
+    _arguments,
     _bindings,
     _blocked,
     _blocked_vjp,
@@ -22,10 +24,12 @@ from anyargmax import (
     _exponential,
     _plans,
     _switch,
+    sharpen,
     soft_argmax,
     soft_argmax_moments,
     soft_argmin,
     soft_one_hot,
+    soft_top_k,
     spatial_soft_argmax,
 )
 from anyargmax._compat import array_namespace
@@ -569,6 +573,55 @@ def test_eight_threads_at_once_get_what_one_gets(backend, monkeypatch):
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one[0], other[0])
         np.testing.assert_array_equal(one[1], other[1])
+
+
+RECORDS = {
+    soft_argmax: _arguments.Position,
+    soft_argmin: _arguments.Position,
+    soft_argmax_moments: _arguments.Position,
+    spatial_soft_argmax: _arguments.Map,
+    soft_one_hot: _arguments.OneHot,
+    soft_top_k: _arguments.Winners,
+    sharpen: _arguments.Sharpened,
+}
+
+
+@pytest.mark.parametrize("f", RECORDS, ids=lambda f: f.__name__)
+def test_the_key_of_a_kept_call_is_all_of_its_arguments(f):
+    """What is validated is the key: an option that is not in it has no effect, instead of the effect it had in another call."""
+    _, *options = inspect.signature(f).parameters
+    missing = set(RECORDS[f]._fields) - set(options)
+    assert set(options) <= set(RECORDS[f]._fields)
+    assert missing <= {"zero_background", "readout", "hard"}
+
+
+@pytest.mark.parametrize("f", RECORDS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("backend", backend_parameters(("numpy", "torch", "jax")))
+def test_an_option_changes_a_kept_call(backend, f):
+    """Each call is made twice, after all others: kept or not, it has the answer of its own options."""
+    x = backend.asarray(np.asarray([[0.5, 2.0, 1.0, 0.25], [3.0, 0.0, 1.0, 2.5]]))
+    k = (2,) if f is soft_top_k else ()
+    others = {
+        "axis": 0, "keepdims": True, "temperature": 0.5, "alpha": 1.5, "window": 1, "readout": "median", "hard": True,
+        "coordinates": "corner", "axes": (1, 0), "kind": "sigmoid", "power": 2.0, "rounds": 2, "zero_background": True,
+    }  # fmt: skip
+    options = [{}, *({name: value} for name, value in others.items() if name in inspect.signature(f).parameters)]
+
+    def answers():
+        made = [f(x, *k, **option) for option in options]
+        return [
+            np.concatenate([np.ravel(backend.to_numpy(y)) for y in (y if type(y) is tuple else (y,))]) for y in made
+        ]
+
+    first, again = answers(), answers()
+    for option, y, z in zip(options, first, again, strict=True):
+        _plans.forget()
+        fresh = f(x, *k, **option)
+        fresh = np.concatenate([np.ravel(backend.to_numpy(w)) for w in (fresh if type(fresh) is tuple else (fresh,))])
+        np.testing.assert_array_equal(y, fresh)
+        np.testing.assert_array_equal(z, fresh)
+    distinct = {(y.size, *y.tolist()) for y in first}
+    assert len(distinct) >= len(options) - 1  # the position of a flattened array is the same with its axis kept
 
 
 def test_no_more_calls_are_kept_than_the_limit():
