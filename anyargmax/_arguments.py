@@ -2,7 +2,7 @@
 
 import math
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import _core, _engines, _validate
 from ._core import Controls, Options
@@ -36,41 +36,41 @@ def background(zero_background: Any, alpha: Any) -> bool:
     return wanted
 
 
-class Position(NamedTuple):
-    """The arguments of what reduces one axis, or the flattened array, to one position."""
-
-    axis: Any
-    keepdims: Any
-    temperature: Any
-    alpha: Any
-    mask: Any
-    positions: Any
-    window: Any
-    zero_background: Any
-    readout: Any
-    hard: Any
-
-
-def position(x, a: Position, readouts=("mean", "median"), sign=1):
+def position(
+    x,
+    axis,
+    keepdims,
+    temperature,
+    alpha,
+    mask,
+    positions,
+    window,
+    zero_background,
+    readout,
+    hard,
+    *,
+    readouts=("mean", "median"),
+    sign=1,
+):
     """Validate what reduces one axis, or the flattened array, to one position, and make the call."""
-    ops = _validate.operations(x, "x", temperature=a.temperature, alpha=a.alpha, mask=a.mask, positions=a.positions)
+    ops = _validate.operations(x, "x", temperature=temperature, alpha=alpha, mask=mask, positions=positions)
     shape, dtype = tuple(x.shape), _validate.real_floating(ops, x, "x")
-    axes = _validate.all_axes(shape) if a.axis is None else (_validate.one_axis(a.axis, shape),)
-    controls, relaxation = entmax_controls(ops, shape, axes, dtype, a.temperature, a.alpha, a.mask)
-    flat, positions = a.axis is None and len(shape) != 1, a.positions
+    axes = _validate.all_axes(shape) if axis is None else (_validate.one_axis(axis, shape),)
+    controls, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
+    flat = axis is None and len(shape) != 1
     if flat:
         controls, positions, shape = _flattened(ops, controls, positions, shape)
     options = Options(
         axes=(0,) if flat else axes,
         dtype=dtype,
-        kept=axes if _validate.flag(a.keepdims, "keepdims") else (),
+        kept=axes if _validate.flag(keepdims, "keepdims") else (),
         sign=sign,
         flat=flat,
-        readout=_validate.choice(a.readout, "readout", readouts),
-        hard=_validate.flag(a.hard, "hard"),
+        readout=_validate.choice(readout, "readout", readouts),
+        hard=_validate.flag(hard, "hard"),
         relaxation=relaxation,
-        window=_validate.reach(a.window, 1),
-        zero_background=background(a.zero_background, a.alpha),
+        window=_validate.reach(window, 1),
+        zero_background=background(zero_background, alpha),
     )
     if positions is not None:
         positions = _validate.position_table(ops, positions, dtype, shape, options.axes[0])
@@ -89,35 +89,21 @@ def _position_made(ops, x, axes, controls, positions, options):
     return _engines.made(ops, _core.position, x, (controls, None), options, make)
 
 
-class Map(NamedTuple):
-    """The arguments of what reduces a map to coordinates."""
-
-    axes: Any
-    coordinates: Any
-    temperature: Any
-    alpha: Any
-    mask: Any
-    window: Any
-    zero_background: Any
-    readout: Any
-    hard: Any
-
-
-def map_coordinates(x, a: Map):
+def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero_background, readout, hard):
     """Validate what reduces a map to one coordinate for each of its axes, and make the call."""
-    ops = _validate.operations(x, "x", temperature=a.temperature, alpha=a.alpha, mask=a.mask)
+    ops = _validate.operations(x, "x", temperature=temperature, alpha=alpha, mask=mask)
     shape, dtype = tuple(x.shape), _validate.real_floating(ops, x, "x")
-    axes = _validate.several_axes(a.axes, shape)
-    controls, relaxation = entmax_controls(ops, shape, axes, dtype, a.temperature, a.alpha, a.mask)
+    axes = _validate.several_axes(axes, shape)
+    controls, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
     options = Options(
         axes=axes,
         dtype=dtype,
-        readout=_validate.choice(a.readout, "readout", ("mean", "median", "moments")),
-        hard=_validate.flag(a.hard, "hard"),
-        coordinates=_validate.choice(a.coordinates, "coordinates", ("index", "corner", "center")),
+        readout=_validate.choice(readout, "readout", ("mean", "median", "moments")),
+        hard=_validate.flag(hard, "hard"),
+        coordinates=_validate.choice(coordinates, "coordinates", ("index", "corner", "center")),
         relaxation=relaxation,
-        window=_validate.reach(a.window, len(axes)),
-        zero_background=background(a.zero_background, a.alpha),
+        window=_validate.reach(window, len(axes)),
+        zero_background=background(zero_background, alpha),
     )
     rest = tuple(n for axis, n in enumerate(shape) if axis not in axes)
     if options.readout == "moments":
@@ -129,67 +115,38 @@ def map_coordinates(x, a: Map):
     return _engines.made(ops, _core.coordinates, x, (controls,), options, make)
 
 
-class OneHot(NamedTuple):
-    """The arguments of the weights of an argmax."""
-
-    axis: Any
-    temperature: Any
-    alpha: Any
-    mask: Any
-    hard: Any
-
-
-def one_hot(x, a: OneHot):
+def one_hot(x, axis, temperature, alpha, mask, hard):
     """Validate what gives the weights of an argmax, and make the call."""
-    ops = _validate.operations(x, "x", temperature=a.temperature, alpha=a.alpha, mask=a.mask)
+    ops = _validate.operations(x, "x", temperature=temperature, alpha=alpha, mask=mask)
     shape, dtype = tuple(x.shape), _validate.real_floating(ops, x, "x")
-    if isinstance(a.axis, tuple):
-        axes = _validate.several_axes(a.axis, shape, "axis")
+    if isinstance(axis, tuple):
+        axes = _validate.several_axes(axis, shape, "axis")
     else:
-        axes = _validate.all_axes(shape) if a.axis is None else (_validate.one_axis(a.axis, shape),)
-    controls, relaxation = entmax_controls(ops, shape, axes, dtype, a.temperature, a.alpha, a.mask)
-    options = Options(axes=axes, dtype=dtype, hard=_validate.flag(a.hard, "hard"), relaxation=relaxation)
+        axes = _validate.all_axes(shape) if axis is None else (_validate.one_axis(axis, shape),)
+    controls, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
+    options = Options(axes=axes, dtype=dtype, hard=_validate.flag(hard, "hard"), relaxation=relaxation)
     return _engines.made(ops, _core.weights, x, (controls,), options, _engines.weights)
 
 
-class Winners(NamedTuple):
-    """The arguments of the weights of k winners."""
-
-    k: Any
-    axis: Any
-    temperature: Any
-    kind: Any
-    mask: Any
-    hard: Any
-
-
-def winners(x, a: Winners):
+def winners(x, k, axis, temperature, kind, mask, hard):
     """Validate what gives the weights of k winners, and make the call."""
-    ops = _validate.operations(x, "x", temperature=a.temperature, mask=a.mask)
+    ops = _validate.operations(x, "x", temperature=temperature, mask=mask)
     shape, dtype = tuple(x.shape), _validate.real_floating(ops, x, "x")
-    axes = (_validate.one_axis(a.axis, shape),)
-    k = _validate.count_of_winners(a.k, shape[axes[0]])
-    mask = _validate.boolean_mask(ops, a.mask, shape)
-    temperature = _validate.positive_number(ops, a.temperature, "temperature", dtype, reduced_shape(shape, axes))
-    relaxation = WINNERS[_validate.choice(a.kind, "kind", tuple(WINNERS))]._replace(k=k)
-    options = Options(axes=axes, dtype=dtype, hard=_validate.flag(a.hard, "hard"), relaxation=relaxation)
+    axes = (_validate.one_axis(axis, shape),)
+    k = _validate.count_of_winners(k, shape[axes[0]])
+    mask = _validate.boolean_mask(ops, mask, shape)
+    temperature = _validate.positive_number(ops, temperature, "temperature", dtype, reduced_shape(shape, axes))
+    relaxation = WINNERS[_validate.choice(kind, "kind", tuple(WINNERS))]._replace(k=k)
+    options = Options(axes=axes, dtype=dtype, hard=_validate.flag(hard, "hard"), relaxation=relaxation)
     return _engines.made(ops, _core.weights, x, (Controls(temperature, None, mask),), options)
 
 
-class Sharpened(NamedTuple):
-    """The arguments of a power of weights."""
-
-    axis: Any
-    power: Any
-    rounds: Any
-
-
-def sharpened(p, a: Sharpened):
+def sharpened(p, axis, power, rounds):
     """Validate what raises weights to a power, and make the call."""
     ops = _validate.operations(p, "p")
     shape, dtype = tuple(p.shape), _validate.real_floating(ops, p, "p")
-    axes = (_validate.one_axis(a.axis, shape),)
-    options = Options(axes=axes, dtype=dtype, power=_validate.total_power(a.power, a.rounds))
+    axes = (_validate.one_axis(axis, shape),)
+    options = Options(axes=axes, dtype=dtype, power=_validate.total_power(power, rounds))
     return _engines.made(ops, _core.sharpened, p, (Controls(),), options)
 
 

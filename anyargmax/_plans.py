@@ -23,46 +23,42 @@ def describe(kinds: tuple[type, ...], traits: Callable[[Any], Hashable | None]) 
     _traits.update(dict.fromkeys(kinds, traits))
 
 
-def called(make: Callable[..., Any], x: Any, arguments: tuple[Any, ...]) -> Any:
+def called(make: Callable[..., Any], x: Any, arguments: tuple[Any, ...], nested: bool = False) -> Any:
     """Run a call of x: the kept one, or the one that is made of its arguments, which is kept if nothing else determines it.
 
-    ``make(x, arguments)`` validates. It returns the call, a function of x, how many bytes that holds, and whether x
-    is such that it may be kept.
+    All arguments beside x are in the tuple: that it is the key means that none can be left out of it. Arguments that are
+    equal but of different types, such as ``1``, ``1.0`` and ``True``, are told apart; so are the entries of tuples
+    among them if there are any, which is for the caller to say. ``make(x, *arguments)`` validates. It returns the
+    call, a function of x, how many bytes that holds, and whether x is such that it may be kept.
     """
-    key, call = _find(x, make, arguments)
+    describes = None if _is_compiling() else _traits.get(type(x))
+    traits = None if describes is None else describes(x)
+    if traits is None:
+        return make(x, *arguments)[0](x)
+    types = tuple(map(type, arguments))
+    if nested:
+        types += tuple(type(entry) for value in arguments if type(value) is tuple for entry in value)
+    key = type(x), traits, make, arguments, types
+    try:
+        call = _calls.get(key)
+    except TypeError:  # an argument that cannot be hashed
+        return make(x, *arguments)[0](x)
     if call is None:
-        call, size, keeps = make(x, arguments)
+        call, size, keeps = make(x, *arguments)
         if keeps:
             _remember(key, call, size)
     return call(x)
 
 
-def _find(x: Any, make: Any, arguments: tuple[Any, ...]) -> tuple[Hashable | None, Callable[[Any], Any] | None]:
-    """Return what determines a call, and the call if it is kept; None if it must be validated anew.
-
-    All arguments beside x are in the tuple: that it is the key means that none can be left out of it. Arguments that are
-    equal but of different types, such as ``1``, ``1.0`` and ``True``, are told apart.
-    """
+def _is_compiling() -> bool:
+    """Whether torch traces this call: it would guard every kept one."""
     torch = sys.modules.get("torch")
-    if torch is not None and hasattr(torch, "compiler") and torch.compiler.is_compiling():
-        return None, None
-    describes = _traits.get(type(x))
-    traits = None if describes is None else describes(x)
-    if traits is None:
-        return None, None
-    types = tuple(map(type, arguments))
-    if tuple in types:
-        types += tuple(type(entry) for value in arguments if type(value) is tuple for entry in value)
-    key = type(x), traits, make, arguments, types
-    try:
-        return key, _calls.get(key)
-    except TypeError:  # an argument that cannot be hashed
-        return None, None
+    return torch is not None and hasattr(torch, "compiler") and torch.compiler.is_compiling()
 
 
 def _remember(key: Any, call: Callable[[Any], Any], size: int = 0) -> None:
     """Keep a call that has been validated, if its options are such as never change; it holds so many bytes."""
-    if key is None or size > ROOM // 4 or not _SCALARS.issuperset(key[-1]):
+    if size > ROOM // 4 or not _SCALARS.issuperset(key[-1]):
         return
     if len(_calls) >= LIMIT or sum(_sizes.copy().values()) + size > ROOM:
         forget()

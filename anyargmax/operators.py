@@ -17,7 +17,7 @@ from ._annotations import (
     Window,
     Windows,
 )
-from ._arguments import Map, Position, hashable, map_coordinates, position
+from ._arguments import hashable, map_coordinates, position
 from ._plans import called
 from ._rule import Array
 
@@ -126,7 +126,7 @@ def soft_argmax(
     >>> print(soft_argmax(x, axis=-1, temperature=0.1), soft_argmax(x, axis=-1, hard=True))
     [2.00000000e+00 2.80722864e-13] [2. 0.]
     """
-    arguments = Position(axis, keepdims, temperature, alpha, mask, positions, window, zero_background, readout, hard)
+    arguments = (axis, keepdims, temperature, alpha, mask, positions, window, zero_background, readout, hard)
     return called(position, x, arguments)
 
 
@@ -149,7 +149,7 @@ def soft_argmin(
     Parameters, returns, errors and Jacobian (with the sign of x turned) are those of `soft_argmax`. A
     ``+inf`` score counts as masked. Unsigned and extreme integers are compared without overflow.
     """
-    arguments = Position(axis, keepdims, temperature, alpha, mask, positions, window, False, readout, hard)
+    arguments = (axis, keepdims, temperature, alpha, mask, positions, window, False, readout, hard)
     return called(_argmin, x, arguments)
 
 
@@ -181,7 +181,7 @@ def soft_argmax_moments(
     Jacobian of the variance: ``d variance / d x_j = s_j (d_j - <s, d> / sum(s)) / temperature`` with
     ``d_j = (c_j - mean)^2`` and s as in `soft_argmax`.
     """
-    arguments = Position(axis, keepdims, temperature, alpha, mask, positions, window, zero_background, "moments", False)
+    arguments = (axis, keepdims, temperature, alpha, mask, positions, window, zero_background, "moments", False)
     return called(_moments, x, arguments)
 
 
@@ -228,7 +228,15 @@ def spatial_soft_argmax(
     Levine, Finn, Darrell and Abbeel (2016), "End-to-end training of deep visuomotor policies".
     Nibali, He, Morgan and Prendergast (2018), arXiv:1801.07372 (center coordinates).
     """
-    arguments = Map(
-        hashable(axes), coordinates, temperature, alpha, mask, hashable(window), zero_background, readout, hard
+    arguments = (
+        hashable(axes),
+        coordinates,
+        temperature,
+        alpha,
+        mask,
+        hashable(window),
+        zero_background,
+        readout,
+        hard,
     )
-    return called(map_coordinates, x, arguments)
+    return called(map_coordinates, x, arguments, nested=True)

@@ -1,7 +1,7 @@
 """The public functions that answer with weights."""
 
 from ._annotations import AxesOrAll, Axis, Count, Kind, Mask, Order, Power, Rounds, Scores, Shares, Temperature
-from ._arguments import OneHot, Sharpened, Winners, hashable, one_hot, sharpened, winners
+from ._arguments import hashable, one_hot, sharpened, winners
 from ._plans import called
 from ._rule import Array
 
@@ -44,7 +44,8 @@ def soft_one_hot(
     ----------
     Martins and Astudillo (2016), arXiv:1602.02068; Peters, Niculae and Martins (2019), arXiv:1905.05702.
     """
-    return called(one_hot, x, OneHot(hashable(axis), temperature, alpha, mask, hard))
+    arguments = (hashable(axis), temperature, alpha, mask, hard)
+    return called(one_hot, x, arguments, nested=type(arguments[0]) is tuple)
 
 
 def soft_top_k(
@@ -94,7 +95,7 @@ def soft_top_k(
     Blondel, Martins and Niculae (2020), "Learning with Fenchel-Young losses", section 7.3.
     Amos, Koltun and Kolter (2019), arXiv:1906.08707 (the sigmoid kind).
     """
-    return called(winners, x, Winners(k, axis, temperature, kind, mask, hard))
+    return called(winners, x, (k, axis, temperature, kind, mask, hard))
 
 
 def sharpen(p: Shares, /, *, axis: Axis = -1, power: Power = 10.0, rounds: Rounds = 1) -> Array:
@@ -123,4 +124,4 @@ def sharpen(p: Shares, /, *, axis: Axis = -1, power: Power = 10.0, rounds: Round
     -----
     k rounds are ``softmax(power^k log p)``. With q the result, ``dq/dp = power^k J(q) / p``.
     """
-    return called(sharpened, p, Sharpened(axis, power, rounds))
+    return called(sharpened, p, (axis, power, rounds))
