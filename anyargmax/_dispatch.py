@@ -70,8 +70,3 @@ def register_backend(adapter: Any, /) -> None:
         raise TypeError(f"`adapter` must have {', '.join(needed)}; {adapter!r} lacks {', '.join(missing)}. Add them.")
     forget()
     _registered[:] = [ops for ops in _registered if ops.name != adapter.name] + [Ops(adapter)]
-
-
-def registered_backends() -> tuple[str, ...]:
-    """Return the names of the adapters that the library knows, its own first."""
-    return ("autograd", "torch", "jax", *(ops.name for ops in _registered))

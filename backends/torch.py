@@ -234,11 +234,6 @@ def lift(rule, ops):
     return op
 
 
-def jit(core):
-    """Eager: `torch.compile` is the user's to call."""
-    return core
-
-
 def vjp(f, *arrays):
     if _transformed() or torch.compiler.is_compiling():
         return torch.func.vjp(f, *arrays)
