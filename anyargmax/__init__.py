@@ -1,6 +1,6 @@
 """anyargmax: one differentiable argmax for every array framework."""
 
-from ._dispatch import register_backend
+from ._frameworks.registry import register_backend
 from .derivatives import jvp, vjp
 from .losses import fenchel_young_loss
 from .operators import soft_argmax, soft_argmax_moments, soft_argmin, spatial_soft_argmax

@@ -4,17 +4,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from . import _validate
-from ._rule import Array
+from ._calls import validate
+from ._rules.rule import Array
 
 
 def _differentiator(arrays: tuple[Any, ...]) -> Any:
     if not arrays:
         raise TypeError("`arrays` must hold at least one array, got none. Pass what `f` is differentiated by.")
-    ops = _validate.operations(arrays[0], "arrays[0]", **{f"arrays[{k}]": x for k, x in enumerate(arrays[1:], 1)})
+    ops = validate.operations(arrays[0], "arrays[0]", **{f"arrays[{k}]": x for k, x in enumerate(arrays[1:], 1)})
     if ops.name == "numpy":
         try:
-            from ._bindings import autograd
+            from ._frameworks.binding import autograd
         except ModuleNotFoundError:
             return ops.adapter
         return autograd.adapter

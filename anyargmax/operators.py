@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from ._annotations import (
+from ._calls.annotations import (
     Axes,
     AxisOrAll,
     Coordinates,
@@ -17,9 +17,9 @@ from ._annotations import (
     Window,
     Windows,
 )
-from ._arguments import hashable, map_coordinates, position
-from ._plans import called
-from ._rule import Array
+from ._calls.arguments import hashable, map_coordinates, position
+from ._frameworks.kept_calls import called
+from ._rules.rule import Array
 
 _argmin = partial(position, sign=-1)
 _moments = partial(position, readouts=("moments",))

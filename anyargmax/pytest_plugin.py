@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ._frameworks import installed
+from ._frameworks.names import installed
 
 if TYPE_CHECKING:
     from .validation import Backend

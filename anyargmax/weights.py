@@ -1,9 +1,9 @@
 """The public functions that answer with weights."""
 
-from ._annotations import AxesOrAll, Axis, Count, Kind, Mask, Order, Power, Rounds, Scores, Shares, Temperature
-from ._arguments import hashable, one_hot, sharpened, winners
-from ._plans import called
-from ._rule import Array
+from ._calls.annotations import AxesOrAll, Axis, Count, Kind, Mask, Order, Power, Rounds, Scores, Shares, Temperature
+from ._calls.arguments import hashable, one_hot, sharpened, winners
+from ._frameworks.kept_calls import called
+from ._rules.rule import Array
 
 
 def soft_one_hot(

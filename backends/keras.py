@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .._dispatch import select
-from .._validate import is_any_axis, one_axis
+from .._calls.validate import is_any_axis, one_axis
+from .._frameworks.registry import select
 from ..operators import soft_argmax
 
 _CHOOSE = 'Set the environment variable KERAS_BACKEND to "torch" or "jax" before Keras is first imported'

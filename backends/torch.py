@@ -7,8 +7,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 
-from .._engines import is_native_quicker
-from .._validate import is_any_axis
+from .._calls.validate import is_any_axis
+from .._kernels.engines import is_native_quicker
 from ..operators import soft_argmax
 
 name = "torch"

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from anyargmax._frameworks import MODULES, installed
+from anyargmax._frameworks.names import MODULES, installed
 from anyargmax.validation import Backend, load
 
 pytest_plugins = ["anyargmax.pytest_plugin"]

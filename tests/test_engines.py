@@ -14,16 +14,6 @@ from conftest import PRESENT, backend_parameters
 
 import anyargmax
 from anyargmax import (
-    _arguments,
-    _bindings,
-    _blocked,
-    _blocked_vjp,
-    _blocked_weights,
-    _core,
-    _engines,
-    _exponential,
-    _plans,
-    _switch,
     sharpen,
     soft_argmax,
     soft_argmax_moments,
@@ -32,7 +22,11 @@ from anyargmax import (
     soft_top_k,
     spatial_soft_argmax,
 )
+from anyargmax._calls import arguments, composition
 from anyargmax._compat import array_namespace
+from anyargmax._frameworks import binding, kept_calls
+from anyargmax._kernels import engines, switch
+from anyargmax._kernels.blocks import dense, dense_vjp, dense_weights, exponential
 from anyargmax.validation import oracle
 from anyargmax.validation.tolerance import EPS, TOLERANCE, assert_close
 
@@ -42,33 +36,33 @@ engined = pytest.mark.parametrize("backend", backend_parameters(("numpy", "autog
 torch_only = pytest.mark.parametrize("backend", backend_parameters(("torch",)))
 
 
-NATIVE_WAYS = {name: getattr(_engines, name) for name in ("_native", "_native_weights")}
+NATIVE_WAYS = {name: getattr(engines, name) for name in ("_native", "_native_weights")}
 
 
 def set_engines(monkeypatch, on=True, block=None, native=False):
     """Turn the engines on or off; block is in bytes, few enough that small arrays take several of them."""
-    monkeypatch.setattr(_switch, "ENABLED", on)
+    monkeypatch.setattr(switch, "ENABLED", on)
     if block is not None:
-        monkeypatch.setattr(_blocked, "BLOCK", block)
-        monkeypatch.setattr(_blocked, "COLUMNS", 2)
+        monkeypatch.setattr(dense, "BLOCK", block)
+        monkeypatch.setattr(dense, "COLUMNS", 2)
     for name, function in NATIVE_WAYS.items():
-        monkeypatch.setattr(_engines, name, function if native else lambda *_: None)
-    _plans.forget()
+        monkeypatch.setattr(engines, name, function if native else lambda *_: None)
+    kept_calls.forget()
 
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
     """Engines are on, whatever the environment says, and no call is kept that was made with something patched."""
-    monkeypatch.setattr(_switch, "ENABLED", True)
-    _plans.forget()
+    monkeypatch.setattr(switch, "ENABLED", True)
+    kept_calls.forget()
     yield
-    _plans.forget()
+    kept_calls.forget()
 
 
 WAYS = {
-    _blocked: ("_block_by_block", "_row_by_row", "_at_once"),
-    _blocked_vjp: ("_pulled_block_by_block", "_pulled_at_once"),
-    _blocked_weights: ("_block_by_block", "_pulled_block_by_block"),
+    dense: ("_block_by_block", "_row_by_row", "_at_once"),
+    dense_vjp: ("_pulled_block_by_block", "_pulled_at_once"),
+    dense_weights: ("_block_by_block", "_pulled_block_by_block"),
 }
 
 
@@ -392,11 +386,9 @@ class TestTorch:
         from torch.utils.checkpoint import checkpoint
 
         kept = []
-        forward = _blocked.forward
-        monkeypatch.setattr(
-            _blocked, "forward", lambda p, mask, x, keep: kept.append(keep) or forward(p, mask, x, keep)
-        )
-        _plans.forget()
+        forward = dense.forward
+        monkeypatch.setattr(dense, "forward", lambda p, mask, x, keep: kept.append(keep) or forward(p, mask, x, keep))
+        kept_calls.forget()
         x, again = self.scores(backend), self.scores(backend)
         checkpoint(last, x, use_reentrant=False).sum().backward()
         assert kept
@@ -516,7 +508,7 @@ def test_the_gradient_is_all_the_memory_that_is_taken(backend, shape, axis):
     f = partial(soft_argmax, axis=axis)
     g = np.ones(f(x).shape, dtype="float32")
     assert peak_of(lambda: f(x)) < 0.4 * x.nbytes
-    assert peak_of(lambda: backend.vjp(f, x)[1](g)) <= 1.05 * x.nbytes + 2 * _blocked.BLOCK
+    assert peak_of(lambda: backend.vjp(f, x)[1](g)) <= 1.05 * x.nbytes + 2 * dense.BLOCK
 
 
 @numpy_memory
@@ -530,10 +522,10 @@ def test_a_gradient_that_was_handed_out_is_not_written_to_again(backend):
     assert_close(second / 2, first, "float64", "derivative")
 
 
-@pytest.mark.parametrize("exponential", ["powers of two", "NumPy's own", "the framework's"])
+@pytest.mark.parametrize("which", ["powers of two", "NumPy's own", "the framework's"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @every_case
-def test_every_exponential_gives_the_numbers_of_the_rule(name, dtype, exponential, monkeypatch, rng):
+def test_every_exponential_gives_the_numbers_of_the_rule(name, dtype, which, monkeypatch, rng):
     """Which of them is the quickest depends on the processor: all of them are tried on every one."""
     backend = PRESENT["numpy"]
     f, x = of_case(name, backend)
@@ -542,12 +534,12 @@ def test_every_exponential_gives_the_numbers_of_the_rule(name, dtype, exponentia
     y_rule, dx_rule = both(backend, f, x, g, dtype)
     set_engines(monkeypatch, block=64)
     lent = []
-    monkeypatch.setattr(_exponential, "_has_fast_powers_of_two", lambda: exponential == "powers of two")
-    if exponential == "the framework's":
-        ops = _bindings.plain(array_namespace(x))
+    monkeypatch.setattr(exponential, "_has_fast_powers_of_two", lambda: which == "powers of two")
+    if which == "the framework's":
+        ops = binding.plain(array_namespace(x))
         monkeypatch.setattr(ops, "exp_in_memory", lambda x, out: lent.append(x) or np.exp(x, out=out))
     y, dx = both(backend, f, x, g, dtype)
-    assert bool(lent) == (exponential == "the framework's")
+    assert bool(lent) == (which == "the framework's")
     scale = min(1, CASES[name][2].get("temperature", 1))
     assert_close(y, y_rule, dtype, "value")
     assert_close(dx * scale, dx_rule * scale, dtype, "derivative")
@@ -576,13 +568,13 @@ def test_eight_threads_at_once_get_what_one_gets(backend, monkeypatch):
 
 
 MAKERS = {
-    soft_argmax: _arguments.position,
-    soft_argmin: _arguments.position,
-    soft_argmax_moments: _arguments.position,
-    spatial_soft_argmax: _arguments.map_coordinates,
-    soft_one_hot: _arguments.one_hot,
-    soft_top_k: _arguments.winners,
-    sharpen: _arguments.sharpened,
+    soft_argmax: arguments.position,
+    soft_argmin: arguments.position,
+    soft_argmax_moments: arguments.position,
+    spatial_soft_argmax: arguments.map_coordinates,
+    soft_one_hot: arguments.one_hot,
+    soft_top_k: arguments.winners,
+    sharpen: arguments.sharpened,
 }
 
 
@@ -615,7 +607,7 @@ def test_an_option_changes_a_kept_call(backend, f):
 
     first, again = answers(), answers()
     for option, y, z in zip(options, first, again, strict=True):
-        _plans.forget()
+        kept_calls.forget()
         fresh = f(x, *k, **option)
         fresh = np.concatenate([np.ravel(backend.to_numpy(w)) for w in (fresh if type(fresh) is tuple else (fresh,))])
         np.testing.assert_array_equal(y, fresh)
@@ -625,20 +617,20 @@ def test_an_option_changes_a_kept_call(backend, f):
 
 
 def test_no_more_calls_are_kept_than_the_limit():
-    for n in range(1, 2 * _plans.LIMIT):
+    for n in range(1, 2 * kept_calls.LIMIT):
         soft_argmax(np.zeros(n))
-        assert len(_plans._calls) <= _plans.LIMIT
-    assert len(_plans._calls) > 1
+        assert len(kept_calls._calls) <= kept_calls.LIMIT
+    assert len(kept_calls._calls) > 1
 
 
 def test_kept_calls_hold_no_more_than_their_room(monkeypatch):
-    monkeypatch.setattr(_plans, "ROOM", 4 * 2 * 8 * 1000)  # four tables of 1000 positions and ones, in float64
+    monkeypatch.setattr(kept_calls, "ROOM", 4 * 2 * 8 * 1000)  # four tables of 1000 positions and ones, in float64
     for length in range(991, 1001):
         soft_argmax(np.zeros((2, length)), axis=-1)
-        assert 1 <= len(_plans._calls) <= 4
-        assert sum(_plans._sizes.values()) <= _plans.ROOM
+        assert 1 <= len(kept_calls._calls) <= 4
+        assert sum(kept_calls._sizes.values()) <= kept_calls.ROOM
     soft_argmax(np.zeros((2, 1001)), axis=-1)
-    assert not [key for key in _plans._calls if 1001 in key[1][1]]
+    assert not [key for key in kept_calls._calls if 1001 in key[1][1]]
 
 
 @pytest.mark.parametrize(
@@ -685,9 +677,9 @@ def test_a_kept_call_hides_no_wrong_axes_of_a_map():
 
 def test_a_temperature_array_is_never_kept():
     x = np.zeros((2, 3))
-    before = len(_plans._calls)
+    before = len(kept_calls._calls)
     soft_argmax(x, axis=-1, temperature=np.asarray([[1.0], [2.0]]))
-    assert len(_plans._calls) == before
+    assert len(kept_calls._calls) == before
 
 
 def test_another_default_dtype_is_seen_by_a_kept_call():
@@ -708,9 +700,9 @@ def test_another_default_dtype_is_seen_by_a_kept_call():
 def test_the_environment_turns_the_engines_off(setting, expected):
     code = """if True:
         import sys, numpy, anyargmax
-        from anyargmax import _switch
+        from anyargmax._kernels import switch
         assert anyargmax.soft_argmax(numpy.zeros((100, 5)), axis=-1)[0] == 2
-        print(_switch.ENABLED, "anyargmax._blocked" in sys.modules)
+        print(switch.ENABLED, "anyargmax._kernels.blocks.dense" in sys.modules)
     """
     ran = subprocess.run(
         [sys.executable, "-c", code],
@@ -748,11 +740,11 @@ def test_native_operations_leave_no_row_of_a_nan_to_the_rules(backend, f, rows, 
     """It makes its own row NaN, which is what the answer is."""
     x = np.random.default_rng(rows).normal(size=(rows, 5))
     x[rows // 2, 1] = NAN
-    found, by_rules, answers = [], [], _core.answers
+    found, by_rules, answers = [], [], composition.answers
     for on in (True, False):
         set_engines(monkeypatch, on=on, native=True)
         noted = lambda *args, on=on, **options: by_rules.append(on) or answers(*args, **options)  # noqa: E731
-        monkeypatch.setattr(_core, "answers", noted)
+        monkeypatch.setattr(composition, "answers", noted)
         y = f(backend.asarray(x))
         found.append(joined(tuple(map(backend.to_numpy, y)) if isinstance(y, tuple) else backend.to_numpy(y)))
     assert by_rules == [False]

@@ -13,10 +13,10 @@ import pytest
 
 from anyargmax import __main__ as command
 from anyargmax import _experiment, soft_argmax
-from anyargmax._dispatch import select
 from anyargmax._experiment import frameworks, network, report, training
 from anyargmax._experiment.frameworks import FRAMEWORKS
 from anyargmax._experiment.network import Weights
+from anyargmax._frameworks.registry import select
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTALLED = {framework.name: framework for framework in FRAMEWORKS if find_spec(framework.name)}

@@ -8,8 +8,10 @@ import pytest
 from conftest import NAMES, PRESENT, backend_parameters
 
 import anyargmax
-from anyargmax import _plans, _switch, fenchel_young_loss, soft_argmax, soft_argmax_moments, soft_one_hot, soft_top_k
-from anyargmax._plain import plain_adapter
+from anyargmax import fenchel_young_loss, soft_argmax, soft_argmax_moments, soft_one_hot, soft_top_k
+from anyargmax._frameworks import kept_calls
+from anyargmax._frameworks.tape import plain_adapter
+from anyargmax._kernels import switch
 from anyargmax.validation import oracle
 from anyargmax.validation.catalogue import CALLS, function, inputs
 from anyargmax.validation.tolerance import EPS, TOLERANCE, assert_close, dtype_name, round_to
@@ -347,8 +349,8 @@ def test_the_targets_gradient_is_finite_beside_infinite_scores(backend, alpha):
 @pytest.mark.parametrize("backend", backend_parameters(("numpy", "autograd", "torch", "jax", "array_api_strict")))
 @pytest.mark.parametrize("alpha", [1, 1.5, 2])
 def test_the_rule_of_the_loss_gives_weights_minus_target_exactly(backend, alpha, rng, monkeypatch):
-    monkeypatch.setattr(_switch, "ENABLED", False)  # an engine's weights may differ in the last digit
-    _plans.forget()
+    monkeypatch.setattr(switch, "ENABLED", False)  # an engine's weights may differ in the last digit
+    kept_calls.forget()
     x, target = rng.normal(size=(3, 4)), np.asarray([[1.0, 0, 0, 0], [0.25, 0.25, 0.5, 0], [0, 0, 0, 1.0]])
     slopes = gradient(
         backend, lambda x: fenchel_young_loss(x, backend.asarray(target), alpha=alpha), x, np.asarray([1.0, -2.0, 0.5])
@@ -492,7 +494,7 @@ def adversarial_rows(rng, count, n):
 def test_no_row_of_a_random_search_breaks_an_invariant(relaxation, monkeypatch, request):
     """3,000 rows for each relaxation: no sign, sum, order or convergence fails; the steps needed are printed."""
     rng = np.random.default_rng(len(relaxation))
-    ops = anyargmax._dispatch.select([np.zeros(1)])
+    ops = anyargmax._frameworks.registry.select([np.zeros(1)])
     assert ops.name == plain_adapter(ops.xp).name
     steps, iterate = [], ops.iterate
 

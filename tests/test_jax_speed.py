@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from conftest import PRESENT
 
-from anyargmax import _contracted, _plans, soft_argmax, spatial_soft_argmax
-from anyargmax._bindings import jax as ops
+from anyargmax import soft_argmax, spatial_soft_argmax
+from anyargmax._frameworks import kept_calls
+from anyargmax._frameworks.binding import jax as ops
+from anyargmax._kernels.traced import contraction
 from anyargmax.validation.tolerance import EPS, assert_close
 
 if "jax" not in PRESENT:
@@ -64,7 +66,7 @@ def work(f, *arguments):
 def way(request, monkeypatch):
     """Each of the ways that depend on how many scores there are, for a few: with care, merged, and in pieces."""
     if request.param != "few":
-        monkeypatch.setattr(_contracted, "TINY", 0)
+        monkeypatch.setattr(contraction, "TINY", 0)
         monkeypatch.setattr(ops.adapter, "FEW", 0)
     if request.param == "pieces":
         monkeypatch.setattr(ops.adapter, "PIECE", 8)
@@ -274,7 +276,7 @@ def test_an_eager_call_is_little_more_than_a_compiled_one():
             sys.setprofile(None)
         return called
 
-    _plans.forget()
+    kept_calls.forget()
     x = jnp.ones((8, 10))
     f = partial(soft_argmax, axis=-1)
     counts = [len(functions_called(f, x)) for _ in range(3)]

@@ -12,7 +12,7 @@ import pytest
 from conftest import PRESENT
 
 import anyargmax
-from anyargmax import _annotations as named
+from anyargmax._calls import annotations as named
 from anyargmax.validation import catalogue
 from anyargmax.validation.fuzz import drawing, refusals, scores, search
 from anyargmax.validation.fuzz.command import described
@@ -70,9 +70,7 @@ class TestDrawing:
         def toy(x: named.Scores, /, *, axis: named.Axis = -1, strength: complex = 1j):
             """Return x."""
 
-        text = (
-            r"`strength` must be annotated with bool, a Literal or a name of `_annotations.py`, got <class 'complex'>"
-        )
+        text = r"`strength` must be annotated with bool, a Literal or a name of `_calls/annotations.py`, got <class 'complex'>"
         with pytest.raises(TypeError, match=text):
             drawn(toy)
 

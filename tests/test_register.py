@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from anyargmax import _dispatch, register_backend, soft_argmax, soft_top_k, vjp
-from anyargmax._plain import plain_adapter
+from anyargmax import register_backend, soft_argmax, soft_top_k, vjp
+from anyargmax._frameworks import registry
+from anyargmax._frameworks.tape import plain_adapter
 
 
 class Mine(np.ndarray):
@@ -16,7 +17,7 @@ class Mine(np.ndarray):
 @pytest.fixture
 def lifted(monkeypatch):
     """The names of the rules that the adapter was asked to lift, and then called."""
-    monkeypatch.setattr(_dispatch, "_registered", [])
+    monkeypatch.setattr(registry, "_registered", [])
     called = []
     plain = plain_adapter(np)
 
@@ -50,7 +51,7 @@ def test_a_registered_adapter_gives_derivatives(lifted):
 
 
 def test_a_second_registration_replaces_the_first(lifted):
-    first = _dispatch._registered[0]
+    first = registry._registered[0]
     register_backend(first.adapter)
-    assert [ops.name for ops in _dispatch._registered] == ["mine"]
-    assert _dispatch._registered[0] is not first
+    assert [ops.name for ops in registry._registered] == ["mine"]
+    assert registry._registered[0] is not first

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from conftest import NAMES, backend_parameters
 
-from anyargmax import _relaxed, soft_top_k
-from anyargmax._relaxed import Relaxation
+from anyargmax import soft_top_k
+from anyargmax._rules import relaxations
+from anyargmax._rules.relaxations import Relaxation
 from anyargmax.validation import catalogue, invariants, oracle
 from anyargmax.validation.comparison import assert_call_agrees
 from anyargmax.validation.tolerance import assert_close
 
-# ------------------------------------------------------------------- the relaxation, as a file in `_relaxed` has it
+# ------------------------------------------------------------------- the relaxation, as a file in `relaxations` has it
 
 
 def _value(ops, u, keep, order):
@@ -57,7 +58,7 @@ def _bounds(p, z):
 
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch):
-    monkeypatch.setitem(_relaxed.WINNERS, ALGEBRAIC.name, ALGEBRAIC)
+    monkeypatch.setitem(relaxations.WINNERS, ALGEBRAIC.name, ALGEBRAIC)
     winners = oracle.Winners(lambda u: 0.5 * (1 + u / math.hypot(1, u)), _exact, 1e4, 1e4)
     monkeypatch.setitem(oracle.WINNERS, ALGEBRAIC.name, winners)
     monkeypatch.setitem(invariants.BOUNDS, ALGEBRAIC.name, _bounds)

@@ -7,7 +7,9 @@ import pytest
 from conftest import PRESENT, backend_parameters
 
 import anyargmax
-from anyargmax import _compacted, _switch, soft_argmax, soft_one_hot, spatial_soft_argmax
+from anyargmax import soft_argmax, soft_one_hot, spatial_soft_argmax
+from anyargmax._kernels import switch
+from anyargmax._kernels.support import compact
 from anyargmax.validation import oracle
 from anyargmax.validation.tolerance import EPS, assert_close, round_to
 
@@ -19,7 +21,7 @@ dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.fixture(autouse=True)
 def engines(monkeypatch):
     """Engines are on, whatever the environment says."""
-    monkeypatch.setattr(_switch, "ENABLED", True)
+    monkeypatch.setattr(switch, "ENABLED", True)
 
 
 @pytest.fixture
@@ -27,21 +29,21 @@ def answers(monkeypatch):
     """Every answer that the engine gives, in order; small arrays go all of its ways."""
     given = []
     for name in ("dense", "means"):
-        original = getattr(_compacted, name)
+        original = getattr(compact, name)
 
         def noted(*args, original=original):
             given.append(original(*args))
             return given[-1]
 
-        monkeypatch.setattr(_compacted, name, noted)
+        monkeypatch.setattr(compact, name, noted)
     for name, small in {"BLOCK": 16, "ALWAYS": 4, "NARROW": 8, "COLUMNS": 4, "DEPTH": 2, "SHARE": 1.0}.items():
-        monkeypatch.setattr(_compacted, name, small)
+        monkeypatch.setattr(compact, name, small)
     return given
 
 
 def by_the_rule(monkeypatch, f):
     with monkeypatch.context() as patch:
-        patch.setattr(_switch, "ENABLED", False)
+        patch.setattr(switch, "ENABLED", False)
         return f()
 
 
@@ -106,7 +108,7 @@ def at_the_edge_of_the_support(n, alpha, above):
 @pytest.mark.parametrize("alpha", [1.25, 1.5, 2])
 def test_no_small_weight_is_lost_among_many_scores(backend, alpha, n, request, monkeypatch):
     """What is left out at once is below the edge of the support: by how much less than a rounding error is of no account."""
-    if n < _compacted.NARROW:
+    if n < compact.NARROW:
         request.getfixturevalue("answers")
     f = partial(soft_one_hot, alpha=alpha)
     for above in (1e-6, 1e-9):
@@ -274,7 +276,7 @@ def test_what_the_engine_is_not_for_is_the_rules(options, answers, rng):
 
 
 def test_too_many_candidates_are_the_rules(answers, monkeypatch):
-    monkeypatch.setattr(_compacted, "SHARE", 0.1)
+    monkeypatch.setattr(compact, "SHARE", 0.1)
     p = soft_one_hot(np.ones((3, 50)), alpha=2)
     assert not answers
     assert_close(p, np.full((3, 50), 1 / 50), "float64", "value")
@@ -345,6 +347,6 @@ class TestTorch:
 
 
 def test_the_engines_can_be_switched_off(answers, monkeypatch):
-    monkeypatch.setattr(_switch, "ENABLED", False)
+    monkeypatch.setattr(switch, "ENABLED", False)
     anyargmax.soft_one_hot(np.zeros((2, 3)), alpha=2)
     assert not answers

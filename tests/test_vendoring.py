@@ -217,9 +217,9 @@ class TestACopyByHand:
                 CALLS[call] = (lambda _, x, f=f: f(ours, x) + 2 * f(theirs, x)), CALLS[call][1]
             answer["both"] = gradients("anyargmax")
             assert ours.soft_argmax is not theirs.soft_argmax
-            assert ours._dispatch._registered is not theirs._dispatch._registered
+            assert ours._frameworks.registry._registered is not theirs._frameworks.registry._registered
             for framework in FRAMEWORKS[1:]:
-                assert getattr(ours._bindings, framework) is not getattr(theirs._bindings, framework)
+                assert getattr(ours._frameworks.binding, framework) is not getattr(theirs._frameworks.binding, framework)
             print(json.dumps(answer))
             """,
         )

@@ -40,7 +40,7 @@ def _shifted_softmax(xp):
 
 
 def _numpy(missing):
-    from .._plain import vjp
+    from .._frameworks.tape import vjp
 
     softmaxes = {"naive": _shifted_softmax(np)}
     if scipy := optional("scipy.special", missing):

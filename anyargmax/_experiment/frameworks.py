@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._rule import Array
+from .._rules.rule import Array
 from .._vendoring import adapters
 from ..derivatives import vjp
 from . import network

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .._dispatch import select
-from .._rule import Array
+from .._frameworks.registry import select
+from .._rules.rule import Array
 from .frameworks import Gradients, pull
 from .network import FEATURES, INPUTS, TARGETS, TEMPERATURE, UNITS, VOCABULARY, mean_square
 

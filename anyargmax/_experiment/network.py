@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._dispatch import select
-from .._rule import Array
+from .._frameworks.registry import select
+from .._rules.rule import Array
 from ..weights import soft_one_hot
 
 VOCABULARY, FEATURES, UNITS = 10, 3, 20

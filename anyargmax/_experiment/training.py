@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._rule import Array
+from .._rules.rule import Array
 from ..operators import soft_argmax
 from . import network
 from .frameworks import Framework, Gradients, gradients

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._frameworks import MODULES, installed
+from .._frameworks.names import MODULES, installed
 from . import catalogue
 from .examination import Place, Row, examine
 from .frameworks import Backend, load

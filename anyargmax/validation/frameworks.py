@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import _plain
-from .._bindings import plain
 from .._compat import array_namespace, to_device
-from .._frameworks import MODULES
+from .._frameworks import tape
+from .._frameworks.binding import plain
+from .._frameworks.names import MODULES
 from .tolerance import COMPUTED_IN, dtype_name
 
 DTYPES = tuple(COMPUTED_IN)
@@ -179,7 +179,7 @@ def _in_chunks(dask_array):
 
 def _plain_backend(name, module):
     """A framework without differentiation: functions of this library have derivatives by their rules."""
-    fields: dict[str, Any] = {"vjp": _plain.vjp, "jvp": _plain.jvp, "second": None}
+    fields: dict[str, Any] = {"vjp": tape.vjp, "jvp": tape.jvp, "second": None}
     if name == "dask":
         module = importlib.import_module("dask.array")
         fields["asarray"] = _in_chunks(module)
@@ -187,7 +187,7 @@ def _plain_backend(name, module):
 
 
 def _torch_backend(name, torch):
-    from .._bindings import torch as ops
+    from .._frameworks.binding import torch as ops
 
     fields: dict[str, Any] = {"dtypes": DTYPES, "find_device": partial(_torch_device, torch)}
     if name == "torch":
@@ -215,14 +215,14 @@ def load(name: str) -> Backend:
     if name == "jax":
         return _jax_backend(module)
     if name == "autograd":
-        from .._bindings import autograd as ops
+        from .._frameworks.binding import autograd as ops
 
         return _backend(name, ops)
     return _plain_backend(name, module)
 
 
 def _jax_backend(jax):
-    from .._bindings import jax as ops
+    from .._frameworks.binding import jax as ops
 
     fields = {"find_device": partial(_jax_device, jax), "scope": partial(_x64, jax), "compile": jax.jit}
     return _backend("jax", ops, dtypes=DTYPES, **fields)

@@ -2,25 +2,14 @@
 
 import numpy as np
 
-from ... import _plans
+from ..._frameworks import kept_calls
 from ..problems import tuple_of
 from ..tolerance import dtype_name
 from .case import Case
 from .conditions import gradient_scale, has_median_kink, is_determined, value_scale
 from .layouts import WAYS, laid
 from .registry import FLOATS, NAMES, POSITIONS, WEIGHTS, WHOLE, prop
-from .running import (
-    Closeness,
-    Outcome,
-    assert_near,
-    assert_same,
-    computed_in,
-    first,
-    in_numpy,
-    like,
-    outcome,
-    prepared,
-)
+from .running import Closeness, Outcome, assert_near, assert_same, computed_in, first, in_numpy, like, outcome, prepared
 from .scores import fitted
 
 NATIVE = ("numpy", "autograd", "torch")  # whose arrays lie in memory that can be looked at and written to
@@ -262,9 +251,9 @@ def repeated(case: Case) -> None:
     calls = list(neighbours(case))
     fresh = []
     for call in calls:
-        _plans.forget()
+        kept_calls.forget()
         fresh.append(outcome(call, backend, derivative=call is case))
-    _plans.forget()
+    kept_calls.forget()
     for turn in range(2):
         for call, want in zip(calls, fresh, strict=True):
             got = outcome(call, backend, derivative=call is case)

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
-from ..._frameworks import installed
+from ..._frameworks.names import installed
 from ..comparison import names_of, versions_of
 from ..frameworks import load
 from ..report import GREEN, PLAIN, RED, WIDTH

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from ... import _annotations as named
+from ..._calls import annotations as named
 from ..catalogue import Call
 from .case import Case, Scene
 from .kinds import ARRAYS, AXES, Draw, Kind, bytes_of, kind_of, number

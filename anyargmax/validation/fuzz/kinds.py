@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 import numpy as np
 from hypothesis import strategies as st
 
-from ... import _annotations as named
+from ..._calls import annotations as named
 from .case import Scene
 
 Draw = Callable[[Any], Any]
@@ -230,6 +230,6 @@ def kind_of(annotation: Any, name: str) -> Kind:
         if annotation in table:
             return table[annotation]
     raise TypeError(
-        f"`{name}` must be annotated with bool, a Literal or a name of `_annotations.py`, got {annotation!r}. "
+        f"`{name}` must be annotated with bool, a Literal or a name of `_calls/annotations.py`, got {annotation!r}. "
         f"Name its kind there, and say in `{__name__}.KINDS` how it is drawn and what must be refused."
     )

@@ -5,7 +5,10 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from ... import _blocked, _compacted, _contracted, _engines
+from ..._kernels import engines
+from ..._kernels.blocks import dense
+from ..._kernels.support import compact
+from ..._kernels.traced import contraction
 from ..tolerance import COMPUTED_IN, round_to
 from .kinds import Draw, bytes_of, number
 
@@ -16,14 +19,14 @@ SCALES = (1.0, 0.01, 10.0, 100.0, 1000.0)
 INTEGERS = {"int64": (-(2**53), 2**53), "int32": (-(2**31), 2**31 - 1), "int8": (-128, 127), "uint8": (0, 255)}
 # Lengths at which another way is taken; from 2^16 on a call takes longer than all the others together.
 THRESHOLDS = (
-    _blocked.FEW,
-    _blocked.COLUMNS,
-    _compacted.COLUMNS,
-    _contracted.TINY,
-    _compacted.ALWAYS,
-    _compacted.COLUMNS * _compacted.DEPTH,
-    _engines.ALONE,
-    _compacted.NARROW,
+    dense.FEW,
+    dense.COLUMNS,
+    compact.COLUMNS,
+    contraction.TINY,
+    compact.ALWAYS,
+    compact.COLUMNS * compact.DEPTH,
+    engines.ALONE,
+    compact.NARROW,
 )
 SHORT = 64  # entries: up to so many are drawn one by one, and can be made simpler
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ... import _plans, _switch
+from ..._frameworks import kept_calls
+from ..._kernels import switch
 from ..catalogue import bound
 from ..frameworks import Backend, load
 from ..problems import tuple_of
@@ -108,14 +109,14 @@ def option_gradients(case: Case) -> None:
 @contextmanager
 def engines(on: bool) -> Iterator[None]:
     """Have engines serve or not; kept calls are those of one or the other."""
-    before = _switch.ENABLED
-    _plans.forget()
-    _switch.ENABLED = on
+    before = switch.ENABLED
+    kept_calls.forget()
+    switch.ENABLED = on
     try:
         yield
     finally:
-        _switch.ENABLED = before
-        _plans.forget()
+        switch.ENABLED = before
+        kept_calls.forget()
 
 
 @prop("engines give what the rules give", frameworks=IN_MEMORY, dtypes=COMMON, longest=40000, entries=4096)

@@ -1,0 +1,1 @@
+"""What is asked: the arguments of a call, validated, and what a public function composes of the rules."""

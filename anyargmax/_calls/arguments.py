@@ -1,0 +1,166 @@
+"""The arguments that several public functions share, validated together."""
+
+import math
+from functools import partial
+from typing import Any
+
+from .._kernels import engines
+from .._rules.relaxations import WINNERS, Relaxation, entmax
+from . import composition, validate
+from .composition import Controls, Options
+
+
+def hashable(axes: Any) -> Any:
+    """Return a list of axes as a tuple, and anything else as it is."""
+    return tuple(axes) if isinstance(axes, list) else axes
+
+
+def reduced_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape with the axes reduced and kept with length 1."""
+    return tuple(1 if axis in axes else n for axis, n in enumerate(shape))
+
+
+def entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask) -> tuple[Controls, Relaxation]:
+    """Validate what goes with the scores: the arrays, and the relaxation that alpha names."""
+    reduced = reduced_shape(shape, axes)
+    number, order = validate.entmax_order(ops, alpha, dtype, reduced)
+    mask = validate.boolean_mask(ops, mask, shape)
+    temperature = validate.positive_number(ops, temperature, "temperature", dtype, reduced)
+    return Controls(temperature, order, mask), entmax(number)
+
+
+def background(zero_background: Any, alpha: Any) -> bool:
+    """Validate an option that goes with softmax only."""
+    wanted = validate.flag(zero_background, "zero_background")
+    if wanted and (not validate.is_number(alpha) or alpha != 1):
+        raise ValueError(f"`zero_background` must go with alpha 1, got alpha {alpha!r}. Leave one of them out.")
+    return wanted
+
+
+def position(
+    x,
+    axis,
+    keepdims,
+    temperature,
+    alpha,
+    mask,
+    positions,
+    window,
+    zero_background,
+    readout,
+    hard,
+    *,
+    readouts=("mean", "median"),
+    sign=1,
+):
+    """Validate what reduces one axis, or the flattened array, to one position, and make the call."""
+    ops = validate.operations(x, "x", temperature=temperature, alpha=alpha, mask=mask, positions=positions)
+    shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
+    axes = validate.all_axes(shape) if axis is None else (validate.one_axis(axis, shape),)
+    controls, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
+    flat = axis is None and len(shape) != 1
+    if flat:
+        controls, positions, shape = _flattened(ops, controls, positions, shape)
+    options = Options(
+        axes=(0,) if flat else axes,
+        dtype=dtype,
+        kept=axes if validate.flag(keepdims, "keepdims") else (),
+        sign=sign,
+        flat=flat,
+        readout=validate.choice(readout, "readout", readouts),
+        hard=validate.flag(hard, "hard"),
+        relaxation=relaxation,
+        window=validate.reach(window, 1),
+        zero_background=background(zero_background, alpha),
+    )
+    if positions is not None:
+        positions = validate.position_table(ops, positions, dtype, shape, options.axes[0])
+    return _position_made(ops, x, axes, controls, positions, options)
+
+
+def _position_made(ops, x, axes, controls, positions, options):
+    if positions is not None or options.readout == "median":
+        return engines.made(ops, composition.position, x, (controls, positions), options)
+    reduced = tuple(n for a, n in enumerate(x.shape) if a not in axes)
+    if options.readout == "moments":
+        make = partial(engines.expectation, answer=(*reduced, 2))
+        split = partial(ops.finish, axes=options.kept, count=2)
+        return engines.made(ops, composition.position, x, (controls, None), options, make, split)
+    make = partial(engines.expectation, answer=reduced_shape(tuple(x.shape), axes) if options.kept else reduced)
+    return engines.made(ops, composition.position, x, (controls, None), options, make)
+
+
+def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero_background, readout, hard):
+    """Validate what reduces a map to one coordinate for each of its axes, and make the call."""
+    ops = validate.operations(x, "x", temperature=temperature, alpha=alpha, mask=mask)
+    shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
+    axes = validate.several_axes(axes, shape)
+    controls, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
+    options = Options(
+        axes=axes,
+        dtype=dtype,
+        readout=validate.choice(readout, "readout", ("mean", "median", "moments")),
+        hard=validate.flag(hard, "hard"),
+        coordinates=validate.choice(coordinates, "coordinates", ("index", "corner", "center")),
+        relaxation=relaxation,
+        window=validate.reach(window, len(axes)),
+        zero_background=background(zero_background, alpha),
+    )
+    rest = tuple(n for axis, n in enumerate(shape) if axis not in axes)
+    if options.readout == "moments":
+        if options.hard:
+            raise ValueError("`hard` must be False with readout 'moments', got True. A single entry has no variance.")
+        make = partial(engines.expectation, answer=(*rest, 2 * len(axes)))
+        return engines.made(ops, composition.coordinate_moments, x, (controls,), options, make, ops.halves)
+    make = partial(engines.expectation, answer=(*rest, len(axes))) if options.readout == "mean" else None
+    return engines.made(ops, composition.coordinates, x, (controls,), options, make)
+
+
+def one_hot(x, axis, temperature, alpha, mask, hard):
+    """Validate what gives the weights of an argmax, and make the call."""
+    ops = validate.operations(x, "x", temperature=temperature, alpha=alpha, mask=mask)
+    shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
+    if isinstance(axis, tuple):
+        axes = validate.several_axes(axis, shape, "axis")
+    else:
+        axes = validate.all_axes(shape) if axis is None else (validate.one_axis(axis, shape),)
+    controls, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
+    options = Options(axes=axes, dtype=dtype, hard=validate.flag(hard, "hard"), relaxation=relaxation)
+    return engines.made(ops, composition.weights, x, (controls,), options, engines.weights)
+
+
+def winners(x, k, axis, temperature, kind, mask, hard):
+    """Validate what gives the weights of k winners, and make the call."""
+    ops = validate.operations(x, "x", temperature=temperature, mask=mask)
+    shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
+    axes = (validate.one_axis(axis, shape),)
+    k = validate.count_of_winners(k, shape[axes[0]])
+    mask = validate.boolean_mask(ops, mask, shape)
+    temperature = validate.positive_number(ops, temperature, "temperature", dtype, reduced_shape(shape, axes))
+    relaxation = WINNERS[validate.choice(kind, "kind", tuple(WINNERS))]._replace(k=k)
+    options = Options(axes=axes, dtype=dtype, hard=validate.flag(hard, "hard"), relaxation=relaxation)
+    return engines.made(ops, composition.weights, x, (Controls(temperature, None, mask),), options)
+
+
+def sharpened(p, axis, power, rounds):
+    """Validate what raises weights to a power, and make the call."""
+    ops = validate.operations(p, "p")
+    shape, dtype = tuple(p.shape), validate.real_floating(ops, p, "p")
+    axes = (validate.one_axis(axis, shape),)
+    options = Options(axes=axes, dtype=dtype, power=validate.total_power(power, rounds))
+    return engines.made(ops, composition.sharpened, p, (Controls(),), options)
+
+
+def _flattened(ops, controls, positions, shape):
+    """What goes with the scores, flattened as they will be."""
+    xp = ops.xp
+    temperature, alpha, mask = controls
+    if mask is not None:
+        mask = xp.reshape(xp.broadcast_to(mask, shape), (-1,))
+    if hasattr(temperature, "shape"):
+        temperature = xp.reshape(temperature, (1,))
+    if alpha is not None:
+        alpha = xp.reshape(alpha, (1,))
+    if hasattr(positions, "shape") and tuple(positions.shape) == shape:
+        positions = xp.reshape(positions, (-1,))
+    return Controls(temperature, alpha, mask), positions, (math.prod(shape),)

@@ -1,0 +1,141 @@
+"""The public functions after validation: what each composes of the rules. Pure functions of arrays."""
+
+from typing import Any, NamedTuple
+
+from .._rules.hard import at, comparable, first_largest, k_largest, near
+from .._rules.losses import are_weights
+from .._rules.positions import along, table
+from .._rules.relaxations import SOFTMAX, Relaxation
+from .._rules.rule import Array
+
+
+class Options(NamedTuple):
+    """The static options of a call, hashable so that a framework can compile once for each set."""
+
+    axes: tuple[int, ...]
+    dtype: Any
+    kept: tuple[int, ...] = ()
+    sign: int = 1
+    flat: bool = False
+    readout: str = "mean"
+    hard: bool = False
+    coordinates: str = "index"
+    power: float = 1.0
+    relaxation: Relaxation = SOFTMAX
+    window: tuple[int, ...] | None = None
+    zero_background: bool = False
+
+
+class Controls(NamedTuple):
+    """The arrays that go with the scores: any of them may be None."""
+
+    temperature: Array | None = None
+    alpha: Array | None = None
+    mask: Array | None = None
+
+
+def _scores(ops, x: Array, o: Options) -> Array:
+    if x.dtype == o.dtype and o.sign == 1 and not o.flat:
+        return x
+    return ops.prepare(x, dtype=o.dtype, sign=o.sign, flat=o.flat)
+
+
+def _chosen(ops, x: Array, mask: Array | None, o: Options) -> Array:
+    """The hard answer as a Boolean one-hot (or k-hot) array, compared in the dtype the scores came in."""
+    if o.flat:
+        x = ops.xp.reshape(x, (-1,))
+    x, keep = comparable(ops, x, mask, o.sign, o.axes, o.relaxation.k)
+    if o.relaxation.k is not None:
+        return k_largest(ops, x, keep, o.relaxation.k, o.axes)
+    return first_largest(ops, x, keep, o.axes)
+
+
+def _windowed(ops, x: Array, c: Controls, o: Options) -> Controls:
+    """Mask what is not near the argmax: which entries that are has no gradient."""
+    if o.window is None:
+        return c
+    inside = near(ops, _chosen(ops, x, c.mask, o), o.window, o.axes)
+    if not ops.xp.isdtype(x.dtype, "integral"):
+        value = ops.xp.reshape(ops.detach(x), inside.shape)
+        inside = inside | (value != value)  # NaN makes its row NaN wherever it is
+    return c._replace(mask=inside if c.mask is None else inside & c.mask)
+
+
+def _soft(ops, z: Array, c: Controls, o: Options) -> Array:
+    if o.zero_background:
+        return ops.compensated(z, c.temperature, c.mask, axes=o.axes)
+    return ops.weights(z, c.temperature, c.alpha, c.mask, axes=o.axes, relaxation=o.relaxation)
+
+
+def weights(ops, x, controls: Controls, *, options: Options):
+    """Scores to weights, in the dtype of x where that is floating."""
+    o = options
+    p = _soft(ops, _scores(ops, x, o), controls, o)
+    if o.hard:
+        p = ops.straight_through(p, ops.xp.astype(_chosen(ops, x, controls.mask, o), p.dtype))
+    return _restored(ops, p, x)
+
+
+def answers(ops, x, controls: Controls, positions, *, options: Options) -> Array:
+    """Scores to answers, one for each of the axes (or of the given positions), stacked last."""
+    o = options
+    z = _scores(ops, x, o)
+    c = _windowed(ops, x, controls, o)
+    places = tuple(table(ops, z, axis, o.coordinates) for axis in o.axes) if positions is None else (positions,)
+    if o.readout == "mean" and positions is None and not o.zero_background:
+        y = ops.expectation(z, *c, places, axes=o.axes, relaxation=o.relaxation)
+    else:
+        y = getattr(ops, o.readout)(_soft(ops, z, c, o), places, axes=o.axes)
+    if o.hard:
+        y = ops.straight_through(y, at(ops, _chosen(ops, x, controls.mask, o), places, o.axes))
+    return y
+
+
+def position(ops, x, controls: Controls, positions, *, options: Options):
+    """Scores to one position a row, or to its mean and variance."""
+    y = answers(ops, x, controls, positions, options=options)
+    return ops.finish(y, axes=options.kept, count=2 if options.readout == "moments" else 1)
+
+
+def coordinates(ops, x, controls: Controls, *, options: Options):
+    """Scores to one coordinate for each of the axes, stacked last."""
+    return answers(ops, x, controls, None, options=options)
+
+
+def coordinate_moments(ops, x, controls: Controls, *, options: Options):
+    """Scores to the mean coordinates and their variances, each stacked last."""
+    return ops.halves(answers(ops, x, controls, None, options=options))
+
+
+def sharpened(ops, p, controls: Controls, *, options: Options):
+    """``p^power`` normalised: the weights of the scores ``log p`` at temperature 1 / power."""
+    o = options
+    q = _scores(ops, p, o)
+    # A power of 1 has a derivative at p = 0 that goes through no logarithm.
+    q = ops.normalise(q, axes=o.axes) if o.power == 1 else _soft(ops, ops.log(q), Controls(1 / o.power), o)
+    return _restored(ops, q, p)
+
+
+def loss(ops, x, target, controls: Controls, *, options: Options):
+    """Scores and target weights, or target indices, to the Fenchel-Young loss of each row."""
+    xp, o = ops.xp, options
+    z = _scores(ops, x, o)
+    if not xp.isdtype(target.dtype, "integral"):
+        y = target if target.dtype == o.dtype else ops.prepare(target, dtype=o.dtype, sign=1, flat=False)
+        value = ops.fenchel_young(z, y, controls.temperature, controls.mask, axes=o.axes, relaxation=o.relaxation)
+        if ops.is_concrete(target):
+            return value
+        return ops.blank(value, are_weights(ops, ops.detach(target), o.axes[0], o.dtype))
+    (axis,) = o.axes
+    index = along(ops, xp.arange(x.shape[axis], **ops.place(x)), x.ndim, axis)
+    inside = (target >= 0) & (target < x.shape[axis])
+    y = xp.astype(index == xp.expand_dims(xp.where(inside, target, 0), axis=axis), o.dtype)
+    value = ops.fenchel_young(z, y, controls.temperature, controls.mask, axes=o.axes, relaxation=o.relaxation)
+    return ops.blank(value, inside)
+
+
+def _restored(ops, p: Array, x: Array) -> Array:
+    """Weights in the dtype of the input, where that is floating."""
+    if x.dtype == p.dtype or not ops.xp.isdtype(x.dtype, "real floating"):
+        return p
+    return ops.prepare(p, dtype=x.dtype, sign=1, flat=False)

@@ -1,0 +1,72 @@
+"""Which framework an array belongs to, found without importing any."""
+
+import sys
+from typing import Any
+
+from .._compat import array_namespace, is_array_api_obj
+from .binding import Ops, plain
+from .kept_calls import forget
+
+_registered: list[Ops] = []
+
+
+def _is_torch(x) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, getattr(torch, "Tensor", ()))
+
+
+def _is_jax(x) -> bool:
+    jax = sys.modules.get("jax")
+    return jax is not None and hasattr(jax, "core") and isinstance(x, (jax.Array, jax.core.Tracer))
+
+
+def _is_autograd(x) -> bool:
+    tracer = sys.modules.get("autograd.tracer")
+    return tracer is not None and isinstance(x, getattr(tracer, "Box", ()))
+
+
+def select(arrays: list[Any]) -> Ops | None:
+    """Return the operations for arrays, None if the first is no array.
+
+    A framework that differentiates comes before NumPy: a NumPy array beside a tracer is a constant.
+    """
+    for x in arrays:
+        if _is_torch(x):
+            from .binding import torch
+
+            return torch
+        if _is_jax(x):
+            from .binding import jax
+
+            return jax
+        if _is_autograd(x):
+            from .binding import autograd
+
+            return autograd
+        for ops in _registered:
+            if ops.adapter.owns(x):
+                return ops
+    return plain(array_namespace(arrays[0])) if is_array_api_obj(arrays[0]) else None
+
+
+def register_backend(adapter: Any, /) -> None:
+    """Teach every function of the library a framework that it does not know.
+
+    Parameters
+    ----------
+    adapter
+        A module or object like those in ``backends/``: ``name``, ``namespace`` (an Array API
+        namespace), ``owns(x)``, ``detach(x)``, ``is_concrete(x)``, ``place(x)``, ``default_float()``,
+        ``lift(rule, ops)``, ``vjp(f, *arrays)``, ``jvp(f, arrays, tangents)``, optionally ``jit(core)``.
+
+    Raises
+    ------
+    TypeError
+        If the adapter lacks one of these.
+    """
+    needed = ("name", "owns", "detach", "is_concrete", "place", "default_float", "lift", "vjp", "jvp")
+    missing = [word for word in needed if not hasattr(adapter, word)]
+    if missing:
+        raise TypeError(f"`adapter` must have {', '.join(needed)}; {adapter!r} lacks {', '.join(missing)}. Add them.")
+    forget()
+    _registered[:] = [ops for ops in _registered if ops.name != adapter.name] + [Ops(adapter)]

@@ -1,0 +1,188 @@
+"""Adapter for arrays without automatic differentiation: NumPy, CuPy, Dask, array-api-strict and the like.
+
+Values come straight from the rules, and so do gradients: `vjp` and `jvp` run a function of this
+library on a tape that records the rules it applies, and then apply their products in turn.
+"""
+
+from contextvars import ContextVar
+from functools import wraps
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from .._compat import PREFIX, array_namespace, device, is_dask_array
+from .._rules.rule import Rule
+
+
+class _Tape(NamedTuple):
+    """What has been applied, in order: rule, operations, arguments, options and value; and what for."""
+
+    links: list[tuple[Any, ...]]
+    reverse: bool
+
+
+_tape: ContextVar[_Tape | None] = ContextVar("tape", default=None)
+
+
+def _lift(rule, ops):
+    forward = ops.adapter.quietly(rule.forward)
+
+    def op(*args, **static):
+        y = forward(ops, *args, **static)
+        tape = _tape.get()
+        if tape is not None:
+            tape.links.append((rule, ops, args, static, y))
+        return y
+
+    return op
+
+
+def _by_rows(xp):
+    """Have Dask run a function of whole rows chunk by chunk: a loop in its graph would be seconds a step.
+
+    The function takes operations and arrays and reduces the axes to length 1. Arrays may be None.
+    """
+
+    def by_rows(f, x, *others, axes):
+        from .binding import plain
+
+        def whole(a):
+            lead = x.ndim - a.ndim
+            sizes = {k: -1 if k + lead in axes else x.chunks[k + lead] for k, n in enumerate(a.shape) if n > 1}
+            return a.rechunk(sizes)
+
+        def block(*blocks):
+            rest = iter(blocks)
+            ops = plain(array_namespace(blocks[0]))
+            return ops.adapter.quietly(f)(ops, *(next(rest) if there else None for there in present))
+
+        present = [a is not None for a in (x, *others)]
+        arrays = [whole(a) for a in (x, *others) if a is not None]
+        chunks = tuple((1,) if axis in axes else sizes for axis, sizes in enumerate(arrays[0].chunks))
+        return xp.map_blocks(block, *arrays, dtype=x.dtype, chunks=chunks, meta=x._meta)
+
+    return by_rows
+
+
+def _undecorated(f):
+    return f
+
+
+def _quietly(namespace):
+    """Return a decorator: a function computes without the warnings of NumPy, on which a namespace is built, and answers with arrays."""
+    if namespace.__name__.rpartition(".")[2] not in ("numpy", "array_api_strict"):
+        return _undecorated
+    import numpy as np
+
+    def quietly(f):
+        @wraps(f)
+        def quiet(*args, **options):
+            with np.errstate(all="ignore"):
+                y = f(*args, **options)
+            return namespace.asarray(y) if isinstance(y, np.generic) else y  # which NumPy makes of arrays without axes
+
+        return quiet
+
+    return quietly
+
+
+def _fused(call, x):
+    """An engine's call, recorded as a rule for the way back; a tangent goes by the rules that it stands for."""
+    tape = _tape.get()
+    made = None if tape is not None and not tape.reverse else call.forward(x, tape is not None)
+    if made is None:
+        return call.core(x)
+    y, kept = made
+    if tape is not None:
+        tape.links.append((_recorded(call, {"kept": kept}), None, (x,), {}, y))
+    return y
+
+
+def _recorded(call, state):
+    """An engine's call as a rule that is used once: the gradient may take over the memory of what was kept."""
+
+    def pull(ops, g, y, x):
+        dx = call.backward(array_namespace(x).asarray(g), y, x, state.pop("kept", None))
+        return vjp(call.core, x)[1](g)[0] if dx is None else dx
+
+    return Rule("engine", forward=call.core, vjps=(pull,), jvps=(), plain=call.core)
+
+
+def _engine(xp):
+    """What engines need of NumPy: they work on its arrays' memory."""
+    if xp.__name__.rpartition(".")[2] != "numpy":
+        return {}
+    return {
+        "plain_arrays": (xp.ndarray,),
+        "traits": lambda x: (x.dtype, x.shape),
+        "fused": _fused,
+    }
+
+
+def plain_adapter(xp):
+    """What the library needs to know of a namespace without automatic differentiation."""
+    return SimpleNamespace(
+        by_rows=_by_rows(xp) if xp.__name__.endswith("dask.array") else None,
+        quietly=_quietly(xp),
+        name=xp.__name__.removeprefix(PREFIX).partition(".")[0],
+        namespace=xp,
+        lift=_lift,
+        detach=lambda x: x,
+        is_concrete=lambda x: not is_dask_array(x),
+        is_cheap_to_read=lambda x: type(x).__module__ == "numpy",
+        memory=lambda x: x if (type(x).__module__, type(x).__name__) == ("numpy", "ndarray") else None,
+        from_memory=lambda array, like: array,
+        place=lambda x: {} if is_dask_array(x) else {"device": device(x)},
+        default_float=lambda: xp.__array_namespace_info__().default_dtypes()["real floating"],
+        vjp=vjp,
+        jvp=jvp,
+        **_engine(xp),
+    )
+
+
+def _record(f, arrays, reverse):
+    """Run f and return its value and the rules that led to it: a chain from one of the arrays to the value."""
+    tape = _Tape([], reverse)
+    token = _tape.set(tape)
+    try:
+        value = f(*arrays)
+    finally:
+        _tape.reset(token)
+    made = {id(link[-1]): link for link in tape.links}
+    chain = []
+    link = made.get(id(value))
+    while link is not None:
+        chain.append(link)
+        link = made.get(id(link[2][0]))
+    start = [k for k, x in enumerate(arrays) if chain and chain[-1][2][0] is x]
+    if not start:
+        raise TypeError(
+            f"`f` must be one call of a function of this library on arrays that have no automatic differentiation, "
+            f"got {getattr(f, '__name__', f)!r}, which does more or something else. "
+            "Pass such a function, or arrays of autograd, torch or JAX, for which `f` may be anything."
+        )
+    return value, chain[::-1], start[0]
+
+
+def vjp(f, *arrays):
+    value, chain, start = _record(f, arrays, True)
+
+    def pullback(g):
+        for rule, ops, args, static, y in reversed(chain):
+            product = rule.vjps[0] if ops is None else ops.adapter.quietly(rule.vjps[0])
+            g = _in_dtype_of(args[0], product(ops, g, y, *args, **static))
+        return tuple(g if k == start else None for k in range(len(arrays)))
+
+    return value, pullback
+
+
+def jvp(f, arrays, tangents):
+    value, chain, start = _record(f, arrays, False)
+    t = tangents[start]
+    for rule, ops, args, static, y in chain:
+        t = ops.adapter.quietly(rule.jvps[0])(ops, t, y, *args, **static)
+    return value, t
+
+
+def _in_dtype_of(x, dx):
+    """A gradient in the dtype of what it is the gradient of, whatever the dtype of the cotangent was."""
+    return dx if dx.dtype == x.dtype else array_namespace(x).astype(dx, x.dtype)

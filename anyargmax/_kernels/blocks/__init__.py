@@ -1,0 +1,1 @@
+"""Softmax over plain CPU memory, in blocks that stay in cache."""

@@ -1,0 +1,93 @@
+"""The engine of sparse weights, for the rules: what a rule gives and the cotangent of its scores, from compact memory.
+
+Each function returns None where the rule must do it: masks, values that are recorded or in no plain memory,
+rows with NaN or infinities, weights that are not sparse.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ..._rules.relaxations import Relaxation
+from ..._rules.rule import Array
+from .. import switch
+from . import compact
+
+LOWEST_ALPHA = 1.05  # below, hardly any score is out of reach of the largest
+
+Served = tuple[Array, Callable[[Array], Array | None]]
+
+
+def _is_sparse(alpha, mask, axes, r: Relaxation) -> bool:
+    """Whether the weights are sparse by a plain number, without a mask and along neighbouring axes."""
+    if r.alpha is None or not LOWEST_ALPHA <= r.alpha <= 2 or alpha is not None:
+        return False
+    return mask is None and bool(axes) and max(axes) - min(axes) + 1 == len(axes) and switch.ENABLED
+
+
+def _memory(ops, x: Array) -> Any:
+    """The memory of an array of a dtype to compute in; a number as it is."""
+    if not hasattr(x, "shape"):
+        return 1.0 if x is None else x
+    view = ops.memory(x)
+    usable = view is not None and view.dtype.char in "fd" and view.dtype.isnative and view.size
+    return view if usable else None
+
+
+def _solved(ops, x, temperature, alpha, mask, axes, relaxation):
+    """The support of the weights, and the temperature in memory of its own."""
+    if not _is_sparse(alpha, mask, axes, relaxation):
+        return None
+    view, temperature = _memory(ops, x), _memory(ops, temperature)
+    if view is None or temperature is None:
+        return None
+    held = compact.support(view, temperature, axes, relaxation.alpha)
+    return held and (held, temperature.copy() if hasattr(temperature, "shape") else temperature)
+
+
+def _pulled(ops, held, temperature, alpha, spread, g) -> Array | None:
+    """The cotangent of the scores; `spread` turns that of the answer into that of the weights on the support."""
+    view = _memory(ops, g)
+    if view is None:
+        return None
+    return ops.from_memory(compact.dense(held, compact.product(held, spread(view), temperature, alpha)), g)
+
+
+def weights(ops, x, temperature, alpha, mask, *, axes, relaxation) -> Served | None:
+    """Return the weights, and the function that pulls a cotangent of theirs back to the scores."""
+    solved = _solved(ops, x, temperature, alpha, mask, axes, relaxation)
+    if solved is None:
+        return None
+    held, temperature = solved
+    pull = partial(_pulled, ops, held, temperature, relaxation.alpha, partial(compact.at, held))
+    return ops.from_memory(compact.dense(held, held.weights), x), pull
+
+
+def expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation) -> Served | None:
+    """Return the expected positions and their pullback, without laying the weights out."""
+    tables = [_memory(ops, c) for c in positions] if relaxation.alpha != 1 else [None]
+    if any(table is None for table in tables):
+        return None
+    solved = _solved(ops, x, temperature, alpha, mask, axes, relaxation)
+    if solved is None:
+        return None
+    held, temperature = solved
+    places = [compact.along(held, table, axis, max(axes)) for axis, table in zip(axes, tables, strict=True)]
+    shape = tuple(n for axis, n in enumerate(x.shape) if axis not in axes)
+    pull = partial(_pulled, ops, held, temperature, relaxation.alpha, partial(compact.spread, held, places))
+    return ops.from_memory(compact.means(held, places, shape), x), pull
+
+
+def product(ops, v, p, x, temperature, alpha, *, axes, relaxation) -> Array | None:
+    """Return ``J v / T`` at weights p, whatever mask they had: they are 0 there."""
+    if not _is_sparse(alpha, None, axes, relaxation):
+        return None
+    views = [_memory(ops, array) for array in (v, p, x, temperature)]
+    if any(view is None for view in views) or views[0].shape != views[1].shape:
+        return None
+    held = compact.support_of(views[1], axes)
+    if held is None or not math.isfinite(float(compact.at(held, views[2]).max())):
+        return None
+    moved = compact.product(held, compact.at(held, views[0]), views[3], relaxation.alpha)
+    return ops.from_memory(compact.dense(held, moved), v)

@@ -1,0 +1,1 @@
+"""Array operations of which a compiler makes few loops."""

@@ -1,0 +1,1 @@
+"""The mathematics: maps of arrays and their derivatives, against the Array API standard."""

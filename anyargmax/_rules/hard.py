@@ -1,0 +1,63 @@
+"""The hard choices: argmax, the k largest, and what lies near an argmax. They select and carry no gradient."""
+
+import math
+
+from .positions import along
+from .rule import Array
+from .scores import kept_and_reference, kth_largest, largest
+
+
+def comparable(ops, x: Array, mask: Array | None, sign: int, axes: tuple[int, ...], k: int | None = None):
+    """Return scores to compare, in the dtype they came in, and which take part. Integers stay exact."""
+    xp = ops.xp
+    x = ops.detach(x)
+    if not xp.isdtype(x.dtype, "integral"):
+        x = x if sign == 1 else -x
+        return x, kept_and_reference(ops, x, mask, axes, k)[0]
+    x = x if sign == 1 else xp.bitwise_invert(x)  # decreasing, and unlike negation never out of range
+    return x, xp.ones_like(x, dtype=xp.bool) if mask is None else xp.broadcast_to(mask, x.shape)
+
+
+def _lowest(ops, x: Array) -> Array:
+    xp = ops.xp
+    low = xp.iinfo(x.dtype).min if xp.isdtype(x.dtype, "integral") else -math.inf
+    return xp.asarray(low, dtype=x.dtype, **ops.place(x))
+
+
+def first_largest(ops, x: Array, keep: Array, axes: tuple[int, ...]) -> Array:
+    """True at the first of the largest kept scores along the axes, counted in their order."""
+    xp = ops.xp
+    top = largest(ops, xp.where(keep, x, _lowest(ops, x)), axes)
+    sizes = [x.shape[axis] for axis in axes]
+    rank = xp.reshape(xp.arange(1, **ops.place(x)), (1,) * x.ndim)
+    for axis, stride in zip(axes, [math.prod(sizes[k + 1 :]) for k in range(len(sizes))], strict=True):
+        rank = rank + along(ops, xp.arange(x.shape[axis], **ops.place(x)) * stride, x.ndim, axis)
+    first = -largest(ops, xp.where(keep & (x == top), -rank, -math.prod(sizes)), axes)
+    return (rank == first)[...]  # NumPy makes numbers of arrays without axes
+
+
+def k_largest(ops, x: Array, keep: Array, k: int, axes: tuple[int, ...]) -> Array:
+    """True at the k largest kept scores along the axis; of equal ones the first are taken."""
+    xp = ops.xp
+    kth = kth_largest(ops, xp.where(keep, x, _lowest(ops, x)), k, axes)
+    above, level = keep & (x > kth), keep & (x == kth)
+    counted = xp.astype(level, xp.int32)
+    left = k - xp.sum(xp.astype(above, xp.int32), axis=axes, keepdims=True)
+    return above | (level & (ops.cumulative_sum(counted, axis=axes[0]) <= left))
+
+
+def near(ops, chosen: Array, window: tuple[int, ...], axes: tuple[int, ...]) -> Array:
+    """True within so many entries of the chosen one, along each of the axes."""
+    xp = ops.xp
+    inside = chosen == chosen
+    for axis, reach in zip(axes, window, strict=True):
+        index = along(ops, xp.arange(chosen.shape[axis], **ops.place(chosen)), chosen.ndim, axis)
+        center = xp.sum(xp.where(chosen, index, 0), axis=axes, keepdims=True)
+        inside = inside & (xp.abs(index - center) <= reach)
+    return inside
+
+
+def at(ops, chosen: Array, positions: tuple[Array, ...], axes: tuple[int, ...]) -> Array:
+    """The positions at the chosen entries, exactly: nothing is multiplied."""
+    xp = ops.xp
+    return xp.stack([xp.sum(xp.where(chosen, ops.detach(c), 0.0), axis=axes) for c in positions], axis=-1)

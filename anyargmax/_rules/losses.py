@@ -1,0 +1,161 @@
+"""The Fenchel-Young loss of the entmax family as a rule: its gradient is weights minus target."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+from .readouts import expand
+from .rule import Array, Rule
+from .scores import is_tame, kept_and_reference, largest
+
+# Arguments: x scores, target weights, temperature (None is 1), mask. Static: axes, relaxation.
+
+
+def are_weights(ops, target: Array, axis: int, dtype: Any) -> Array:
+    """Whether each row is a distribution: entries ``>= 0`` that sum to 1, within half of the digits."""
+    xp = ops.xp
+    slack = float(xp.finfo(target.dtype).eps) ** 0.5
+    total = xp.sum(xp.astype(target, dtype), axis=axis)
+    return xp.all(target >= 0, axis=axis) & (xp.abs(total - 1) <= slack)
+
+
+def _entropy(ops, p, relaxation, axes, steep=False):
+    """``H(p) = sum (p - p^alpha) / (alpha (alpha - 1))``, at alpha = 1 ``-sum p log p``; axes kept.
+
+    At alpha = 1 its slope at 0 is infinite. Weights that vanish do not move, and have 0 there unless it is to be steep.
+    """
+    xp, alpha = ops.xp, relaxation.alpha
+    positive = ops.detach(p) > 0
+    safe = xp.where(positive, p, 1.0)
+    log = xp.log(safe)
+    terms = -safe * (log if alpha == 1 else xp.expm1((alpha - 1) * log) / (alpha * (alpha - 1)))
+    rest = p * 0 if alpha == 1 else p / (alpha * (alpha - 1))  # of value 0, with the slope at 0
+    if alpha == 1 and steep:
+        rest = xp.sqrt(xp.where(positive, 1.0, p))
+    return xp.sum(xp.where(positive, terms, rest), axis=axes, keepdims=True)
+
+
+def _entropy_slope(ops, p, relaxation):
+    """``dH/dp``; at alpha = 1 that is infinite where p is 0."""
+    xp, alpha = ops.xp, relaxation.alpha
+    positive = ops.detach(p) > 0
+    log = xp.where(positive, xp.log(xp.where(positive, p, 1.0)), -float("inf"))
+    return -1 - log if alpha == 1 else -xp.expm1((alpha - 1) * log) / (alpha - 1) - 1 / alpha
+
+
+class _Rows(NamedTuple):
+    """Scores less the largest, 0 where they do not move; which are kept; which move; rows with any. None: all of them."""
+
+    z: Array
+    keep: Array | None
+    moves: Array | None
+    there: Array | None
+
+
+def _rows(ops, x, mask, axes) -> _Rows:
+    xp = ops.xp
+    if is_tame(ops, x, None, mask):
+        return _Rows(x - largest(ops, ops.detach(x), axes), None, None, None)
+    keep, top, _ = kept_and_reference(ops, x, mask, axes)
+    top = xp.where((top == float("inf")) | (top == -float("inf")), 0.0, top)
+    moves = keep & (ops.detach(x) != float("inf"))
+    return _Rows(xp.where(moves, x, top) - top, keep, moves, xp.any(keep, axis=axes, keepdims=True))
+
+
+def _where(ops, condition, x):
+    """x where a condition holds, 0 elsewhere; x if the condition is None."""
+    return x if condition is None else ops.xp.where(condition, x, 0.0)
+
+
+def _times(ops, temperature, entropy):
+    return entropy if temperature is None else temperature * entropy
+
+
+def _times_hot(ops, temperature, entropy):
+    """Return the product where it is differentiated, and a temperature near the end of the range would overflow in its derivative.
+
+    The part above a bound is a product with a constant: beside it, a change of the entropy has no digits.
+    """
+    xp = ops.xp
+    most = float(xp.finfo(entropy.dtype).max) * 2.0**-12
+    if temperature is None or (isinstance(temperature, float) and temperature < most):
+        return _times(ops, temperature, entropy)
+    temperature = xp.zeros_like(entropy) + temperature if isinstance(temperature, float) else temperature
+    hot = ops.detach(temperature) > most
+    return xp.where(hot, most, temperature) * entropy + xp.where(hot, temperature - most, 0.0) * ops.detach(entropy)
+
+
+def _loss(ops, x, target, temperature, mask, *, axes, relaxation, steep=False):
+    """``<p - y, x> + T H(p) - T H(y)``: ``+inf`` where the target has weight on a masked score, 0 in a row without any kept one."""
+    xp = ops.xp
+    p = ops.weights(x, temperature, None, mask, axes=axes, relaxation=relaxation)
+    rows, moved = _rows(ops, x, mask, axes), p - target
+    z = rows.z
+    if rows.keep is not None:
+        # Two scores at both ends of the range are infinitely far: the further one has weight 0. What is not moved is not lost.
+        z = xp.where((ops.detach(z) == -float("inf")) & (ops.detach(moved) == 0), 0.0, z)
+    gap = xp.sum(moved * z, axis=axes, keepdims=True)
+    entropy = _entropy(ops, p, relaxation, axes) - _entropy(ops, target, relaxation, axes, steep)
+    times = _times_hot if steep else _times
+    loss = gap + times(ops, temperature, entropy)
+    if rows.keep is not None:
+        barred = xp.any(~rows.keep & (ops.detach(target) > 0), axis=axes, keepdims=True)
+        loss = loss + xp.where(barred, float("inf"), xp.zeros_like(loss))  # added: the gradient stays p - y
+    return xp.sum(_where(ops, rows.there, loss), axis=axes)
+
+
+def _difference(ops, rows, x, target, temperature, mask, axes, relaxation):
+    """``p - y``, 0 where scores do not move."""
+    p = ops.weights(x, temperature, None, mask, axes=axes, relaxation=relaxation)
+    return _where(ops, rows.moves, p - target)
+
+
+def _vjp_x(ops, g, y, x, target, temperature, mask, *, axes, relaxation):
+    rows = _rows(ops, x, mask, axes)
+    slope = _difference(ops, rows, x, target, temperature, mask, axes, relaxation)
+    return _where(ops, rows.there, expand(ops, g, axes)) * slope
+
+
+def _jvp_x(ops, t, y, x, target, temperature, mask, *, axes, relaxation):
+    rows = _rows(ops, x, mask, axes)
+    slope = _difference(ops, rows, x, target, temperature, mask, axes, relaxation)
+    return ops.xp.sum(_where(ops, rows.moves, t) * slope, axis=axes)
+
+
+def _target_slope(ops, rows, target, temperature, relaxation):
+    slope = _entropy_slope(ops, target, relaxation)
+    return _where(ops, rows.there, -rows.z - (slope if temperature is None else temperature * slope))
+
+
+def _vjp_target(ops, g, y, x, target, temperature, mask, *, axes, relaxation):
+    rows = _rows(ops, x, mask, axes)
+    return _where(ops, rows.there, expand(ops, g, axes)) * _target_slope(ops, rows, target, temperature, relaxation)
+
+
+def _jvp_target(ops, t, y, x, target, temperature, mask, *, axes, relaxation):
+    slope = _target_slope(ops, _rows(ops, x, mask, axes), target, temperature, relaxation)
+    return ops.xp.sum(t * slope, axis=axes)
+
+
+def _temperature_slope(ops, rows, x, target, temperature, mask, axes, relaxation):
+    p = ops.weights(x, temperature, None, mask, axes=axes, relaxation=relaxation)
+    return _where(ops, rows.there, _entropy(ops, p, relaxation, axes) - _entropy(ops, target, relaxation, axes))
+
+
+def _vjp_temperature(ops, g, y, x, target, temperature, mask, *, axes, relaxation):
+    rows = _rows(ops, x, mask, axes)
+    slope = _temperature_slope(ops, rows, x, target, temperature, mask, axes, relaxation)
+    return _where(ops, rows.there, expand(ops, g, axes)) * slope
+
+
+def _jvp_temperature(ops, t, y, x, target, temperature, mask, *, axes, relaxation):
+    slope = _temperature_slope(ops, _rows(ops, x, mask, axes), x, target, temperature, mask, axes, relaxation)
+    return ops.xp.sum(t * slope, axis=axes)
+
+
+FENCHEL_YOUNG = Rule(
+    name="fenchel_young",
+    forward=_loss,
+    vjps=(_vjp_x, _vjp_target, _vjp_temperature),
+    jvps=(_jvp_x, _jvp_target, _jvp_temperature),
+    plain=partial(_loss, steep=True),
+)

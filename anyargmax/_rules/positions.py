@@ -1,0 +1,32 @@
+"""What the entries of an axis stand for: a table of positions that broadcasts against the scores."""
+
+from .rule import Array
+
+
+def along(ops, values: Array, ndim: int, axis: int) -> Array:
+    """Lay a 1-D array along one axis of ndim."""
+    return ops.xp.reshape(values, (1,) * axis + (-1,) + (1,) * (ndim - axis - 1))
+
+
+def _range(ops, x, n):
+    """``0..n-1``, in memory where a compiler would compute it again for each score: as the sums of ``0 < 1..n``."""
+    xp = ops.xp
+    if ops.repeats_ranges and not ops.is_concrete(x):
+        ones = xp.arange(1, n + 1, **ops.place(x)) > 0  # of ones that it knows, it would know the sums
+        return xp.astype(ops.cumulative_sum(xp.astype(ones, xp.int64), axis=0) - 1, x.dtype)
+    return xp.arange(n, dtype=x.dtype, **ops.place(x))
+
+
+def table(ops, x: Array, axis: int, coordinates: str) -> Array:
+    """Return the positions of the entries of an axis of x, in x's dtype.
+
+    ``index`` is 0..n-1, ``corner`` runs from -1 to 1 with the ends on the first and last entry, and
+    ``center`` holds the centres of n equal cells of [-1, 1]: ``(2 i + 1) / n - 1``. One entry alone is 0.
+    """
+    n = x.shape[axis]
+    i = _range(ops, x, n)
+    if coordinates == "corner":
+        i = (2 * i - (n - 1)) / max(n - 1, 1)
+    elif coordinates == "center":
+        i = (2 * i + (1 - n)) / n
+    return along(ops, i, x.ndim, axis)

@@ -1,0 +1,122 @@
+"""What a relaxation is made of."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ..rule import Array
+from ..scores import log_smallest
+
+
+def not_vanishing(ops, slope: Array) -> Array:
+    """Return a slope whose square does not underflow, by which a derivative of a step would be divided."""
+    least = float(ops.xp.finfo(slope.dtype).smallest_normal) ** 0.5
+    return ops.xp.where(ops.detach(slope) < least, least, slope)
+
+
+def total(ops, x: Array, axes: tuple[int, ...]) -> Array:
+    """Return the sum along the axes, kept."""
+    return ops.xp.sum(x, axis=axes, keepdims=True)
+
+
+def newton(ops, r, root, z, keep, order, axes):
+    """Return Newton's step on ``sum phi = k``, and how far the sum is over k."""
+    p, s = r.value(ops, z - root, keep, order)
+    over = total(ops, p, axes) - (1 if r.k is None else r.k)
+    return over / not_vanishing(ops, total(ops, s, axes)), over
+
+
+def newton_by_parts(parts):
+    """Make Newton's step of ``parts(ops, u, keep) -> rest, whole, phi'``: a whole number for each weight, and what is beside it.
+
+    A sum near k of whole weights would be rounded to multiples of k eps; a sum of parts is not.
+    """
+
+    def step(ops, r, root, z, keep, order, axes):
+        rest, whole, s = parts(ops, z - root, keep)
+        over = total(ops, rest, axes) + (total(ops, whole, axes) - r.k)
+        return over / not_vanishing(ops, total(ops, s, axes)), over
+
+    return step
+
+
+def value_by_parts(parts):
+    """Make phi and its derivative of parts."""
+
+    def value(ops, u, keep, order):
+        rest, whole, s = parts(ops, u, keep)
+        # A compiler selects where a product with 0 and 1 stands: NaN is added again.
+        return rest + whole + 0 * ops.detach(u), s
+
+    return value
+
+
+def _weights(ops, r, root, z, keep, order, axes):
+    return r.value(ops, z - root, keep, order)[0]
+
+
+def _as_it_is(ops, r, z, order, axes):
+    return r
+
+
+def _always(order):
+    return True
+
+
+class Relaxation(NamedTuple):
+    """Weights ``p_i = phi(z_i - tau)`` whose threshold tau makes ``sum p = k``, for scores z of which the largest (k-th largest) is 0.
+
+    Every function takes the operations of a framework first. ``order`` is alpha, a number or an array of one
+    number a row, or None; ``keep`` is True where a score takes part, None where all of them do. Values are 0
+    where a score takes no part.
+
+    Attributes
+    ----------
+    name
+        How the relaxation is asked for.
+    value
+        ``(ops, u, keep, order) -> phi(u), phi'(u)``.
+    slope
+        ``(ops, p, order) -> phi'`` from the weights, 0 where it is 0.
+    bracket
+        ``(ops, z, keep, axes, k) -> low, high``: thresholds at which the sum is surely at least k, and surely at most k.
+        None: Newton's steps from ``tau = 0`` are monotone.
+    steps
+        How many steps of the search are unrolled where values cannot be looked at.
+    step
+        ``(ops, r, root, z, keep, order, axes) -> move, over``: Newton's step from a threshold, and ``sum p - k`` there, or
+        None where Newton is monotone.
+    weights
+        With the arguments of `step`: the weights at a threshold.
+    form
+        ``(ops, r, z, order, axes) -> Relaxation``: the record to solve by, such as one that has another unknown for long rows.
+    is_convex
+        ``order -> bool``, or an array of them: whether Newton's steps pass no root more than once.
+    last_step
+        Like `step`, from where the threshold is solved already: a move that has a derivative and no length. None: `step`,
+        unless a step from the root may leave it, as it may beside an infinite slope.
+    shortest
+        The least size of the unknown, by which the last step is judged: 1 where it may be 0 itself.
+    tail
+        ``(ops, dtype) -> float``: the score below which a weight counts as 0.
+    alpha, k
+        The order if it is a number, and the sum: None is 1.
+    """
+
+    name: str
+    value: Callable[..., tuple[Array, Array]]
+    slope: Callable[..., Array]
+    bracket: Callable[..., tuple[Array, Array]] | None
+    steps: int
+    step: Callable[..., tuple[Array, Any]] = newton
+    weights: Callable[..., Array] = _weights
+    form: Callable[..., Any] = _as_it_is
+    is_convex: Callable[[Any], Any] = _always
+    last_step: Callable[..., tuple[Array, Any]] | None = None
+    shortest: int = 1
+    tail: Callable[..., float] = log_smallest
+    alpha: float | None = None
+    k: int | None = None
+
+    def order(self, alpha: Array | None) -> Any:
+        """Return alpha from the array if there is one."""
+        return self.alpha if alpha is None else alpha

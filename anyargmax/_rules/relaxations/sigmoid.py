@@ -1,0 +1,47 @@
+"""The k largest by a logistic function: ``phi(u) = 1 / (1 + exp(-u))``."""
+
+import math
+
+from ..scores import log_smallest
+from .record import Relaxation, newton_by_parts, value_by_parts
+
+
+def _parts(ops, u, keep):
+    """1 where the weight is at least 1/2, beside it what is missing there, and the weight elsewhere."""
+    xp = ops.xp
+    kept, high = xp.astype(keep, u.dtype), xp.astype(ops.detach(u) >= 0, u.dtype)
+    sign = 1 - 2 * high
+    e = xp.exp(u * sign)  # and not -abs(u), which has no derivative at 0
+    q = e / (1 + e)
+    return q * sign * kept, high * kept, q * (1 - q) * kept
+
+
+def _slope(ops, p, order):
+    return p * (1 - p)
+
+
+def _bracket(ops, z, keep, axes, k):
+    xp = ops.xp
+    n = math.prod([z.shape[axis] for axis in axes])
+    start = xp.zeros_like(xp.sum(z, axis=axes, keepdims=True))
+    level = xp.sum(xp.astype(keep & (z >= 0), xp.int32), axis=axes, keepdims=True) > k
+    floor = log_smallest(ops, z.dtype)
+    below = xp.max(xp.where(keep & (z < 0), z, floor), axis=axes, keepdims=True)
+    return xp.where(level, 0.0, below) - math.log(k), start + math.log(max(n - k, 1))
+
+
+_newton = newton_by_parts(_parts)
+
+
+def _step(ops, r, root, z, keep, order, axes):
+    """Take Newton's step on the logarithm of the odds ``sum p : n - sum p``, which is nearly linear in the threshold."""
+    xp, k = ops.xp, r.k
+    move, over = _newton(ops, r, root, z, keep, order, axes)
+    count = xp.sum(xp.astype(keep, over.dtype), axis=axes, keepdims=True)
+    rest = xp.where(count > k, count - k, 1.0)
+    odds = xp.log1p(over / k) - xp.log1p(-over / rest)
+    factor = (over + k) * (rest - over) / (rest + k) * odds / xp.where(over == 0, 1.0, over)
+    return xp.where((over == 0) | (factor != factor), move, move * factor), over
+
+
+SIGMOID = Relaxation("sigmoid", value_by_parts(_parts), _slope, _bracket, steps=32, step=_step)

@@ -1,0 +1,33 @@
+"""What an adapter is given: a map and its derivatives, written against the Array API standard."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+Array = Any
+
+
+class Rule(NamedTuple):
+    """A forward map with one VJP and one JVP for each of its differentiable leading arguments.
+
+    Every function takes ``ops`` (the operations of one framework, see `_frameworks/binding.py`) first.
+    ``forward(ops, *args, **static) -> y``; ``vjps[i](ops, g, y, *args, **static)`` is the cotangent
+    of argument i; ``jvps[i](ops, t, y, *args, **static)`` is its contribution to the tangent of y.
+    This is autograd's ``(ans, *args)`` convention. The products are themselves differentiable in y
+    and in the arguments, so a framework that differentiates them gets exact second derivatives.
+
+    ``plain`` is the same map in operations that any framework differentiates natively, at any order:
+    the second, independent route to every derivative. ``native`` says that nothing is gained over it,
+    so that adapters run it as it stands. ``composed`` says that ``plain`` calls other rules: a
+    framework that keeps intermediate results for the backward pass is served best by that.
+    ``engine``, with the arguments of ``forward``, returns y and the function that pulls a cotangent of y back to
+    the first argument, for arrays that nothing records; None, in place of either, leaves it to the rule.
+    """
+
+    name: str
+    forward: Callable[..., Any]
+    vjps: tuple[Callable[..., Any], ...]
+    jvps: tuple[Callable[..., Any], ...]
+    plain: Callable[..., Any]
+    native: bool = False
+    composed: bool = False
+    engine: Callable[..., Any] | None = None

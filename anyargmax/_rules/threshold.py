@@ -1,0 +1,112 @@
+"""The threshold tau of ``sum phi(z - tau) = k``, and the weights at it: once to solve, once to differentiate."""
+
+import math
+from functools import partial
+
+from .relaxations import Relaxation
+from .rule import Array
+from .scores import log_smallest
+
+
+def solved(ops, z: Array, keep: Array | None, alpha: Array | None, r: Relaxation, axes: tuple[int, ...]) -> Array:
+    """Return the weights of scores shifted so that their largest (or k-th largest) is 0."""
+    if r.alpha == 1:
+        if ops.softmax is not None and len(axes) == 1:
+            return _native_softmax(ops, z, keep, axes[0])
+        return _settled(ops, r.value(ops, z, keep, None)[0], keep, r, axes)
+    order = r.order(alpha)
+    form = r.form(ops, r, z, order, axes)
+    root = _root(ops, z, keep, alpha, form, axes)
+    return _settled(ops, form.weights(ops, form, root, z, keep, order, axes), keep, r, axes)
+
+
+def _native_softmax(ops, z, keep, axis):
+    if keep is None:
+        return ops.softmax(z, axis)
+    xp = ops.xp
+    # Not -inf: a row of those alone has weights 0, a row with NaN has NaN everywhere.
+    p = ops.softmax(xp.where(keep, z, 2 * log_smallest(ops, z.dtype)), axis)
+    small = p < float(xp.finfo(p.dtype).smallest_normal)
+    return xp.where(keep & ~small, p, p * 0)
+
+
+def differentiable(
+    ops, z: Array, keep: Array | None, alpha: Array | None, r: Relaxation, axes: tuple[int, ...]
+) -> Array:
+    """Return the same weights in operations that a framework differentiates exactly to second order.
+
+    The threshold is solved on detached scores and then takes two Newton steps in differentiable operations:
+    the first makes its first derivatives exact, the second its second.
+    """
+    if r.alpha == 1:
+        return _settled(ops, r.value(ops, z, keep, None)[0], keep, r, axes)
+    order = r.order(alpha)
+    form = r.form(ops, r, z, order, axes)
+    root = _root(ops, ops.detach(z), keep, None if alpha is None else ops.detach(alpha), form, axes)
+    for _ in range(2):
+        root = root + (form.last_step or form.step)(ops, form, root, z, keep, order, axes)[0]
+    p = form.weights(ops, form, root, z, keep, order, axes)
+    return _settled(ops, p if r.k is None else ops.xp.where(keep, p, 0.0), keep, r, axes)
+
+
+def _settled(ops, p, keep, r, axes):
+    """Make the sum right to the last digits, or all of at most k kept entries 1; drop subnormal weights."""
+    xp = ops.xp
+    if r.k is not None:
+        count = xp.sum(xp.astype(keep, xp.int32), axis=axes, keepdims=True)
+        p = p * (1 + 0 * xp.sum(ops.detach(p), axis=axes, keepdims=True))  # NaN everywhere in the row of a NaN
+        return xp.where((count <= r.k) & (ops.detach(p) == ops.detach(p)), xp.astype(keep, p.dtype), p)
+    total = xp.sum(p, axis=axes, keepdims=True)
+    if keep is None and r.alpha == 1:
+        return p / total
+    p = p / xp.where(ops.detach(total) == 0, 1.0, total)
+    return xp.where(ops.detach(p) < float(xp.finfo(p.dtype).smallest_normal), 0.0, p)
+
+
+def _root(ops, z, keep, alpha, r, axes):
+    """Return the unknown of a relaxation, of the shape of z with the axes reduced and kept; the row of a NaN gets anything."""
+    if ops.by_rows is not None:
+        return ops.by_rows(partial(_root, r=r, axes=axes), z, keep, alpha, axes=axes)
+    order = r.order(alpha)
+    step = partial(r.step, ops, r, z=z, keep=keep, order=order, axes=axes)
+    if r.bracket is None:
+        return _newton(ops, step, ops.xp.zeros_like(ops.xp.sum(z, axis=axes, keepdims=True)), r.steps)
+    low, high = r.bracket(ops, z, keep, axes, r.k)
+    convex = r.is_convex(order)
+    if isinstance(convex, bool):
+        convex = (low == low) if convex else (low != low)
+    return _bracketed(ops, step, low, high, convex, r)
+
+
+def _newton(ops, step, tau, steps):
+    """Newton from ``tau = 0``, where the sum is at least 1: monotone, so it has ended when nothing rises."""
+    xp = ops.xp
+
+    def advance(state):
+        tau, _ = state
+        new = tau + step(tau)[0]
+        return xp.where(new > tau, new, tau), new > tau
+
+    tau, _ = ops.iterate(advance, (tau, tau == tau), steps)
+    return tau
+
+
+def _bracketed(ops, step, low, high, convex, r):
+    """Newton that stays within a bracket, with a bisection where a step would not be half as long as the last."""
+    xp = ops.xp
+    eps = float(xp.finfo(low.dtype).eps)
+
+    def advance(state):
+        root, low, high, last, _ = state
+        move, over = step(root)
+        low, high = xp.where(over >= 0, root, low), xp.where(over < 0, root, high)
+        new = root + move
+        inside = (new > low) & (new < high) & (xp.abs(move) <= last / 2)
+        size = r.shortest + xp.abs(root)
+        settled = xp.abs(move) <= xp.where(convex, eps * size, -1.0)
+        new = xp.where(settled | inside, new, (low + high) / 2)
+        moved = ~settled & (high - low > eps * size) & (over == over)
+        return new, low, high, xp.abs(new - root), moved
+
+    state = (low, low, high, xp.full_like(low, math.inf), low == low)
+    return ops.iterate(advance, state, r.steps)[0]

@@ -1,0 +1,161 @@
+"""The two rules that carry the library: scores to weights, and scores to expected positions."""
+
+from .._kernels.support import sparse
+from .._kernels.traced import contraction, softmax
+from .jacobian import jacobian_product
+from .readouts import mean, mean_tangent, spread
+from .relaxations.entmax import alpha_derivative
+from .rule import Rule
+from .scores import divided, is_tame, kept_and_reference, root, scaled
+from .threshold import differentiable, solved
+
+# Arguments of both rules: x scores; temperature (None is 1) and alpha (None is that of the relaxation)
+# of the reduced shape with the reduced axes kept; mask (None keeps all); `expectation` also takes the
+# positions, a tuple of constant arrays that broadcast against x. Static: axes, a tuple of non-negative
+# integers, and the relaxation.
+
+
+def _weights(ops, x, temperature, alpha, mask, *, axes, relaxation):
+    served = sparse.weights(ops, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+    if served is not None:
+        return served[0]
+    z, keep = scaled(ops, x, temperature, mask, axes, relaxation.k, relaxation.tail)
+    return solved(ops, z, keep, alpha, relaxation, axes)
+
+
+def _weights_plain(ops, x, temperature, alpha, mask, *, axes, relaxation):
+    if softmax.fits(ops, x, temperature, relaxation):
+        return softmax.weights(ops, x, temperature, mask, axes)
+    z, keep = scaled(ops, x, temperature, mask, axes, relaxation.k, relaxation.tail)
+    return differentiable(ops, z, keep, alpha, relaxation, axes)
+
+
+def _still(ops, x, temperature, mask, axes, relaxation):
+    """Where a score moves nothing: where it is not kept, and in rows that are spread over +inf scores. None: nowhere."""
+    if relaxation.alpha == 1 and is_tame(ops, x, temperature, mask):
+        return None
+    keep, _, peak = kept_and_reference(ops, x, mask, axes, relaxation.k)
+    return peak | ~keep
+
+
+def _dead(ops, p, still):
+    """Where a direction is not looked at: where a score moves nothing, or a weight is 0. None: nowhere."""
+    return None if still is None else still | (ops.detach(p) == 0)
+
+
+def _product(ops, v, p, x, temperature, alpha, mask, *, axes, relaxation, divisor):
+    """``J v / divisor``."""
+    product = sparse.product(ops, v, p, x, divisor, alpha, axes=axes, relaxation=relaxation)
+    if product is not None:
+        return product
+    still = _still(ops, x, temperature, mask, axes, relaxation)
+    product = divided(jacobian_product(ops, v, p, alpha, relaxation, axes, _dead(ops, p, still)), divisor)
+    return product if still is None else ops.xp.where(still, 0.0, product)
+
+
+def _vjp_x(ops, g, p, x, temperature, alpha, mask, **static):
+    """``J g / T``: J is symmetric."""
+    return _product(ops, g, p, x, temperature, alpha, mask, divisor=temperature, **static)
+
+
+def _jvp_x(ops, t, p, x, temperature, alpha, mask, **static):
+    """``J t / T``, half of the division before J and half behind it."""
+    half = root(ops, temperature)
+    return _product(ops, divided(t, half), p, x, temperature, alpha, mask, divisor=half, **static)
+
+
+def _vjp_temperature(ops, g, p, x, temperature, alpha, mask, *, axes, relaxation):
+    """``dp/dT = -J z / T``, so the cotangent is ``-<J g / T, z>``."""
+    z, _ = scaled(ops, x, temperature, mask, axes, relaxation.k, relaxation.tail)
+    product = _vjp_x(ops, g, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+    return -ops.xp.sum(product * z, axis=axes, keepdims=True)
+
+
+def _jvp_temperature(ops, t, p, x, temperature, alpha, mask, *, axes, relaxation):
+    z, _ = scaled(ops, x, temperature, mask, axes, relaxation.k, relaxation.tail)
+    return -_vjp_x(ops, z * t, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+
+
+def _slope_alpha(ops, p, x, temperature, alpha, mask, axes, relaxation):
+    slope = alpha_derivative(ops, p, alpha, axes)
+    still = _still(ops, x, temperature, mask, axes, relaxation)
+    return slope if still is None else ops.xp.where(_dead(ops, p, still), 0.0, slope)
+
+
+def _vjp_alpha(ops, g, p, x, temperature, alpha, mask, *, axes, relaxation):
+    slope = _slope_alpha(ops, p, x, temperature, alpha, mask, axes, relaxation)
+    g = ops.xp.where(ops.detach(p) == 0, 0.0, g)
+    return ops.xp.sum(g * slope, axis=axes, keepdims=True)
+
+
+def _jvp_alpha(ops, t, p, x, temperature, alpha, mask, *, axes, relaxation):
+    return t * _slope_alpha(ops, p, x, temperature, alpha, mask, axes, relaxation)
+
+
+WEIGHTS = Rule(
+    name="weights",
+    forward=_weights,
+    vjps=(_vjp_x, _vjp_temperature, _vjp_alpha),
+    jvps=(_jvp_x, _jvp_temperature, _jvp_alpha),
+    plain=_weights_plain,
+    engine=sparse.weights,
+)
+
+
+def _expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation):
+    if contraction.fits(ops, axes, relaxation):
+        return contraction.expectation(ops, x, temperature, mask, positions, axes)
+    served = sparse.expectation(ops, x, temperature, alpha, mask, positions, axes=axes, relaxation=relaxation)
+    if served is not None:
+        return served[0]
+    p = _weights(ops, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+    return mean(ops, p, positions, axes=axes)
+
+
+def _expectation_plain(ops, x, temperature, alpha, mask, positions, *, axes, relaxation):
+    if softmax.fits(ops, x, temperature, relaxation):
+        return softmax.expectation(ops, x, temperature, mask, positions, axes)
+    p = ops.weights(x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+    return mean(ops, p, positions, axes=axes)
+
+
+def _expectation_vjp(product):
+    def vjp(ops, g, y, x, temperature, alpha, mask, positions, *, axes, relaxation):
+        p = ops.weights(x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+        v = spread(ops, g, positions, axes=axes)
+        return product(ops, v, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+
+    return vjp
+
+
+def _expectation_vjp_x(ops, g, y, x, *args, **static):
+    served = sparse.expectation(ops, x, *args, **static)
+    dx = None if served is None else served[1](g)
+    return _expectation_vjp(_vjp_x)(ops, g, y, x, *args, **static) if dx is None else dx
+
+
+def _expectation_jvp(product):
+    def jvp(ops, t, y, x, temperature, alpha, mask, positions, *, axes, relaxation):
+        p = ops.weights(x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+        dp = product(ops, t, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+        return mean_tangent(ops, dp, y, p, positions, axes=axes)
+
+    return jvp
+
+
+def _expectation_jvp_x(ops, t, y, x, temperature, alpha, mask, positions, *, axes, relaxation):
+    if contraction.fits(ops, axes, relaxation):
+        return contraction.tangent(ops, t, x, temperature, mask, positions, axes)
+    general = _expectation_jvp(_jvp_x)
+    return general(ops, t, y, x, temperature, alpha, mask, positions, axes=axes, relaxation=relaxation)
+
+
+EXPECTATION = Rule(
+    name="expectation",
+    forward=_expectation,
+    vjps=(_expectation_vjp_x, *(_expectation_vjp(product) for product in WEIGHTS.vjps[1:])),
+    jvps=(_expectation_jvp_x, *(_expectation_jvp(product) for product in WEIGHTS.jvps[1:])),
+    plain=_expectation_plain,
+    composed=True,
+    engine=sparse.expectation,
+)
