@@ -275,6 +275,31 @@ def test_a_tangent_of_the_temperature_is_no_product_with_the_largest_scores(back
     np.testing.assert_allclose(backend.to_numpy(moved), 0, rtol=0, atol=64 * EPS["float64"] * 1.7e308 / 1e30**2)
 
 
+@pytest.mark.parametrize(
+    "backend", backend_parameters(("numpy", "autograd", "torch", "torch-func", "jax", "array_api_strict"))
+)
+def test_a_target_on_a_masked_score_has_loss_plus_inf_at_every_temperature(backend):
+    x, y, mask = np.zeros((1, 4)), np.full((1, 4), 0.25), np.asarray([[True, False, False, False]])
+    for temperature in (1.0, 1e300, INF):
+        f = partial(loss_of, target=backend.asarray(y), mask=backend.asarray(mask, None), temperature=temperature)
+        np.testing.assert_array_equal(value(backend, f, x), INF)
+    f = partial(
+        loss_of, target=backend.asarray(y), mask=backend.asarray(mask, None), temperature=backend.asarray([[INF]])
+    )
+    np.testing.assert_array_equal(value(backend, f, x), INF)
+
+
+@with_derivatives
+def test_a_median_of_a_short_row_moves_as_soon_as_a_few_digits_of_weight_are_above_the_half(backend):
+    x, t = np.asarray([0.5, 0.5, -1.0]), 0.125
+    p = np.exp(x / t) / np.sum(np.exp(x / t))
+    f = partial(soft_argmax, readout="median", temperature=t)
+    assert 4 * EPS["float32"] < p[1] + p[2] - 0.5 < 32 * EPS["float32"]
+    slopes = np.asarray([0.0, 2.0, 2.0])
+    dx = gradient(backend, f, x, np.asarray(1.0), "float32")
+    assert_close(dx, p * (slopes - p @ slopes) / t, "float32", "derivative")
+
+
 @with_derivatives
 def test_the_gradient_of_a_median_of_a_long_row_is_no_sum_of_its_length(backend):
     """Of 20,000 scores few have weight, and a cotangent that is added up once for each score loses three digits."""

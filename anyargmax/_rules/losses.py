@@ -99,6 +99,7 @@ def _loss(ops, x, target, temperature, mask, *, axes, relaxation, steep=False):
     loss = gap + times(ops, temperature, entropy)
     if rows.keep is not None:
         barred = xp.any(~rows.keep & (ops.detach(target) > 0), axis=axes, keepdims=True)
+        loss = xp.where(barred & (ops.detach(loss) == -float("inf")), 0.0, loss)
         loss = loss + xp.where(barred, float("inf"), xp.zeros_like(loss))  # added: the gradient stays p - y
     return xp.sum(_where(ops, rows.there, loss), axis=axes)
 

@@ -94,9 +94,11 @@ def _shares(ops, p, axes, k):
     return above[but_last], below[but_last]
 
 
-def _is_moving(ops, above, below):
+def _is_moving(ops, above, below, axis):
     """Whether more than half of the weight lies above, but for the last digits of a sum, and not all of it."""
-    return (above > 0.5 + 32 * float(ops.xp.finfo(above.dtype).eps)) & (below > 0)
+    n = above.shape[axis] + 1
+    digits = min(n, 32) if isinstance(n, int) else 32  # exports have symbols
+    return (above > 0.5 + digits * float(ops.xp.finfo(above.dtype).eps)) & (below > 0)
 
 
 def _slopes(ops, c, moving, axis):
@@ -121,7 +123,7 @@ def median(ops, p, positions, *, axes):
     xp, answers = ops.xp, []
     for k, c in enumerate(positions):
         above, below = _shares(ops, ops.detach(p), axes, k)
-        moving = _is_moving(ops, above, below)
+        moving = _is_moving(ops, above, below, axes[k])
         travelled = xp.sum(_steps(c, axes[k]) * _held(xp, above, moving), axis=axes[k], keepdims=True)
         base = xp.sum(c[_around(axes[k], 0, 1)] + travelled, axis=axes)
         answers.append(base + xp.sum(p * _slopes(ops, c, moving, axes[k]), axis=axes))
@@ -130,7 +132,9 @@ def median(ops, p, positions, *, axes):
 
 def _median_slopes(ops, p, positions, axes):
     """``d median / dp_i = 2 sum_{j < i} (c_{j+1} - c_j) [1/2 < S_j < 1]``, broadcastable against p."""
-    return tuple(_slopes(ops, c, _is_moving(ops, *_shares(ops, p, axes, k)), axes[k]) for k, c in enumerate(positions))
+    return tuple(
+        _slopes(ops, c, _is_moving(ops, *_shares(ops, p, axes, k), axes[k]), axes[k]) for k, c in enumerate(positions)
+    )
 
 
 MEDIAN = Rule(
