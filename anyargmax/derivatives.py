@@ -16,9 +16,9 @@ def _differentiator(arrays: tuple[Any, ...]) -> Any:
         try:
             from ._frameworks.binding import autograd
         except ModuleNotFoundError:
-            return ops.adapter
-        return autograd.adapter
-    return ops.adapter
+            return ops
+        return autograd
+    return ops
 
 
 def vjp(f: Callable[..., Any], /, *arrays: Array, **options: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:

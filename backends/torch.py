@@ -8,11 +8,13 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 
 from .._calls.validate import is_any_axis
+from .._compat import array_namespace
 from .._kernels.engines import is_native_quicker
 from ..operators import soft_argmax
 
 name = "torch"
-example = torch.empty(0)  # whose standard namespace the library looks up
+example = torch.empty(0)
+namespace = array_namespace(example)
 with torch.inference_mode():
     # What an ordinary tensor dispatches on, and one of inference: no device but the CPU, nothing batched or lazy.
     _PLAIN_KEYS = [torch._C._dispatch_keys(x) for x in (example, torch.empty(0))]

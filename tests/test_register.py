@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from anyargmax import register_backend, soft_argmax, soft_top_k, vjp
-from anyargmax._frameworks import registry
-from anyargmax._frameworks.tape import plain_adapter
+from anyargmax._calls import composition
+from anyargmax._frameworks import protocol, registry, tape
+from anyargmax._kernels import engines
 
 
 class Mine(np.ndarray):
@@ -19,10 +20,10 @@ def lifted(monkeypatch):
     """The names of the rules that the adapter was asked to lift, and then called."""
     monkeypatch.setattr(registry, "_registered", [])
     called = []
-    plain = plain_adapter(np)
+    plain = tape.plain_adapter(np)
 
     def lift(rule, ops):
-        op = plain.lift(rule, ops)
+        op = tape.lift(rule, ops)
 
         def noted(*args, **static):
             called.append(rule.name)
@@ -55,3 +56,48 @@ def test_a_second_registration_replaces_the_first(lifted):
     register_backend(first.adapter)
     assert [ops.name for ops in registry._registered] == ["mine"]
     assert registry._registered[0] is not first
+
+
+def test_what_a_new_adapter_must_have_is_seven_names():
+    adapter = SimpleNamespace(
+        name="mine",
+        namespace=np,
+        owns=lambda x: isinstance(x, Mine),
+        detach=lambda x: x,
+        is_concrete=lambda x: True,
+        place=lambda x: {},
+        default_float=lambda: np.float64,
+    )
+    protocol.check(adapter)
+    for name in vars(adapter):
+        less = SimpleNamespace(**{word: value for word, value in vars(adapter).items() if word != name})
+        with pytest.raises(TypeError, match=f"`adapter` must have name, .* lacks {name}. Add them"):
+            register_backend(less)
+
+
+@pytest.mark.parametrize(
+    ("added", "text"),
+    [
+        ({"cumulativesum": np.cumsum}, "got cumulativesum too. Correct or remove them"),
+        ({"owns": lambda: True}, "of so many arguments: `owns` of 1. Change them"),
+        ({"lift": lambda rule: rule, "place": {}}, "of so many arguments: `place` of 1, `lift` of 2. Change them"),
+    ],
+    ids=["an unknown name", "a missing argument", "two wrong functions"],
+)
+def test_an_adapter_is_held_to_what_is_documented(lifted, added, text):
+    adapter = SimpleNamespace(**vars(registry._registered[0].adapter) | added)
+    with pytest.raises(TypeError, match=text):
+        register_backend(adapter)
+
+
+def test_a_framework_without_kernels_is_asked_for_no_length(lifted):
+    """A lazy array has shapes of which a product cannot be made."""
+
+    class Lazy(Mine):
+        @property
+        def shape(self):
+            raise AssertionError("no kernel serves this framework")
+
+    ops, options = registry._registered[0], composition.Options((0,), np.dtype("float64"))
+    ops.fused = None
+    assert not engines.is_engined(ops, np.zeros(3).view(Lazy), composition.Controls(), options)

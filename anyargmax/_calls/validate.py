@@ -86,7 +86,7 @@ def operations(x: Array, name: str, /, **others: Any) -> Ops:
 
 def _belongs(ops: Ops, array: Any) -> bool:
     """Whether an array is one of the framework, or a constant that it takes."""
-    constant = getattr(ops.adapter, "takes_numpy", False) and type(array).__module__ == "numpy"
+    constant = ops.takes_numpy and type(array).__module__ == "numpy"
     return constant or select([array]) is ops
 
 
@@ -94,7 +94,7 @@ def real_floating(ops: Ops, x: Array, name: str) -> Any:
     """Return the dtype in which x is computed: at least float32, the framework's default for integers."""
     xp = ops.xp
     if has_kind(ops, x, "integral"):
-        dtype = ops.adapter.default_float()
+        dtype = ops.default_float()
         return xp.float32 if xp.finfo(dtype).bits < 32 else dtype
     if not has_kind(ops, x, "real floating"):
         raise TypeError(
@@ -102,8 +102,7 @@ def real_floating(ops: Ops, x: Array, name: str) -> Any:
             "Convert it first, such as with `astype`; of complex values take the real part or the modulus."
         )
     dtype = xp.float32 if xp.finfo(x.dtype).bits < 32 else x.dtype
-    canonical = getattr(ops.adapter, "canonical_dtype", None)
-    return dtype if canonical is None else canonical(dtype)
+    return ops.canonical_dtype(dtype)
 
 
 def one_axis(axis: Any, shape: tuple[int, ...], name: str = "axis") -> int:

@@ -1,14 +1,12 @@
 """The operations of each framework: its namespace and the rules, lifted by its adapter once.
 
-``from ._bindings import torch`` loads the adapter for PyTorch on first use. It is an import statement
+``from .binding import torch`` loads the adapter for PyTorch on first use. It is an import statement
 because that is the one lazy import which `torch.compile(fullgraph=True)` follows on a cold start.
 """
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
-from .._compat import array_namespace
 from .._kernels.traced.contraction import TOP_AND_SUMS
 from .._kernels.traced.shifted_exp import SHIFTED_EXP
 from .._rules.background import COMPENSATED
@@ -18,6 +16,7 @@ from .._rules.rule import Array
 from .._rules.steps import BLANK, FINISH, HALVES, LOG, NORMALISE, PREPARE, STRAIGHT_THROUGH
 from .._rules.weights import EXPECTATION, WEIGHTS
 from .kept_calls import describe
+from .protocol import Adapter, attributes
 from .tape import plain_adapter
 
 COMPILED = 256  # functions, of which each alpha that is a number makes one; then all are made anew
@@ -30,8 +29,11 @@ RULES = (
 )
 
 
-class Ops:
-    """One framework's operations: ``xp``, what the adapter knows, and a callable for each rule."""
+class Ops(Adapter):
+    """One framework's operations: its namespace ``xp``, what its adapter knows, and a callable for each rule."""
+
+    adapter: Any
+    xp: Any
 
     prepare: Callable[..., Array]
     log: Callable[..., Array]
@@ -50,43 +52,17 @@ class Ops:
     finish: Callable[..., Any]
     halves: Callable[..., Any]
 
-    def __init__(self, adapter):
+    def __init__(self, adapter: Any):
+        vars(self).update(attributes(adapter))
         self.adapter = adapter
-        self.name = adapter.name
-        self.xp = getattr(adapter, "namespace", None) or array_namespace(adapter.example)
-        self.cumulative_sum = getattr(adapter, "cumulative_sum", None) or self.xp.cumulative_sum
-        self.detach = adapter.detach
-        self.is_concrete = adapter.is_concrete
-        self.place = adapter.place
-        self.contract = getattr(adapter, "contract", None)
-        self.contracts = getattr(adapter, "contracts", None) or (lambda: False)
-        self.matmul = getattr(adapter, "matmul", None)
-        self.merges = getattr(adapter, "merges", None)
-        self.branch = getattr(adapter, "branch", None)
-        self.in_pieces = getattr(adapter, "in_pieces", None)
-        self.apart = getattr(adapter, "apart", None) or (lambda x: x)
-        self.folds = getattr(adapter, "folds", None) or (lambda x: False)
-        self.maximum_drops_nan = getattr(adapter, "maximum_drops_nan", False)
-        self.repeats_ranges = getattr(adapter, "repeats_ranges", False)
-        self.memory = getattr(adapter, "memory", None) or (lambda x: None)
-        self.from_memory = getattr(adapter, "from_memory", None)
-        self.softmax = getattr(adapter, "softmax", None)
-        self.exp_in_memory = getattr(adapter, "exp_in_memory", None)
-        self.fused = getattr(adapter, "fused", None)  # has an engine's call done, see `engines.Call`
-        self.iterate = getattr(adapter, "iterate", None) or self._iterate
-        self.eagerly = getattr(adapter, "eagerly", nullcontext)
-        self.by_rows = getattr(adapter, "by_rows", None)
-        self.jit = getattr(adapter, "jit", None)
+        self.xp = self.namespace
+        self.cumulative_sum = self.cumulative_sum or self.xp.cumulative_sum
+        self.iterate = self.iterate or self._iterate
         self.compiled: dict[Any, Callable] = {}
-        if hasattr(adapter, "traits"):
-            describe(adapter.plain_arrays, adapter.traits)
+        if self.traits is not None:
+            describe(self.plain_arrays, self.traits)
         for rule in RULES:
-            setattr(self, rule.name, adapter.lift(rule, self))
-
-    def is_cheap_to_read(self, x) -> bool:
-        """Whether a number taken out of x costs no more than computing it: not traced, not on an accelerator."""
-        ready = getattr(self.adapter, "is_cheap_to_read", None)
-        return ready is not None and ready(x)
+            setattr(self, rule.name, self.lift(rule, self))
 
     def _iterate(self, advance, state, unrolled):
         """Advance a state until its last entry is False everywhere, or so many times where that is unknown."""

@@ -6,6 +6,7 @@ from typing import Any
 from .._compat import array_namespace, is_array_api_obj
 from .binding import Ops, plain
 from .kept_calls import forget
+from .protocol import check
 
 _registered: list[Ops] = []
 
@@ -44,7 +45,7 @@ def select(arrays: list[Any]) -> Ops | None:
 
             return autograd
         for ops in _registered:
-            if ops.adapter.owns(x):
+            if ops.owns(x):
                 return ops
     return plain(array_namespace(arrays[0])) if is_array_api_obj(arrays[0]) else None
 
@@ -55,18 +56,16 @@ def register_backend(adapter: Any, /) -> None:
     Parameters
     ----------
     adapter
-        A module or object like those in ``backends/``: ``name``, ``namespace`` (an Array API
-        namespace), ``owns(x)``, ``detach(x)``, ``is_concrete(x)``, ``place(x)``, ``default_float()``,
-        ``lift(rule, ops)``, ``vjp(f, *arrays)``, ``jvp(f, arrays, tangents)``, optionally ``jit(core)``.
+        A module or object with ``name``, ``namespace`` (an Array API namespace), ``owns(x)``, ``detach(x)``,
+        ``is_concrete(x)``, ``place(x)`` and ``default_float()``. A framework that differentiates brings
+        ``lift(rule, ops)``, ``vjp(f, *arrays)`` and ``jvp(f, arrays, tangents)``; without them derivatives come from the
+        rules, of single calls of this library. `anyargmax._frameworks.protocol.Adapter` says what else there may be.
 
     Raises
     ------
     TypeError
-        If the adapter lacks one of these.
+        If the adapter lacks one of the first seven, has a name that nothing asks for, or a function of other arguments.
     """
-    needed = ("name", "owns", "detach", "is_concrete", "place", "default_float", "lift", "vjp", "jvp")
-    missing = [word for word in needed if not hasattr(adapter, word)]
-    if missing:
-        raise TypeError(f"`adapter` must have {', '.join(needed)}; {adapter!r} lacks {', '.join(missing)}. Add them.")
+    check(adapter)
     forget()
     _registered[:] = [ops for ops in _registered if ops.name != adapter.name] + [Ops(adapter)]

@@ -23,8 +23,9 @@ class _Tape(NamedTuple):
 _tape: ContextVar[_Tape | None] = ContextVar("tape", default=None)
 
 
-def _lift(rule, ops):
-    forward = ops.adapter.quietly(rule.forward)
+def lift(rule, ops):
+    """Return a rule that the tape records."""
+    forward = ops.quietly(rule.forward)
 
     def op(*args, **static):
         y = forward(ops, *args, **static)
@@ -53,7 +54,7 @@ def _by_rows(xp):
         def block(*blocks):
             rest = iter(blocks)
             ops = plain(array_namespace(blocks[0]))
-            return ops.adapter.quietly(f)(ops, *(next(rest) if there else None for there in present))
+            return ops.quietly(f)(ops, *(next(rest) if there else None for there in present))
 
         present = [a is not None for a in (x, *others)]
         arrays = [whole(a) for a in (x, *others) if a is not None]
@@ -125,7 +126,6 @@ def plain_adapter(xp):
         quietly=_quietly(xp),
         name=xp.__name__.removeprefix(PREFIX).partition(".")[0],
         namespace=xp,
-        lift=_lift,
         detach=lambda x: x,
         is_concrete=lambda x: not is_dask_array(x),
         is_cheap_to_read=lambda x: type(x).__module__ == "numpy",
@@ -133,8 +133,6 @@ def plain_adapter(xp):
         from_memory=lambda array, like: array,
         place=lambda x: {} if is_dask_array(x) else {"device": device(x)},
         default_float=lambda: xp.__array_namespace_info__().default_dtypes()["real floating"],
-        vjp=vjp,
-        jvp=jvp,
         **_engine(xp),
     )
 
@@ -168,7 +166,7 @@ def vjp(f, *arrays):
 
     def pullback(g):
         for rule, ops, args, static, y in reversed(chain):
-            product = rule.vjps[0] if ops is None else ops.adapter.quietly(rule.vjps[0])
+            product = rule.vjps[0] if ops is None else ops.quietly(rule.vjps[0])
             g = _in_dtype_of(args[0], product(ops, g, y, *args, **static))
         return tuple(g if k == start else None for k in range(len(arrays)))
 
@@ -179,7 +177,7 @@ def jvp(f, arrays, tangents):
     value, chain, start = _record(f, arrays, False)
     t = tangents[start]
     for rule, ops, args, static, y in chain:
-        t = ops.adapter.quietly(rule.jvps[0])(ops, t, y, *args, **static)
+        t = ops.quietly(rule.jvps[0])(ops, t, y, *args, **static)
     return value, t
 
 

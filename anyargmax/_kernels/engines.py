@@ -95,19 +95,13 @@ def _straight_through(ops, soft, hard, x):
 
 def is_engined(ops, x, controls, o) -> bool:
     """Whether the weights are those of softmax at one temperature, and the memory of x may be read."""
+    if not (switch.ENABLED and ops.fused):  # a framework without kernels may have lazy shapes
+        return False
     softmax = o.relaxation.alpha == 1 and not o.zero_background and o.window is None
     number = controls.temperature is None or isinstance(controls.temperature, float)
     known = x.dtype == o.dtype and str(x.dtype).rpartition(".")[2] in ("float32", "float64")
     there = x.ndim > 0 and math.prod(x.shape) != 0
-    return bool(
-        switch.ENABLED
-        and ops.fused
-        and softmax
-        and number
-        and known
-        and there
-        and ops.memory(ops.detach(x)) is not None
-    )
+    return bool(softmax and number and known and there and ops.memory(ops.detach(x)) is not None)
 
 
 def expectation(ops, x, controls, options, core, *, answer) -> Call | None:
@@ -191,7 +185,7 @@ def _native(ops, plan, sizes):
     """
     xp, (outer, n, inner) = ops.xp, (plan.outer, plan.n, plan.inner)
     folded = (outer, n) if inner == 1 else (outer, n, inner)
-    c = ops.adapter.constant(plan.tables[0] if len(plan.tables) == 2 else plan.tables[:-1].T.copy())
+    c = ops.constant(plan.tables[0] if len(plan.tables) == 2 else plan.tables[:-1].T.copy())
     if (len(plan.tables) == 2) + (inner == 1) + (not plan.moments) < 2:
         return None  # further from a mean of rows, native operations are no quicker
 
@@ -204,7 +198,7 @@ def _native(ops, plan, sizes):
         y = p @ c if inner == 1 else c @ p
         if plan.moments:
             y = xp.stack([y, xp.sum(p * (c - y[:, None]) ** 2, axis=1)], axis=-1)
-        if not math.isfinite(ops.adapter.total(y)) and not _only_nan(xp, ops.detach(rows), ops.detach(y)):
+        if not math.isfinite(ops.total(y)) and not _only_nan(xp, ops.detach(rows), ops.detach(y)):
             return None
         return y if y.shape == plan.shape else xp.reshape(y, plan.shape)
 

@@ -1,0 +1,142 @@
+"""What the library asks of a framework: the names an adapter may have, and what stands in for those that it leaves out."""
+
+import inspect
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, nullcontext
+from types import ModuleType
+from typing import Any
+
+from .._rules.rule import Array
+from . import tape
+
+
+class Adapter:
+    """The attributes of an adapter, which is a module or an object. Those with a value here may be left out.
+
+    Attributes
+    ----------
+    name
+        What the framework is called in messages.
+    namespace
+        An Array API namespace.
+    owns
+        ``owns(x) -> bool``: whether x is an array of the framework. Asked of registered adapters alone.
+    detach
+        ``detach(x)``: x as a constant, whatever differentiates it.
+    is_concrete
+        ``is_concrete(x) -> bool``: whether values may be looked at, which they may not while they are traced.
+    place
+        ``place(x)``: the keyword arguments that create an array beside x, such as its device.
+    default_float
+        ``default_float()``: the floating-point dtype of what is computed from integers.
+    lift
+        ``lift(rule, ops)``: the rule as a function of arrays that the framework differentiates.
+    vjp, jvp
+        ``vjp(f, *arrays)`` and ``jvp(f, arrays, tangents)``, as `anyargmax.vjp` and `anyargmax.jvp` return them.
+    takes_numpy
+        Whether a NumPy array beside one of the framework is a constant.
+    canonical_dtype
+        ``canonical_dtype(dtype)``: what the framework makes of a dtype.
+    quietly
+        ``quietly(f)``: f without the framework's warnings.
+    eagerly
+        A context in which what is known is computed at once.
+    jit
+        ``jit(core)``: a compiled function, with a static argument `options`. None: calls are not compiled.
+    iterate
+        ``iterate(advance, state, unrolled)``: a state, advanced until its last entry is False everywhere. None: a loop of
+        Python, of so many steps where values cannot be looked at.
+    by_rows
+        ``by_rows(f, x, *others, axes)``: f of whole rows, where the arrays are in chunks.
+    is_cheap_to_read
+        ``is_cheap_to_read(x) -> bool``: whether a number taken out of x costs no more than computing it.
+    cumulative_sum, softmax
+        Functions of arrays in place of the namespace's, or where that has none.
+    maximum_drops_nan, repeats_ranges, folds, contracts, contract, matmul, merges, branch, in_pieces, apart
+        What a compiler does best: see the adapter for JAX.
+    plain_arrays, traits
+        Classes of arrays whose calls may be kept, and ``traits(x)``: what determines them beside the options.
+    memory, from_memory, fused, exp_in_memory, constant, total
+        What kernels for plain CPU memory need: see the adapter for torch.
+    """
+
+    name: str
+    namespace: Any
+    owns: Callable[[Any], bool]
+    detach: Callable[[Array], Array]
+    is_concrete: Callable[[Array], bool]
+    place: Callable[[Array], dict[str, Any]]
+    default_float: Callable[[], Any]
+    lift: Callable[..., Any] = staticmethod(tape.lift)
+    vjp: Callable[..., Any] = staticmethod(tape.vjp)
+    jvp: Callable[..., Any] = staticmethod(tape.jvp)
+    takes_numpy: bool = False
+    canonical_dtype: Callable[[Any], Any] = staticmethod(lambda dtype: dtype)
+    quietly: Callable[..., Any] = staticmethod(lambda f: f)
+    eagerly: Callable[[], AbstractContextManager[Any]] = nullcontext
+    jit: Callable[..., Any] | None = None
+    iterate: Callable[..., Any] | None = None
+    by_rows: Callable[..., Array] | None = None
+    is_cheap_to_read: Callable[[Array], bool] = staticmethod(lambda x: False)
+    cumulative_sum: Callable[..., Array] | None = None
+    softmax: Callable[..., Array] | None = None
+    maximum_drops_nan: bool = False
+    repeats_ranges: bool = False
+    folds: Callable[[Array], bool] = staticmethod(lambda x: False)
+    contracts: Callable[[], bool] = staticmethod(lambda: False)
+    contract: Callable[..., Array] | None = None
+    matmul: Callable[..., Array] | None = None
+    merges: Callable[..., bool] | None = None
+    branch: Callable[..., Any] | None = None
+    in_pieces: Callable[..., Array] | None = None
+    apart: Callable[[Array], Array] = staticmethod(lambda x: x)
+    plain_arrays: tuple[type, ...] = ()
+    traits: Callable[[Any], Hashable | None] | None = None
+    memory: Callable[[Array], Any] = staticmethod(lambda x: None)
+    from_memory: Callable[[Any, Array], Array] | None = None
+    fused: Callable[..., Any] | None = None
+    exp_in_memory: Callable[..., Any] | None = None
+    constant: Callable[[Any], Array] | None = None
+    total: Callable[[Array], float] | None = None
+
+
+NAMES = tuple(Adapter.__annotations__)
+REQUIRED = tuple(name for name in NAMES if name not in vars(Adapter))
+# How many arguments the functions take that a new adapter is likely to have.
+TAKES = {"owns": 1, "detach": 1, "is_concrete": 1, "place": 1, "default_float": 0, "lift": 2, "canonical_dtype": 1}
+
+
+def attributes(adapter: Any) -> dict[str, Any]:
+    """Return what an adapter has of the protocol."""
+    return {name: getattr(adapter, name) for name in NAMES if hasattr(adapter, name)}
+
+
+def check(adapter: Any) -> None:
+    """Raise TypeError if an adapter lacks an attribute, has one that nothing asks for, or a function of other arguments."""
+    missing = [name for name in REQUIRED if not hasattr(adapter, name)]
+    if missing:
+        raise TypeError(f"`adapter` must have {', '.join(REQUIRED)}; {adapter!r} lacks {', '.join(missing)}. Add them.")
+    own = () if isinstance(adapter, ModuleType) else vars(adapter)  # a module has imports and helpers too
+    unknown = [name for name in own if name not in NAMES and name[0] != "_"]
+    if unknown:
+        raise TypeError(
+            f"`adapter` must have names out of {', '.join(NAMES)}, got {', '.join(unknown)} too. Correct or remove them."
+        )
+    wrong = [name for name, count in TAKES.items() if hasattr(adapter, name) and not _takes(adapter, name, count)]
+    if wrong:
+        wanted = ", ".join(f"`{name}` of {TAKES[name]}" for name in wrong)
+        raise TypeError(f"`adapter` must have functions of so many arguments: {wanted}. Change them.")
+
+
+def _takes(adapter: Any, name: str, count: int) -> bool:
+    """Whether an attribute is a function that takes so many arguments."""
+    f = getattr(adapter, name)
+    if not callable(f):
+        return False
+    try:
+        inspect.signature(f).bind(*[None] * count)
+    except TypeError:
+        return False
+    except ValueError:  # what is not written in Python may have no signature
+        return True
+    return True
