@@ -7,11 +7,11 @@ from functools import partial
 
 import numpy as np
 import pytest
+from anyargmax.backends.jax import compiled
 from conftest import PRESENT
 
 from anyargmax import soft_argmax, spatial_soft_argmax
 from anyargmax._frameworks import kept_calls
-from anyargmax._frameworks.binding import jax as ops
 from anyargmax._kernels.traced import contraction
 from anyargmax.validation.tolerance import EPS, assert_close
 
@@ -67,10 +67,10 @@ def way(request, monkeypatch):
     """Each of the ways that depend on how many scores there are, for a few: with care, merged, and in pieces."""
     if request.param != "few":
         monkeypatch.setattr(contraction, "TINY", 0)
-        monkeypatch.setattr(ops.adapter, "FEW", 0)
+        monkeypatch.setattr(compiled, "FEW", 0)
     if request.param == "pieces":
-        monkeypatch.setattr(ops.adapter, "PIECE", 8)
-        monkeypatch.setattr(ops.adapter, "LINE", 1)
+        monkeypatch.setattr(compiled, "PIECE", 8)
+        monkeypatch.setattr(compiled, "LINE", 1)
     jax.clear_caches()
     yield request.param
     jax.clear_caches()
@@ -254,7 +254,7 @@ def test_one_row_with_infinities_among_many_scores(rng):
     """Only such rows are computed again."""
     x = rng.normal(size=(len(CARE), 2000))
     x[:, :4] = CARE
-    assert x.size > ops.adapter.FEW
+    assert x.size > compiled.FEW
     g = rng.normal(size=len(CARE))
     expected, pullback = PRESENT["numpy"].vjp(partial(soft_argmax, axis=1), x)
     y, dx = value_and_gradient(partial(soft_argmax, axis=1))(jnp.asarray(x), jnp.asarray(g))

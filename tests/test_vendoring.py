@@ -419,7 +419,7 @@ class TestACopyByCommand:
             [
                 f"host._argmax.backends.{name}",
                 (
-                    f"Arrays of {name} need the adapter `backends/{name}.py`, which this copy of the library does not "
+                    f"Arrays of {name} need the adapter `backends/{name}`, which this copy of the library does not "
                     f"have. Vendor it again with {name} among its `--backends`, or put the file there."
                 ),
             ]

@@ -106,11 +106,11 @@ def plain(xp) -> Ops:
 def _adapter(framework):
     adapter: Any
     if framework == "torch":
-        from ..backends import torch
+        from ..backends.torch import adapter as torch
 
         adapter = torch
     elif framework == "jax":
-        from ..backends import jax
+        from ..backends.jax import adapter as jax
 
         adapter = jax
     elif framework == "autograd":
@@ -126,12 +126,13 @@ def __getattr__(framework):
     try:
         adapter = _adapter(framework)
     except ImportError as error:
-        if error.name != f"{__package__.rpartition('.')[0]}.backends":
+        missing = f"{__package__.rpartition('.')[0]}.backends.{framework}"
+        if error.name not in (missing, missing.rpartition(".")[0]):
             raise
         raise ModuleNotFoundError(
-            f"Arrays of {framework} need the adapter `backends/{framework}.py`, which this copy of the library does "
+            f"Arrays of {framework} need the adapter `backends/{framework}`, which this copy of the library does "
             f"not have. Vendor it again with {framework} among its `--backends`, or put the file there.",
-            name=f"{error.name}.{framework}",
+            name=missing,
         ) from error
     globals()[framework] = ops = Ops(adapter)
     return ops

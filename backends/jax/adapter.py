@@ -7,78 +7,13 @@ import jax
 import jax.numpy as namespace
 from jax.custom_derivatives import SymbolicZero
 
+from .compiled import apart, branch, contract, contracts, folds, in_pieces, matmul, maximum_drops_nan, merges
+
+__all__ = ["apart", "branch", "contract", "contracts", "folds", "in_pieces", "matmul", "maximum_drops_nan", "merges"]
+
 name = "jax"
 takes_numpy = True  # a NumPy array beside a tracer is a constant
 eagerly = jax.ensure_compile_time_eval  # has what is known computed at once, inside `jit` too
-
-
-# What XLA does best with sums that are used again; never in fewer digits than the arrays have.
-maximum_drops_nan = True  # in the loops that XLA makes for a CPU
-apart = jax.lax.optimization_barrier  # what comes of it is not merged with what came before
-branch = jax.lax.cond  # only one of two functions is computed, but under `vmap` both are
-contract = partial(namespace.tensordot, precision=jax.lax.Precision.HIGHEST)
-matmul = partial(namespace.matmul, precision=jax.lax.Precision.HIGHEST)
-
-
-FEW = 2**14  # numbers
-
-
-def contracts():
-    """Whether axes may be merged for a product: among several devices any of them may be sharded, and would be gathered."""
-    return jax.device_count() == 1
-
-
-def _is_on_one_cpu():
-    """Whether arrays lie in the memory of one CPU, so that none of their axes is sharded and a slice gathers nothing."""
-    return jax.default_backend() == "cpu" and jax.device_count() == 1
-
-
-def folds(x):
-    """Whether XLA walks across memory for a maximum along any axis but the last."""
-    return _is_on_one_cpu()
-
-
-def merges(x):
-    """Whether loops over x are merged by XLA only if nothing is selected in them, and are worth a branch for it."""
-    return is_known(x.shape) and x.size > FEW and _is_on_one_cpu()
-
-
-def is_known(shape):
-    """Whether every length is a number: `jax.export` has symbols, that cannot be compared."""
-    return all(isinstance(n, int) for n in shape)
-
-
-PIECE = 2**17  # numbers that stay in a processor's cache
-LINE = 64  # numbers beside each other, at least
-
-
-def in_pieces(f, x, *others):
-    """Apply a function that reduces the middle one of three axes, piece by piece on a CPU.
-
-    The others are numbers, None, or arrays to be cut like x.
-    """
-    if not is_known(x.shape) or not _is_on_one_cpu():
-        return f(x, *others)
-    before, n, after = x.shape
-    wide = before * n * LINE <= 2 * PIECE
-    axis, size, unit = (2, after, before * n) if wide else (0, before, n * after)
-    width = max(LINE if wide else 1, PIECE // max(unit, 1))
-    if size <= width:
-        return f(x, *others)
-
-    def piece(start):
-        return f(*(cut(a, start) if getattr(a, "ndim", 0) else a for a in (x, *others)))
-
-    def cut(a, start):
-        return jax.lax.dynamic_slice_in_dim(a, start, width, axis)
-
-    # The last piece begins earlier, so that it is as wide as the others.
-    rest = size % width or width
-    starts = namespace.minimum(namespace.arange(-(-size // width)) * width, size - width)
-    pieces = jax.lax.map(piece, starts)
-    last = jax.lax.slice_in_dim(pieces[-1], width - rest, width, axis=axis)
-    whole = namespace.moveaxis(pieces[:-1], 0, axis)
-    return namespace.concat([whole.reshape(*whole.shape[:axis], -1, *whole.shape[axis + 2 :]), last], axis=axis)
 
 
 def detach(x):

@@ -1,0 +1,1 @@
+"""JAX: the adapter, and what its compiler does best."""

@@ -1,0 +1,134 @@
+"""What kernels for the memory of a CPU need of torch: plain tensors as NumPy arrays, and their answers in its graph."""
+
+import torch
+from torch.autograd import forward_ad
+
+from ..._kernels.engines import is_native_quicker
+
+_EXAMPLE = torch.empty(0)
+with torch.inference_mode():
+    # What an ordinary tensor dispatches on, and one of inference: no device but the CPU, nothing batched or lazy.
+    _PLAIN_KEYS = [torch._C._dispatch_keys(x) for x in (_EXAMPLE, torch.empty(0))]
+
+
+# Looked up once: an eager call asks all of them.
+_STRIDED = torch.strided
+_transform = torch._C._functorch.peek_interpreter_stack
+_modes = torch._C._len_torch_dispatch_stack
+_is_tracing = torch._C._is_tracing
+_autocast = torch._C._is_any_autocast_enabled
+_precision = torch._C._get_float32_matmul_precision
+
+plain_arrays = (torch.Tensor, torch.nn.Parameter)
+_SHARED = (torch.float32, torch.float64, torch.bool)  # dtypes that engines read
+
+
+def traits(x):
+    """What determines how a tensor is computed with; None of one that is not plain.
+
+    That is a strided tensor outside every transform and trace, and where nobody observes operations.
+    """
+    if (
+        x.layout is not _STRIDED
+        or x.is_neg()
+        or _transform() is not None
+        or forward_ad._current_level >= 0
+        or _modes()
+        or _is_tracing()
+    ):
+        return None
+    return x.dtype, x.shape, x.device
+
+
+def memory(x):
+    """A NumPy array that shares the memory of a plain CPU tensor; None if there is more to it than numbers."""
+    if torch.compiler.is_compiling() or type(x) not in plain_arrays or x.dtype not in _SHARED or not x.is_cpu:
+        return None
+    if (x.requires_grad and torch.is_grad_enabled()) or traits(x) is None:
+        return None
+    return x.detach().numpy() if torch._C._dispatch_keys(x) in _PLAIN_KEYS else None
+
+
+def from_memory(array, like):
+    """A tensor that shares the memory of a NumPy array."""
+    return torch.from_numpy(array)
+
+
+def _exp_in_memory():
+    """torch's own exponential for engines, over NumPy's memory, where it is Intel's and runs on what that is made for."""
+    traits = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    if not (torch.backends.mkl.is_available() and "Intel" in str(traits.get("cpu_name"))):
+        return None
+
+    def exponential(x, out):
+        torch.exp(torch.from_numpy(x), out=torch.from_numpy(out))
+        return out
+
+    return exponential
+
+
+exp_in_memory = _exp_in_memory()
+
+
+def constant(array):
+    """A NumPy array as a tensor that any later call may use."""
+    with torch.inference_mode(False):
+        return torch.from_numpy(array)
+
+
+def total(y):
+    """The sum of all entries, as a number."""
+    return sum(y.tolist()) if y.ndim == 1 and y.numel() <= 64 else y.detach().sum().item()
+
+
+class _Fused(torch.autograd.Function):
+    """An answer that an engine has given, and its way back."""
+
+    @staticmethod
+    def forward(ctx, x, call, y, kept):
+        y = torch.from_numpy(y)
+        ctx.call, ctx.state = call, {"kept": kept}
+        ctx.save_for_backward(x, *([y] if call.needs_answer else []))
+        return y
+
+    @staticmethod
+    def backward(ctx, g):
+        x, *answer = ctx.saved_tensors
+        arrays = [None] if torch.is_grad_enabled() else [memory(array) for array in (g, x, *answer)]
+        if all(array is not None for array in arrays):
+            g_memory, x_memory, *y_memory = arrays
+            kept = ctx.state.pop("kept", None)  # once: the gradient may take over its memory
+            dx = ctx.call.backward(g_memory, y_memory[0] if y_memory else None, x_memory, kept)
+            if dx is not None:
+                return torch.from_numpy(dx), None, None, None
+        if torch.is_grad_enabled():
+            return *torch.autograd.grad(ctx.call.core(x), x, g, create_graph=True), None, None, None
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            y = ctx.call.core(x)
+        return *torch.autograd.grad(y, x, g), None, None, None
+
+
+def fused(call, x):
+    """An engine's call on a plain tensor: natively where that is quicker, by the rules where neither can do it."""
+    differentiated = x.requires_grad and torch.is_grad_enabled()
+    size = x.numel()
+    native = size <= call.alone or is_native_quicker(call, size, x.itemsize, differentiated, torch.get_num_threads())
+    if native and call.native is not None and _is_exact():
+        y = call.native(x)
+        if y is not None:
+            return y
+    made = call.forward(x.detach().numpy(), differentiated and not _hooks())
+    if made is None:
+        return call.core(x)
+    return _Fused.apply(x, call, *made) if differentiated else torch.from_numpy(made[0])
+
+
+def _is_exact():
+    """Whether matrix products are computed in the dtype of their factors."""
+    return not _autocast() and _precision() == "highest"
+
+
+def _hooks():
+    """Whether what is saved for the backward pass is packed away, such as under checkpointing: then keep nothing."""
+    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
