@@ -1,4 +1,4 @@
-"""The command line: a verb a line of `VERBS`, and the seed's experiment where none is given."""
+"""The command line: a verb a line of `VERBS`, and the experiment of the main page where none is given."""
 
 import argparse
 import sys
@@ -46,12 +46,18 @@ def bench(options: Sequence[str]) -> int:
     return main(options, f"{PROGRAM} bench")
 
 
-VERBS: dict[str, Callable[[Sequence[str]], int]] = {
-    "experiment": experiment,
-    "check": check,
-    "vendor": vendor,
-    "bench": bench,
+# The verbs, and the part of the library that each of them needs: a copy in another project may have less.
+VERBS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
+    "experiment": ("_experiment", experiment),
+    "check": ("validation", check),
+    "vendor": ("_vendoring", vendor),
+    "bench": ("_benchmark", bench),
 }
+
+
+def verbs() -> dict[str, Callable[[Sequence[str]], int]]:
+    """Return the verbs that this copy of the library has, the experiment first."""
+    return {verb: run for verb, (part, run) in VERBS.items() if find_spec(f"{__package__}.{part}")}
 
 
 def _summary(function: Callable[..., int]) -> str:
@@ -60,16 +66,21 @@ def _summary(function: Callable[..., int]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb with what follows it on the command line, and return its exit code."""
+    known = verbs()
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="What can be done from the command line:",
-        epilog="\n".join(f"  {verb:12}{_summary(function)}" for verb, function in VERBS.items()),
+        epilog="\n".join(f"  {verb:12}{_summary(function)}" for verb, function in known.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("verb", nargs="?", choices=tuple(VERBS), default="experiment", help="what to do")
+    default = "experiment" if "experiment" in known else None
+    parser.add_argument("verb", nargs="?", choices=tuple(known), default=default, help="what to do")
     parser.add_argument("options", nargs=argparse.REMAINDER, metavar="...", help="its options: VERB --help shows them")
     parsed = parser.parse_args(arguments)
-    return VERBS[parsed.verb](parsed.options)
+    if parsed.verb is None:
+        parser.print_help()
+        return 0
+    return known[parsed.verb](parsed.options)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Copies of the library for other projects: the whole package, with the adapters that were chosen inside it."""
+"""Copies of the library for other projects: its functions, with the adapters that were chosen inside."""
 
 import argparse
 import keyword
@@ -20,6 +20,8 @@ ADAPTERS = Path(next(iter(backends.__path__)))  # beside the library in a source
 COMPAT, OVERRIDE, NOTE = "array_api_compat", "_array_api_compat_vendor.py", "VENDORED.md"
 COMPAT_REQUIREMENT = "array-api-compat>=1.12"
 MADE_HERE = ("backends", "backends.py", COMPAT, OVERRIDE, NOTE)
+OURS = ("_benchmark", "_experiment")  # of use beside this library alone
+CHECKS = ("validation", "pytest_plugin.py")  # of use in the tests of a project
 # Some wheels of array-api-compat (1.15, 1.16) lack the licence that its sources have: the text of ours under this line.
 COMPAT_COPYRIGHT = "Copyright (c) 2022 Consortium for Python Data API Standards"
 
@@ -44,6 +46,13 @@ def refused_adapters(chosen: Collection[str]) -> str:
         return f"`--backends` must name some of {', '.join(known)}, separated by spaces, got {', '.join(unknown)}."
     if "keras" in chosen and not {"torch", "jax"} & set(chosen):
         return "`--backends keras` must come with the adapter of the Keras backend. Add torch or jax."
+    return ""
+
+
+def refused_checks(wanted: bool) -> str:
+    """Return what is wrong with asking for validation, nothing if it is there or not asked for."""
+    if wanted and not (LIBRARY / CHECKS[0]).is_dir():
+        return "`--with-validation` must find it, and this copy of the library has none. Run it from an installed one."
     return ""
 
 
@@ -114,9 +123,10 @@ def needed(chosen: Sequence[str], with_compat: bool) -> str:
     return f"To be installed: {names}{' (a framework only where its arrays are used)' if chosen else ''}"
 
 
-def note(name: str, chosen: Sequence[str], with_compat: bool) -> str:
+def note(name: str, chosen: Sequence[str], with_compat: bool, with_validation: bool) -> str:
     """Return the text of the note in a copy: what it is, what it needs and how to make it again."""
-    options = " ".join([name, "--backends", *chosen, *(["--with-compat"] if with_compat else [])])
+    flags = ["--with-compat"] * with_compat + ["--with-validation"] * with_validation
+    options = " ".join([name, "--backends", *chosen, *flags])
     compat = f"\narray-api-compat came along, without its tests; its licence is `{COMPAT}/LICENSE`.\n"
     return f"""\
 # A copy of {ORIGIN} {__version__}
@@ -130,19 +140,19 @@ To renew it, install the version that you want, remove this folder and make it a
 """
 
 
-def build(destination: Path, chosen: Sequence[str], with_compat: bool) -> None:
+def build(destination: Path, chosen: Sequence[str], with_compat: bool, with_validation: bool) -> None:
     """Make a copy under another name beside its place and move it there, so that it is there whole or not at all."""
     unchosen = [f"{name}{suffix}" for name in adapters() if name not in chosen for suffix in ("", ".py", ".pyi")]
     with TemporaryDirectory(
         prefix=f".{destination.name}.", dir=destination.parent, ignore_cleanup_errors=True
     ) as scratch:
         copy = Path(scratch) / destination.name
-        copy_folder(LIBRARY, copy, without=MADE_HERE)
+        copy_folder(LIBRARY, copy, without=(*MADE_HERE, *OURS, *(() if with_validation else CHECKS)))
         copy_folder(ADAPTERS, copy / "backends", without=unchosen)
         compat = compat_folder() if with_compat else None
         if compat is not None:
             copy_compat(compat, copy)
-        write(note(destination.name, chosen, with_compat), copy / NOTE)
+        write(note(destination.name, chosen, with_compat, with_validation), copy / NOTE)
         copy.rename(destination)
 
 
@@ -151,27 +161,29 @@ def arguments(program: str, options: Sequence[str]) -> argparse.Namespace:
     known = adapters()
     parser = argparse.ArgumentParser(
         prog=program,
-        usage="%(prog)s DEST [--backends NAME ...] [--with-compat]",
+        usage="%(prog)s DEST [--backends NAME ...] [--with-compat] [--with-validation]",
         description="Copy the library, with the adapters you choose inside it, into another project.",
     )
     parser.add_argument("destination", metavar="DEST", type=Path, help="the folder to make: your name for the package")
     text = f"the adapters to take, of {', '.join(known)}: all if not given, none if given without a name"
     parser.add_argument("--backends", nargs="*", metavar="NAME", default=known, help=text)
     parser.add_argument("--with-compat", action="store_true", help="take array-api-compat along as well")
+    text = "take `validation` and the plugin of pytest along as well"
+    parser.add_argument("--with-validation", action="store_true", help=text)
     return parser.parse_args(options)
 
 
 def run(program: str, options: Sequence[str]) -> int:
     """Make a copy, say what it needs, and return the exit code: 0, or 2 if there is none."""
     parsed = arguments(program, options)
-    destination, with_compat = parsed.destination, parsed.with_compat
+    destination, with_compat, with_validation = parsed.destination, parsed.with_compat, parsed.with_validation
     chosen = sorted(set(parsed.backends))
-    reason = refused_adapters(chosen) or refused_place(destination)
+    reason = refused_adapters(chosen) or refused_place(destination) or refused_checks(with_validation)
     if with_compat and compat_folder() is None:
         reason = reason or "`--with-compat` must find array-api-compat. Install it: pip install array-api-compat."
     try:
         if not reason:
-            build(destination, chosen, with_compat)
+            build(destination, chosen, with_compat, with_validation)
     except OSError as error:
         reason = f"Nothing was written to `{destination}`: {error.strerror or error}."
     if reason:

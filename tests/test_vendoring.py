@@ -236,9 +236,11 @@ class TestACopyByHand:
 class TestTheCommand:
     def test_copies_the_whole_package_with_the_chosen_adapters_inside(self, home, capsys):
         assert vendor("_argmax", "--backends", "torch", "jax", "torch") == 0
-        expected = {name: data for name, data in tree(SOURCE).items() if not name.startswith("backends")}
-        for name in ("__init__.py", "jax.py", "torch.py"):
-            expected[f"backends/{name}"] = (ADAPTERS / name).read_bytes()
+        left_out = ("backends", "_benchmark", "_experiment", "validation", "pytest_plugin")
+        expected = {name: data for name, data in tree(SOURCE).items() if not name.startswith(left_out)}
+        for name, data in tree(ADAPTERS).items():
+            if name.startswith(("__init__", "jax/", "torch/")):
+                expected[f"backends/{name}"] = data
         copied = tree(home / "_argmax")
         note = copied.pop("VENDORED.md").decode()
         assert copied == expected
@@ -269,8 +271,8 @@ class TestTheCommand:
             assert not [name for name in files if name.endswith(".pyc")]
 
     def test_takes_every_adapter_unless_told_otherwise(self, home):
-        every = sorted(path.name for path in ADAPTERS.glob("*.py"))
-        assert {"__init__.py", "autograd.py", "jax.py", "keras.py", "torch.py"} <= set(every)
+        every = sorted({name.partition("/")[0] for name in tree(ADAPTERS)})
+        assert {"__init__.py", "autograd.py", "jax", "keras.py", "torch"} <= set(every)
         assert vendor("every") == vendor("none", "--backends") == 0
         assert sorted(os.listdir(home / "every" / "backends")) == every
         assert sorted(os.listdir(home / "none" / "backends")) == ["__init__.py"]
@@ -332,6 +334,32 @@ class TestTheCommand:
         assert len(compat) > 20
         assert tree(home / "third").keys() == without_note.keys() - compat | {"VENDORED.md"}
 
+    def test_takes_validation_if_it_is_asked_for(self, home, capsys):
+        assert vendor("_argmax", "--backends", "--with-validation") == 0
+        copied = {name for name in tree(home / "_argmax") if name.startswith(("validation/", "pytest_plugin"))}
+        assert copied == {name for name in tree(SOURCE) if name.startswith(("validation/", "pytest_plugin"))}
+        assert f"`{PROGRAM} _argmax --backends --with-validation`" in (home / "_argmax" / "VENDORED.md").read_text()
+        code = """
+            from _argmax import validation
+            print(json.dumps([validation.compare(abs, [1.0, -2.0], backends=["numpy"]).ok]))
+        """
+        assert run_at(home, code) == [True]
+
+    def test_a_copy_has_the_verbs_whose_parts_it_has(self, home):
+        assert vendor("least", "--backends") == vendor("more", "--backends", "--with-validation") == 0
+        code = """
+            import io, contextlib
+            found = []
+            for name in ("least", "more"):
+                command = importlib.import_module(f"{name}.__main__")
+                with contextlib.redirect_stdout(io.StringIO()) as said:
+                    found.append([list(command.verbs()), command.main([]), "to do" in said.getvalue()])
+            with contextlib.redirect_stderr(io.StringIO()) as said:
+                found.append([importlib.import_module("least.__main__").main(["vendor", "x", "--with-validation"])])
+            print(json.dumps([*found, "this copy of the library has none" in said.getvalue()]))
+        """
+        assert run_at(home, code) == [[["vendor"], 0, True], [["check", "vendor"], 0, True], [2], True]
+
     def test_runs_as_a_program(self, home):
         """From the library under test, whether that is a checkout or installed."""
         child = subprocess.run(
@@ -392,6 +420,7 @@ class TestACopyByCommand:
     @pytest.mark.skipif("torch" not in PRESENT or "jax" not in PRESENT, reason="torch and jax are needed")
     def test_says_which_adapter_it_lacks_and_differentiates_numpy_without_one(self, home):
         assert vendor(package(home / "host") / "_argmax", "--backends", "torch") == 0
+        shutil.copytree(SOURCE / "_experiment", home / "host" / "_argmax" / "_experiment")  # by hand
         code = """
             import autograd, numpy as np, jax
             from host._argmax import soft_argmax, vjp
