@@ -5,10 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from anyargmax import register_backend, soft_argmax, soft_top_k, vjp
+from anyargmax import register_backend, soft_argmax, soft_top_k, validation, vjp
 from anyargmax._calls import composition
+from anyargmax._compat import array_namespace
 from anyargmax._frameworks import protocol, registry, tape
 from anyargmax._kernels import engines
+from anyargmax.validation import catalogue, comparison
+from anyargmax.validation.comparison import assert_call_agrees
 
 
 class Mine(np.ndarray):
@@ -58,16 +61,52 @@ def test_a_second_registration_replaces_the_first(lifted):
     assert registry._registered[0] is not first
 
 
-def test_what_a_new_adapter_must_have_is_seven_names():
-    adapter = SimpleNamespace(
+class Namespace:
+    """The Array API over arrays of that class."""
+
+    def __getattr__(self, name):
+        return getattr(array_namespace(np.zeros(1)), name)
+
+    def asarray(self, values, **options):
+        return np.asarray(values, **options).view(Mine)
+
+
+def seven_names():
+    """The whole adapter of a framework without differentiation."""
+    return SimpleNamespace(
         name="mine",
-        namespace=np,
+        namespace=Namespace(),
         owns=lambda x: isinstance(x, Mine),
         detach=lambda x: x,
         is_concrete=lambda x: True,
         place=lambda x: {},
         default_float=lambda: np.float64,
     )
+
+
+@pytest.fixture
+def mine(monkeypatch):
+    monkeypatch.setattr(registry, "_registered", [])
+    register_backend(seven_names())
+    return validation.load("mine")
+
+
+@pytest.mark.parametrize("call", [pytest.param(call, id=call.id.replace(" ", "_")) for call in catalogue.KINDS])
+def test_a_framework_of_seven_names_passes_the_matrix(mine, call):
+    """Values, gradients and tangents come from the rules."""
+    assert isinstance(mine.asarray([1.0], "float64"), Mine)
+    assert_call_agrees(call, [mine], "float64")
+
+
+def test_a_registered_framework_is_checked_with_all_others(mine):
+    assert "mine" in comparison.names_of(None)
+    report = validation.check(backends=["numpy", "mine"], dtypes="float64", only="position along the last axis")
+    assert report.ok
+    assert "mine" in str(report)
+
+
+def test_what_a_new_adapter_must_have_is_seven_names():
+    adapter = seven_names()
     protocol.check(adapter)
     for name in vars(adapter):
         less = SimpleNamespace(**{word: value for word, value in vars(adapter).items() if word != name})

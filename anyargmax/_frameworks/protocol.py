@@ -33,6 +33,8 @@ class Adapter:
         ``lift(rule, ops)``: the rule as a function of arrays that the framework differentiates.
     vjp, jvp
         ``vjp(f, *arrays)`` and ``jvp(f, arrays, tangents)``, as `anyargmax.vjp` and `anyargmax.jvp` return them.
+    to_numpy
+        ``to_numpy(x)``: x in NumPy, for `anyargmax.validation`. None: ``numpy.asarray(x)``.
     takes_numpy
         Whether a NumPy array beside one of the framework is a constant.
     canonical_dtype
@@ -70,6 +72,7 @@ class Adapter:
     lift: Callable[..., Any] = staticmethod(tape.lift)
     vjp: Callable[..., Any] = staticmethod(tape.vjp)
     jvp: Callable[..., Any] = staticmethod(tape.jvp)
+    to_numpy: Callable[[Array], Any] | None = None
     takes_numpy: bool = False
     canonical_dtype: Callable[[Any], Any] = staticmethod(lambda dtype: dtype)
     quietly: Callable[..., Any] = staticmethod(lambda f: f)
@@ -103,7 +106,7 @@ class Adapter:
 NAMES = tuple(Adapter.__annotations__)
 REQUIRED = tuple(name for name in NAMES if name not in vars(Adapter))
 # How many arguments the functions take that a new adapter is likely to have.
-TAKES = {"owns": 1, "detach": 1, "is_concrete": 1, "place": 1, "default_float": 0, "lift": 2, "canonical_dtype": 1}
+TAKES = {"owns": 1, "detach": 1, "is_concrete": 1, "place": 1, "default_float": 0, "lift": 2, "to_numpy": 1}
 
 
 def attributes(adapter: Any) -> dict[str, Any]:

@@ -11,6 +11,11 @@ from .protocol import check
 _registered: list[Ops] = []
 
 
+def registered() -> dict[str, Ops]:
+    """Return the operations of the frameworks that the library was taught, by their names."""
+    return {ops.name: ops for ops in _registered}
+
+
 def _is_torch(x) -> bool:
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(x, getattr(torch, "Tensor", ()))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._frameworks.names import MODULES, installed
+from .._frameworks.registry import registered
 from . import catalogue
 from .examination import Place, Row, examine
 from .frameworks import Backend, load
@@ -28,13 +29,20 @@ def _silent(done: int, total: int, name: str) -> None:
 
 def names_of(backends: Iterable[Any] | None) -> tuple[Any, ...]:
     """Names of frameworks (or `Backend`s) that there are; None is all that are installed."""
-    given = installed() if backends is None else (backends,) if isinstance(backends, str) else tuple(backends)
+    given = (
+        (*installed(), *registered())
+        if backends is None
+        else (backends,)
+        if isinstance(backends, str)
+        else tuple(backends)
+    )
     for name in given:
         if isinstance(name, Backend):
             continue
-        if name not in MODULES:
-            raise ValueError(f"`backends` must be some of {', '.join(MODULES)}, got {name!r}. Choose among these.")
-        if name not in installed():
+        if name not in (*MODULES, *registered()):
+            known = ", ".join((*MODULES, *registered()))
+            raise ValueError(f"`backends` must be some of {known}, got {name!r}. Choose among these.")
+        if name not in (*installed(), *registered()):
             raise ModuleNotFoundError(f"{name} is not installed: pip install {MODULES[name].replace('_', '-')}")
     return given
 

@@ -14,6 +14,7 @@ from .._compat import array_namespace, to_device
 from .._frameworks import tape
 from .._frameworks.binding import plain
 from .._frameworks.names import MODULES
+from .._frameworks.registry import registered
 from .tolerance import COMPUTED_IN, dtype_name
 
 DTYPES = tuple(COMPUTED_IN)
@@ -161,7 +162,7 @@ def _backend(name, ops, **fields):
         "find_device": _only_cpu,
         "scope": _any_scope,
         "compile": _as_it_is,
-        "version": version(MODULES[name]),
+        "version": version(MODULES[name]) if name in MODULES else "",
     }
     return Backend(name, **(common | fields))
 
@@ -196,9 +197,8 @@ def _torch_backend(name, torch):
     return _backend(name, ops, vjp=func.vjp, jvp=func.jvp, second=_nested(func.vjp), **fields)
 
 
-@cache
 def load(name: str) -> Backend:
-    """Return a framework by its name, after importing it.
+    """Return a framework by its name, after importing it; one that was registered as it is.
 
     Raises
     ------
@@ -207,8 +207,25 @@ def load(name: str) -> Backend:
     ImportError
         If it cannot be imported.
     """
+    taught = registered()
+    if name in taught:
+        return _registered_backend(taught[name])
     if name not in MODULES:
-        raise ValueError(f"`backends` must be some of {', '.join(MODULES)}, got {name!r}. Choose among these.")
+        known = ", ".join((*MODULES, *taught))
+        raise ValueError(f"`backends` must be some of {known}, got {name!r}. Choose among these.")
+    return _installed(name)
+
+
+def _registered_backend(ops) -> Backend:
+    """A framework that the library was taught: without differentiation of its own, derivatives are those of the rules."""
+    fields: dict[str, Any] = {"second": None} if ops.vjp is tape.vjp else {}
+    if ops.to_numpy is not None:
+        fields["to_numpy"] = ops.to_numpy
+    return _backend(ops.name, ops, version="registered", **fields)
+
+
+@cache
+def _installed(name: str) -> Backend:
     module = importlib.import_module(MODULES[name])
     if name in ("torch", "torch-func"):
         return _torch_backend(name, module)
