@@ -112,7 +112,9 @@ def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero
             raise ValueError("`hard` must be False with readout 'moments', got True. A single entry has no variance.")
         make = partial(engines.expectation, answer=(*rest, 2 * len(axes)))
         return engines.made(ops, composition.coordinate_moments, x, (controls,), options, make, ops.halves)
-    make = partial(engines.expectation, answer=(*rest, len(axes))) if options.readout == "mean" else None
+    if options.readout == "median":
+        return engines.made(ops, composition.coordinates, x, (controls,), options)
+    make = partial(engines.expectation, answer=(*rest, len(axes)))
     return engines.made(ops, composition.coordinates, x, (controls,), options, make)
 
 

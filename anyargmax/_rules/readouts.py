@@ -132,9 +132,11 @@ def median(ops, p, positions, *, axes):
 
 def _median_slopes(ops, p, positions, axes):
     """``d median / dp_i = 2 sum_{j < i} (c_{j+1} - c_j) [1/2 < S_j < 1]``, broadcastable against p."""
-    return tuple(
-        _slopes(ops, c, _is_moving(ops, *_shares(ops, p, axes, k), axes[k]), axes[k]) for k, c in enumerate(positions)
-    )
+    slopes = []
+    for k, c in enumerate(positions):
+        above, below = _shares(ops, p, axes, k)
+        slopes.append(_slopes(ops, c, _is_moving(ops, above, below, axes[k]), axes[k]))
+    return tuple(slopes)
 
 
 MEDIAN = Rule(
