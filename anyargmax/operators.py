@@ -80,8 +80,8 @@ def soft_argmax(
         takes all.
     zero_background
         For heatmaps ``>= 0`` whose background is 0: weights proportional to ``exp(x / T) - 1``, so that the
-        background does not pull the position to the centre. Alpha must be 1. A map of zeros is at the
-        centre of its positions, with gradient 0; a negative score makes its row NaN, unless a score is
+        background does not pull the position to the centre. Alpha must be 1. A map of zeros, or of
+        less than the smallest normal number, is at the centre of its positions, with gradient 0; a negative score makes its row NaN, unless a score is
         ``+inf``.
     readout
         ``"mean"``, the expected position, or ``"median"``, which moves only where more than half of the

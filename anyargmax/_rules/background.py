@@ -49,10 +49,15 @@ def _grown(ops, z, temperature):
     return xp.where(tiny, rise, grown), xp.where(tiny, z * (1 + rise / 2), temperature * grown)
 
 
+def _is_blank(ops, total):
+    """Whether a map has no weight; less than the smallest normal number is none, as where subnormal numbers are flushed to 0."""
+    return ops.detach(total) < float(ops.xp.finfo(total.dtype).smallest_normal)
+
+
 def _compensated(ops, x, temperature, mask, *, axes):
     xp = ops.xp
     w, _, keep, total = _parts(ops, x, temperature, mask, axes)
-    blank = ops.detach(total) == 0
+    blank = _is_blank(ops, total)
     count = xp.sum(xp.astype(keep, w.dtype), axis=axes, keepdims=True)
     even = xp.where(keep, 1 / xp.where(count == 0, 1.0, count), 0.0)
     return xp.where(blank, even, w / xp.where(blank, 1.0, total))
@@ -62,7 +67,7 @@ def _slopes(ops, x, temperature, mask, axes):
     """``s = exp(x / T) / (T sum expm1(x / T))``, of which the Jacobian is made; 0 in blank rows and where nothing is kept."""
     xp = ops.xp
     _, e, keep, total = _parts(ops, x, temperature, mask, axes)
-    blank = ops.detach(total) == 0
+    blank = _is_blank(ops, total)
     return xp.where(blank | ~keep, 0.0, e / xp.where(blank, 1.0, total))
 
 
