@@ -1,7 +1,7 @@
 """Weights of non-negative heatmaps without the pull of their zero background: proportional to ``expm1``."""
 
 from .rule import Rule
-from .scores import kept_and_reference, log_smallest
+from .scores import kept_and_reference, log_smallest, root
 
 
 def _parts(ops, x, temperature, mask, axes):
@@ -100,7 +100,8 @@ def _vjp_temperature(ops, g, p, x, temperature, mask, *, axes):
 
 
 def _jvp_temperature(ops, t, p, x, temperature, mask, *, axes):
-    return -_jvp_x(ops, _kept(ops, x, mask, axes) / temperature * t, p, x, temperature, mask, axes=axes)
+    half = root(ops, temperature)
+    return -_jvp_x(ops, _kept(ops, x, mask, axes) / half * t / half, p, x, temperature, mask, axes=axes)
 
 
 COMPENSATED = Rule(
