@@ -1,9 +1,11 @@
 """The command line: a verb a line of `VERBS`, and the experiment of the main page where none is given."""
 
 import argparse
+import pkgutil
 import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 
 PROGRAM = f"python -m {__package__}"
 
@@ -46,18 +48,20 @@ def bench(options: Sequence[str]) -> int:
     return main(options, f"{PROGRAM} bench")
 
 
-# The verbs, and the part of the library that each of them needs: a copy in another project may have less.
-VERBS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
-    "experiment": ("_experiment", experiment),
-    "check": ("validation", check),
-    "vendor": ("_vendoring", vendor),
-    "bench": ("_benchmark", bench),
+VERBS: dict[str, Callable[[Sequence[str]], int]] = {
+    "experiment": experiment,
+    "check": check,
+    "vendor": vendor,
+    "bench": bench,
 }
+# What each of them needs of the library: a copy in another project may have less.
+PARTS = {"experiment": "_experiment", "check": "validation", "vendor": "_vendoring", "bench": "_benchmark"}
 
 
 def verbs() -> dict[str, Callable[[Sequence[str]], int]]:
     """Return the verbs that this copy of the library has, the experiment first."""
-    return {verb: run for verb, (part, run) in VERBS.items() if find_spec(f"{__package__}.{part}")}
+    there = {module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])}
+    return {verb: run for verb, run in VERBS.items() if PARTS[verb] in there}
 
 
 def _summary(function: Callable[..., int]) -> str:

@@ -10,6 +10,8 @@ from autograd.extend import defjvp, defvjp, primitive
 from autograd.numpy.numpy_boxes import ArrayBox
 from autograd.tracer import getval, isbox
 
+from .._kernels import selection
+
 name = "autograd"
 takes_numpy = True  # beside a box, every other array is a constant
 namespace = anp
@@ -69,7 +71,7 @@ def lift(rule, ops):
     @primitive
     @quiet
     def op(*args, **static):
-        return _whole(rule.forward(ops, *args, **static))
+        return _whole(selection.forward(rule, ops, args, static))
 
     def maker(argument, product):
         product = quiet(product)

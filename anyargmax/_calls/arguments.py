@@ -8,6 +8,7 @@ from .._kernels import engines
 from .._rules.relaxations import WINNERS, Relaxation, entmax
 from . import composition, validate
 from .composition import Controls, Options
+from .making import made
 
 
 def hashable(axes: Any) -> Any:
@@ -80,14 +81,14 @@ def position(
 
 def _position_made(ops, x, axes, controls, positions, options):
     if positions is not None or options.readout == "median":
-        return engines.made(ops, composition.position, x, (controls, positions), options)
+        return made(ops, composition.position, x, (controls, positions), options)
     reduced = tuple(n for a, n in enumerate(x.shape) if a not in axes)
     if options.readout == "moments":
         make = partial(engines.expectation, answer=(*reduced, 2))
         split = partial(ops.finish, axes=options.kept, count=2)
-        return engines.made(ops, composition.position, x, (controls, None), options, make, split)
+        return made(ops, composition.position, x, (controls, None), options, make, split)
     make = partial(engines.expectation, answer=reduced_shape(tuple(x.shape), axes) if options.kept else reduced)
-    return engines.made(ops, composition.position, x, (controls, None), options, make)
+    return made(ops, composition.position, x, (controls, None), options, make)
 
 
 def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero_background, readout, hard):
@@ -111,11 +112,11 @@ def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero
         if options.hard:
             raise ValueError("`hard` must be False with readout 'moments', got True. A single entry has no variance.")
         make = partial(engines.expectation, answer=(*rest, 2 * len(axes)))
-        return engines.made(ops, composition.coordinate_moments, x, (controls,), options, make, ops.halves)
+        return made(ops, composition.coordinate_moments, x, (controls,), options, make, ops.halves)
     if options.readout == "median":
-        return engines.made(ops, composition.coordinates, x, (controls,), options)
+        return made(ops, composition.coordinates, x, (controls,), options)
     make = partial(engines.expectation, answer=(*rest, len(axes)))
-    return engines.made(ops, composition.coordinates, x, (controls,), options, make)
+    return made(ops, composition.coordinates, x, (controls,), options, make)
 
 
 def one_hot(x, axis, temperature, alpha, mask, hard):
@@ -128,7 +129,7 @@ def one_hot(x, axis, temperature, alpha, mask, hard):
         axes = validate.all_axes(shape) if axis is None else (validate.one_axis(axis, shape),)
     controls, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
     options = Options(axes=axes, dtype=dtype, hard=validate.flag(hard, "hard"), relaxation=relaxation)
-    return engines.made(ops, composition.weights, x, (controls,), options, engines.weights)
+    return made(ops, composition.weights, x, (controls,), options, engines.weights)
 
 
 def winners(x, k, axis, temperature, kind, mask, hard):
@@ -141,7 +142,7 @@ def winners(x, k, axis, temperature, kind, mask, hard):
     temperature = validate.positive_number(ops, temperature, "temperature", dtype, reduced_shape(shape, axes))
     relaxation = WINNERS[validate.choice(kind, "kind", tuple(WINNERS))]._replace(k=k)
     options = Options(axes=axes, dtype=dtype, hard=validate.flag(hard, "hard"), relaxation=relaxation)
-    return engines.made(ops, composition.weights, x, (Controls(temperature, None, mask),), options)
+    return made(ops, composition.weights, x, (Controls(temperature, None, mask),), options)
 
 
 def sharpened(p, axis, power, rounds):
@@ -150,7 +151,7 @@ def sharpened(p, axis, power, rounds):
     shape, dtype = tuple(p.shape), validate.real_floating(ops, p, "p")
     axes = (validate.one_axis(axis, shape),)
     options = Options(axes=axes, dtype=dtype, power=validate.total_power(power, rounds))
-    return engines.made(ops, composition.sharpened, p, (Controls(),), options)
+    return made(ops, composition.sharpened, p, (Controls(),), options)
 
 
 def _flattened(ops, controls, positions, shape):

@@ -5,8 +5,11 @@ because that is the one lazy import which `torch.compile(fullgraph=True)` follow
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from .._kernels import selection
+from .._kernels.selection import DENSE_WEIGHTS, EXPECTATION, WEIGHTS
 from .._kernels.traced.contraction import TOP_AND_SUMS
 from .._kernels.traced.shifted_exp import SHIFTED_EXP
 from .._rules.background import COMPENSATED
@@ -14,7 +17,6 @@ from .._rules.losses import FENCHEL_YOUNG
 from .._rules.readouts import MEAN, MEDIAN, MOMENTS
 from .._rules.rule import Array
 from .._rules.steps import BLANK, FINISH, HALVES, LOG, NORMALISE, PREPARE, STRAIGHT_THROUGH
-from .._rules.weights import EXPECTATION, WEIGHTS
 from .kept_calls import describe
 from .protocol import Adapter, attributes
 from .tape import plain_adapter
@@ -23,7 +25,7 @@ COMPILED = 256  # functions, of which each alpha that is a number makes one; the
 
 RULES = (
     *(PREPARE, LOG, NORMALISE),
-    *(WEIGHTS, EXPECTATION, COMPENSATED, FENCHEL_YOUNG),
+    *(WEIGHTS, DENSE_WEIGHTS, EXPECTATION, COMPENSATED, FENCHEL_YOUNG),
     *(MEAN, MOMENTS, MEDIAN, SHIFTED_EXP, TOP_AND_SUMS),
     *(STRAIGHT_THROUGH, BLANK, FINISH, HALVES),
 )
@@ -39,6 +41,8 @@ class Ops(Adapter):
     log: Callable[..., Array]
     normalise: Callable[..., Array]
     weights: Callable[..., Array]
+    dense_weights: Callable[..., Array]
+    product: Callable[..., Array]
     expectation: Callable[..., Array]
     compensated: Callable[..., Array]
     fenchel_young: Callable[..., Array]
@@ -59,6 +63,7 @@ class Ops(Adapter):
         self.cumulative_sum = self.cumulative_sum or self.xp.cumulative_sum
         self.iterate = self.iterate or self._iterate
         self.compiled: dict[Any, Callable] = {}
+        self.product = partial(selection.product, self)
         if self.traits is not None:
             describe(self.plain_arrays, self.traits)
         for rule in RULES:
@@ -99,7 +104,7 @@ _plain: dict[Any, Ops] = {}
 def plain(xp) -> Ops:
     """Return the operations of a namespace without automatic differentiation."""
     if xp not in _plain:
-        _plain[xp] = Ops(plain_adapter(xp))
+        _plain[xp] = Ops(plain_adapter(xp, plain))
     return _plain[xp]
 
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from .._compat import PREFIX, array_namespace, device, is_dask_array
+from .._kernels import selection
 from .._rules.rule import Rule
 
 
@@ -25,10 +26,10 @@ _tape: ContextVar[_Tape | None] = ContextVar("tape", default=None)
 
 def lift(rule, ops):
     """Return a rule that the tape records."""
-    forward = ops.quietly(rule.forward)
+    forward = ops.quietly(selection.forward)
 
     def op(*args, **static):
-        y = forward(ops, *args, **static)
+        y = forward(rule, ops, args, static)
         tape = _tape.get()
         if tape is not None:
             tape.links.append((rule, ops, args, static, y))
@@ -37,15 +38,13 @@ def lift(rule, ops):
     return op
 
 
-def _by_rows(xp):
+def _by_rows(xp, ops_of):
     """Have Dask run a function of whole rows chunk by chunk: a loop in its graph would be seconds a step.
 
     The function takes operations and arrays and reduces the axes to length 1. Arrays may be None.
     """
 
     def by_rows(f, x, *others, axes):
-        from .binding import plain
-
         def whole(a):
             lead = x.ndim - a.ndim
             sizes = {k: -1 if k + lead in axes else x.chunks[k + lead] for k, n in enumerate(a.shape) if n > 1}
@@ -53,7 +52,7 @@ def _by_rows(xp):
 
         def block(*blocks):
             rest = iter(blocks)
-            ops = plain(array_namespace(blocks[0]))
+            ops = ops_of(array_namespace(blocks[0]))
             return ops.quietly(f)(ops, *(next(rest) if there else None for there in present))
 
         present = [a is not None for a in (x, *others)]
@@ -119,10 +118,13 @@ def _engine(xp):
     }
 
 
-def plain_adapter(xp):
-    """What the library needs to know of a namespace without automatic differentiation."""
+def plain_adapter(xp, ops_of=None):
+    """Return what the library needs to know of a namespace without automatic differentiation.
+
+    ``ops_of(namespace)`` gives the operations of another one, in which chunks are computed.
+    """
     return SimpleNamespace(
-        by_rows=_by_rows(xp) if xp.__name__.endswith("dask.array") else None,
+        by_rows=_by_rows(xp, ops_of) if xp.__name__.endswith("dask.array") else None,
         quietly=_quietly(xp),
         name=xp.__name__.removeprefix(PREFIX).partition(".")[0],
         namespace=xp,

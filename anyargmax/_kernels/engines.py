@@ -9,8 +9,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from .._calls import composition
-from .._compat import array_namespace
 from .._rules.positions import table
 from .._rules.rule import Array
 from . import switch
@@ -49,48 +47,6 @@ def is_native_quicker(call: Call, size: int, itemsize: int, recorded: bool, thre
     elif threads > 1:
         limit = max(limit, QUICK)
     return size <= limit
-
-
-def made(ops, core, x, arrays, options, make=None, split=None):
-    """Return a core function of x alone, by an engine where there is one, with the bytes that it holds and whether it may be kept.
-
-    `arrays` go with the scores, the controls first; ``make(ops, x, controls, options, core)`` makes the engine's call. An
-    engine gives several answers in one array, which is split.
-    """
-    soft = options._replace(hard=False)
-    engine = None
-    call = _by_rules(ops, core, arrays, options)
-    if make is not None and is_engined(ops, x, arrays[0], soft):
-        stacked = core if split is None else composition.answers
-        with_none = arrays if split is None else (arrays[0], None)
-        engine = make(ops, x, arrays[0], soft, _by_rules(ops, stacked, with_none, soft))
-    if engine is not None:
-        served = partial(ops.fused, engine)
-        if split is not None:
-            call = partial(_split, split, served)
-        else:
-            call = partial(_straight_through, ops, served, call) if options.hard else served
-    return call, 0 if engine is None else engine.keeps, ops.xp.isdtype(x.dtype, "real floating")
-
-
-def _split(split, call, x):
-    return split(call(x))
-
-
-def _by_rules(ops, core, arrays, options):
-    """A core function of the scores alone."""
-    if ops.jit is not None and all(a is None for a in (*arrays[0], *arrays[1:])):
-        return ops.alone(core, arrays, options)
-    return partial(_beside, ops, core, arrays, options)
-
-
-def _beside(ops, core, arrays, options, x):
-    return ops.run(core, x, *arrays, options=options)
-
-
-def _straight_through(ops, soft, hard, x):
-    """The hard value with the gradient of the soft one, which is then the same to the last bit."""
-    return ops.straight_through(soft(x), hard(ops.detach(x)))
 
 
 def is_engined(ops, x, controls, o) -> bool:
@@ -156,8 +112,6 @@ def weights(ops, x, controls, options, core) -> Call | None:
 
 def _plan(ops, blocked, x, controls, o, answer, positions=True):
     """The engine's plan, with its table of positions if it needs one."""
-    from .._frameworks.binding import plain
-
     sizes, dtype = tuple(x.shape), str(x.dtype).rpartition(".")[2]
     axes = tuple(range(len(sizes))) if o.flat else o.axes
     n = math.prod(sizes[axis] for axis in axes)
@@ -165,8 +119,7 @@ def _plan(ops, blocked, x, controls, o, answer, positions=True):
     tables = []
     if positions:
         like = blocked.stand_in((n,) if o.flat else sizes, dtype)
-        numpy = plain(array_namespace(like))
-        tables = [table(numpy, like, axis, o.coordinates) for axis in o.axes]
+        tables = [table(blocked.NUMPY, like, axis, o.coordinates) for axis in o.axes]
         tables = tables if o.flat else blocked.flattened(sizes, axes, tables)
     return blocked.planned(sizes, axes, dtype, tables, divisor, answer, o.readout == "moments", ops.exp_in_memory)
 

@@ -1,7 +1,5 @@
 """The two rules that carry the library: scores to weights, and scores to expected positions."""
 
-from .._kernels.support import sparse
-from .._kernels.traced import contraction, softmax
 from .jacobian import jacobian_product
 from .readouts import mean, mean_tangent, spread
 from .relaxations.entmax import alpha_derivative
@@ -16,16 +14,11 @@ from .threshold import differentiable, solved
 
 
 def _weights(ops, x, temperature, alpha, mask, *, axes, relaxation):
-    served = sparse.weights(ops, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
-    if served is not None:
-        return served[0]
     z, keep = scaled(ops, x, temperature, mask, axes, relaxation.k, relaxation.tail)
     return solved(ops, z, keep, alpha, relaxation, axes)
 
 
 def _weights_plain(ops, x, temperature, alpha, mask, *, axes, relaxation):
-    if softmax.fits(ops, x, temperature, relaxation):
-        return softmax.weights(ops, x, temperature, mask, axes)
     z, keep = scaled(ops, x, temperature, mask, axes, relaxation.k, relaxation.tail)
     return differentiable(ops, z, keep, alpha, relaxation, axes)
 
@@ -43,25 +36,22 @@ def _dead(ops, p, still):
     return None if still is None else still | (ops.detach(p) == 0)
 
 
-def _product(ops, v, p, x, temperature, alpha, mask, *, axes, relaxation, divisor):
-    """``J v / divisor``."""
-    product = sparse.product(ops, v, p, x, divisor, alpha, axes=axes, relaxation=relaxation)
-    if product is not None:
-        return product
+def product(ops, v, p, x, temperature, alpha, mask, *, axes, relaxation, divisor):
+    """Return ``J v / divisor``, for the weights p of scores x."""
     still = _still(ops, x, temperature, mask, axes, relaxation)
-    product = divided(jacobian_product(ops, v, p, alpha, relaxation, axes, _dead(ops, p, still)), divisor)
-    return product if still is None else ops.xp.where(still, 0.0, product)
+    moved = divided(jacobian_product(ops, v, p, alpha, relaxation, axes, _dead(ops, p, still)), divisor)
+    return moved if still is None else ops.xp.where(still, 0.0, moved)
 
 
 def _vjp_x(ops, g, p, x, temperature, alpha, mask, **static):
     """``J g / T``: J is symmetric."""
-    return _product(ops, g, p, x, temperature, alpha, mask, divisor=temperature, **static)
+    return ops.product(g, p, x, temperature, alpha, mask, divisor=temperature, **static)
 
 
 def _jvp_x(ops, t, p, x, temperature, alpha, mask, **static):
     """``J t / T``, half of the division before J and half behind it."""
     half = root(ops, temperature)
-    return _product(ops, divided(t, half), p, x, temperature, alpha, mask, divisor=half, **static)
+    return ops.product(divided(t, half), p, x, temperature, alpha, mask, divisor=half, **static)
 
 
 def _vjp_temperature(ops, g, p, x, temperature, alpha, mask, *, axes, relaxation):
@@ -98,24 +88,16 @@ WEIGHTS = Rule(
     vjps=(_vjp_x, _vjp_temperature, _vjp_alpha),
     jvps=(_jvp_x, _jvp_temperature, _jvp_alpha),
     plain=_weights_plain,
-    engine=sparse.weights,
 )
 
 
 def _expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation):
-    if contraction.fits(ops, axes, relaxation):
-        return contraction.expectation(ops, x, temperature, mask, positions, axes)
-    served = sparse.expectation(ops, x, temperature, alpha, mask, positions, axes=axes, relaxation=relaxation)
-    if served is not None:
-        return served[0]
     p = _weights(ops, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
     return mean(ops, p, positions, axes=axes)
 
 
 def _expectation_plain(ops, x, temperature, alpha, mask, positions, *, axes, relaxation):
-    if softmax.fits(ops, x, temperature, relaxation):
-        return softmax.expectation(ops, x, temperature, mask, positions, axes)
-    p = ops.weights(x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+    p = ops.dense_weights(x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
     return mean(ops, p, positions, axes=axes)
 
 
@@ -128,12 +110,6 @@ def _expectation_vjp(product):
     return vjp
 
 
-def _expectation_vjp_x(ops, g, y, x, *args, **static):
-    served = sparse.expectation(ops, x, *args, **static)
-    dx = None if served is None else served[1](g)
-    return _expectation_vjp(_vjp_x)(ops, g, y, x, *args, **static) if dx is None else dx
-
-
 def _expectation_jvp(product):
     def jvp(ops, t, y, x, temperature, alpha, mask, positions, *, axes, relaxation):
         p = ops.weights(x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
@@ -143,19 +119,11 @@ def _expectation_jvp(product):
     return jvp
 
 
-def _expectation_jvp_x(ops, t, y, x, temperature, alpha, mask, positions, *, axes, relaxation):
-    if contraction.fits(ops, axes, relaxation):
-        return contraction.tangent(ops, t, x, temperature, mask, positions, axes)
-    general = _expectation_jvp(_jvp_x)
-    return general(ops, t, y, x, temperature, alpha, mask, positions, axes=axes, relaxation=relaxation)
-
-
 EXPECTATION = Rule(
     name="expectation",
     forward=_expectation,
-    vjps=(_expectation_vjp_x, *(_expectation_vjp(product) for product in WEIGHTS.vjps[1:])),
-    jvps=(_expectation_jvp_x, *(_expectation_jvp(product) for product in WEIGHTS.jvps[1:])),
+    vjps=tuple(_expectation_vjp(product) for product in WEIGHTS.vjps),
+    jvps=tuple(_expectation_jvp(product) for product in WEIGHTS.jvps),
     plain=_expectation_plain,
     composed=True,
-    engine=sparse.expectation,
 )

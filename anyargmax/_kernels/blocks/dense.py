@@ -9,6 +9,7 @@ again with it; what is not finite then (a ``+inf`` score) is left to the rule.
 """
 
 import math
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,9 @@ BLOCK = 2**19  # bytes: half of a usual second-level cache
 FEW = 32  # numbers that are looked at faster in Python
 SHARE = 64  # of the scores, one part may be scratch beside the gradient
 COLUMNS = 64  # fewer than these side by side are not worth a strided read
+
+# What a table of positions is made with.
+NUMPY = SimpleNamespace(xp=np, repeats_ranges=False, place=lambda x: {})
 
 Kept = tuple[Any, Any, Any]  # exponentials, their sums, and the answers
 

@@ -1,0 +1,48 @@
+"""A validated call as a function of its scores: by a kernel for plain memory where there is one, else by the rules."""
+
+from functools import partial
+
+from .._kernels import engines
+from . import composition
+
+
+def made(ops, core, x, arrays, options, make=None, split=None):
+    """Return a core function of x alone, by an engine where there is one, with the bytes that it holds and whether it may be kept.
+
+    `arrays` go with the scores, the controls first; ``make(ops, x, controls, options, core)`` makes the engine's call. An
+    engine gives several answers in one array, which is split.
+    """
+    soft = options._replace(hard=False)
+    engine = None
+    call = _by_rules(ops, core, arrays, options)
+    if make is not None and engines.is_engined(ops, x, arrays[0], soft):
+        stacked = core if split is None else composition.answers
+        with_none = arrays if split is None else (arrays[0], None)
+        engine = make(ops, x, arrays[0], soft, _by_rules(ops, stacked, with_none, soft))
+    if engine is not None:
+        served = partial(ops.fused, engine)
+        if split is not None:
+            call = partial(_split, split, served)
+        else:
+            call = partial(_straight_through, ops, served, call) if options.hard else served
+    return call, 0 if engine is None else engine.keeps, ops.xp.isdtype(x.dtype, "real floating")
+
+
+def _split(split, call, x):
+    return split(call(x))
+
+
+def _by_rules(ops, core, arrays, options):
+    """A core function of the scores alone."""
+    if ops.jit is not None and all(a is None for a in (*arrays[0], *arrays[1:])):
+        return ops.alone(core, arrays, options)
+    return partial(_beside, ops, core, arrays, options)
+
+
+def _beside(ops, core, arrays, options, x):
+    return ops.run(core, x, *arrays, options=options)
+
+
+def _straight_through(ops, soft, hard, x):
+    """The hard value with the gradient of the soft one, which is then the same to the last bit."""
+    return ops.straight_through(soft(x), hard(ops.detach(x)))

@@ -1,0 +1,105 @@
+"""The order of the house: imports run one way, and a kernel is asked once."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import backend_parameters
+
+import anyargmax
+import anyargmax.backends
+from anyargmax import soft_argmax, soft_one_hot
+from anyargmax._kernels import switch
+from anyargmax._kernels.support import compact
+
+SOURCE = Path(anyargmax.__file__).resolve().parent
+ADAPTERS = Path(next(iter(anyargmax.backends.__path__))).resolve()
+# From the ground up. What is not named here is public, or a tool beside the library, and may import all of it.
+FLOORS = ("_compat", "_rules", "_kernels", "adapters", "_frameworks", "_calls")
+PUBLIC = ("backends.keras", "backends.torch.layer")  # the layers, as functions are
+
+
+def modules():
+    """Each module of the library, by its name in it, and its file."""
+    found = {}
+    for home, prefix in ((SOURCE, ()), (ADAPTERS, ("backends",))):
+        for path in home.rglob("*.py"):
+            parts = (*prefix, *path.relative_to(home).with_suffix("").parts)
+            if parts not in (("backends",), ("_array_api_compat_vendor",)):
+                found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+def imported(name, path, known):
+    """The modules of the library that a module imports, inside functions too."""
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    package = [] if name == "__init__" else package
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1] + (node.module.split(".") if node.module else [])
+            for alias in node.names:
+                full = ".".join([*base, alias.name])
+                yield full if full in known else ".".join(base)
+
+
+def floor(name):
+    if name.startswith(PUBLIC) or name == "backends.torch":
+        return len(FLOORS)
+    head = "adapters" if name.startswith("backends.") else name.partition(".")[0]
+    return FLOORS.index(head) if head in FLOORS else len(FLOORS)
+
+
+def arrows():
+    known = modules()
+    return {(name, other) for name, path in known.items() for other in imported(name, path, known) if other}
+
+
+def upward(found):
+    """Imports of what lies higher, but for the adapter that a framework's arrays are given."""
+    return {(a, b) for a, b in found if floor(b) > floor(a) and b != "_array_api_compat_vendor"}
+
+
+def circles(found):
+    """Modules that import themselves by way of others."""
+    reached = {a: {b for x, b in found if x == a} for a, _ in found}
+    for _ in reached:
+        reached = {a: bs | {c for b in bs for c in reached.get(b, ())} for a, bs in reached.items()}
+    return {a for a, bs in reached.items() if a in bs}
+
+
+def test_imports_run_one_way():
+    found = arrows()
+    assert len(found) > 150
+    assert ("_kernels.selection", "_rules.weights") in found
+    assert ("_frameworks.binding", "backends.torch.adapter") in found
+    assert upward(found) == set()
+
+
+def test_imports_run_in_no_circle():
+    assert circles(arrows()) == set()
+
+
+@pytest.mark.parametrize(
+    "planted", [("_rules.weights", "_kernels.selection"), ("_kernels.engines", "_calls.making")], ids=str
+)
+def test_a_planted_import_is_noticed(planted):
+    found = arrows() | {planted}
+    assert upward(found) == {planted}
+    assert planted[0] in circles(found)
+
+
+@pytest.mark.parametrize("backend", backend_parameters(("numpy", "autograd", "torch")))
+@pytest.mark.parametrize("f", [soft_argmax, soft_one_hot], ids=lambda f: f.__name__)
+def test_a_kernel_that_declines_is_asked_once(backend, f, monkeypatch, rng):
+    """Of a dense support the kernel for sparse weights can make nothing, whoever asks it."""
+    asked, support = [], compact.support
+    monkeypatch.setattr(compact, "support", lambda *args: asked.append(args) or support(*args))
+    monkeypatch.setattr(switch, "ENABLED", True)
+    x = backend.asarray(rng.uniform(0, 0.05, size=(64, 4096)), "float32")
+    f(x, axis=-1, alpha=1.5)
+    assert len(asked) == 1
+    asked.clear()
+    _, pullback = backend.vjp(lambda x: f(x, axis=-1, alpha=1.5), x)
+    assert len(asked) == 1
+    assert np.all(np.isfinite(backend.to_numpy(pullback(f(x, axis=-1))[0])))
