@@ -99,3 +99,12 @@ def test_no_file_spells_a_path_of_one_machine():
 
 def test_a_path_of_one_machine_is_noticed():
     assert MACHINE_PATH.search("/".join(["cd ", "tmp", "clone"]))
+
+
+def test_the_files_that_contributors_are_sent_to_exist():
+    """Paths are from the root or from `anyargmax/`; a name alone is a file beside the one named before it."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w./]+(?:\.py|/))`", text))
+    assert len(named) > 20
+    homes = (ROOT, SOURCE.parent, SOURCE, SOURCE / "_frameworks", SOURCE / "_rules" / "relaxations")
+    assert [name for name in named if not any((home / name).exists() for home in homes)] == []
