@@ -4,6 +4,7 @@ Keras chooses its backend once, when it is first imported: TensorFlow unless the
 KERAS_BACKEND (or the file keras.json) says otherwise. Set it to "torch" or "jax" before that.
 """
 
+import inspect
 import os
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from .._calls.validate import is_any_axis, one_axis
 from .._frameworks.registry import select
+from .._layers import OPTIONS, options_of, signature
 from ..operators import soft_argmax
 
 _CHOOSE = 'Set the environment variable KERAS_BACKEND to "torch" or "jax" before Keras is first imported'
@@ -82,37 +84,18 @@ class SoftArgmax(keras.layers.Layer):
     refuses to be called with a mask of one axis for scores of more, which may mean batch or features.
     """
 
-    def __init__(
-        self,
-        axis: int | None = -1,
-        *,
-        keepdims: bool = False,
-        temperature: Any = 1.0,
-        alpha: Any = 1.0,
-        positions: Any = None,
-        window: Any = None,
-        zero_background: bool = False,
-        readout: str = "mean",
-        hard: bool = False,
-        **kwargs: Any,
-    ):
+    __signature__ = signature(inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD))
+
+    def __init__(self, axis: int | None = -1, **kwargs: Any):
+        options = options_of({option: kwargs.pop(option) for option in OPTIONS if option in kwargs})
         super().__init__(**kwargs)
         self.axis = _constant(axis, "axis")
-        self.keepdims = keepdims
-        self.temperature = _constant(temperature, "temperature")
-        self.alpha = _constant(alpha, "alpha")
-        self.positions = _constant(positions, "positions")
-        self.window = (
-            tuple(window) if isinstance(window, list) else window
-        )  # as which a tuple comes back when it is loaded
-        self.zero_background = zero_background
-        self.readout = readout
-        self.hard = hard
+        for option, value in options.items():
+            setattr(self, option, _held(option, value))
         self._check_options()
 
     def _options(self):
-        names = ("keepdims", "temperature", "alpha", "positions", "window", "zero_background", "readout", "hard")
-        return {name: getattr(self, name) for name in names}
+        return {option: getattr(self, option) for option in OPTIONS}
 
     def _check_options(self):
         """Have `soft_argmax` refuse bad options now, on scores that fit the arrays among them."""
@@ -195,6 +178,13 @@ class SoftArgmax(keras.layers.Layer):
         options = {"axis": self.axis, **self._options()}
         plain = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in options.items()}
         return {**super().get_config(), **plain}
+
+
+def _held(option: str, value: Any) -> Any:
+    """Return an option as the layer holds it: arrays as constants, a list as the tuple that it was before it was saved."""
+    if option == "window":
+        return tuple(value) if isinstance(value, list) else value
+    return _constant(value, option) if option in ("temperature", "alpha", "positions") else value
 
 
 def _constant(value: Any, name: str) -> Any:

@@ -6,6 +6,7 @@ more in a process of their own for each of the others.
 
 import copy
 import importlib
+import inspect
 import io
 import json
 import os
@@ -561,6 +562,15 @@ def test_keras_tests_pass_on_another_backend(name, request):
 
 def double(values):
     return torch.asarray(np.asarray(values), dtype=torch.float64)
+
+
+@on_torch
+def test_torch_takes_the_options_that_the_function_has():
+    function, layer = inspect.signature(soft_argmax).parameters, inspect.signature(TorchSoftArgmax).parameters
+    assert list(layer) == [name for name in function if name not in ("x", "mask")]
+    assert layer["axis"].default == -1
+    with pytest.raises(TypeError, match=r"`SoftArgmax` must be given options out of keepdims, .* got 'temprature'"):
+        TorchSoftArgmax(temprature=1.0)
 
 
 @on_torch

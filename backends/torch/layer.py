@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from ..._calls.validate import is_any_axis
+from ..._layers import OPTIONS, options_of, signature
 from ...operators import soft_argmax
 
 
@@ -40,54 +41,28 @@ class SoftArgmax(torch.nn.Module):
     tensor([2.0000, 1.5000])
     """
 
+    __signature__ = signature()
     positions: torch.Tensor | None
     temperature: Any
     alpha: Any
 
-    def __init__(
-        self,
-        axis: int | None = -1,
-        *,
-        keepdims: bool = False,
-        temperature: Any = 1.0,
-        alpha: Any = 1.0,
-        positions: Any = None,
-        window: Any = None,
-        zero_background: bool = False,
-        readout: str = "mean",
-        hard: bool = False,
-    ):
+    def __init__(self, axis: int | None = -1, **options: Any):
         super().__init__()
         self.axis = axis
-        self.keepdims = keepdims
-        self.window = window
-        self.zero_background = zero_background
-        self.readout = readout
-        self.hard = hard
-        if positions is not None and not isinstance(positions, torch.Tensor):
-            positions = torch.tensor(positions)  # a copy: loading a state must not write into the caller's array
-        self._hold("temperature", temperature)
-        self._hold("alpha", alpha)
-        self._hold("positions", positions)
+        for option, value in options_of(options).items():
+            self._hold(option, value)
         self._check_options()
 
     def _hold(self, option, value):
+        if option == "positions" and value is not None and not isinstance(value, torch.Tensor):
+            value = torch.tensor(value)  # a copy: loading a state must not write into the caller's array
         if isinstance(value, torch.Tensor) and not isinstance(value, torch.nn.Parameter):
             self.register_buffer(option, value)
         else:
             setattr(self, option, value)
 
     def _options(self):
-        return {
-            "keepdims": self.keepdims,
-            "temperature": self.temperature,
-            "alpha": self.alpha,
-            "positions": self.positions,
-            "window": self.window,
-            "zero_background": self.zero_background,
-            "readout": self.readout,
-            "hard": self.hard,
-        }
+        return {option: getattr(self, option) for option in OPTIONS}
 
     def _check_options(self):
         """Have `soft_argmax` refuse bad options now; tensors one by one, as they may be on different devices."""
@@ -114,11 +89,10 @@ class SoftArgmax(torch.nn.Module):
         return soft_argmax(x, axis=self.axis, mask=mask, **self._options())
 
     def extra_repr(self) -> str:
-        usual = {"temperature": 1.0, "alpha": 1.0, "readout": "mean"}
         shown = [f"axis={self.axis}"]
         for option, value in self._options().items():
             if isinstance(value, torch.Tensor):
                 shown.append(f"{option}={type(value).__name__}{tuple(value.shape)}")
-            elif value != usual.get(option) and value is not False:
+            elif value != OPTIONS[option]:
                 shown.append(f"{option}={value!r}")
         return ", ".join(shown)
