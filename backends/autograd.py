@@ -88,7 +88,7 @@ def lift(rule, ops):
     return op
 
 
-plain_arrays = (ArrayBox,)
+array_classes = (ArrayBox,)
 
 
 def traits(x):

@@ -10,7 +10,7 @@ from conftest import NAMES, PRESENT, backend_parameters
 import anyargmax
 from anyargmax import fenchel_young_loss, soft_argmax, soft_argmax_moments, soft_one_hot, soft_top_k
 from anyargmax._frameworks import kept_calls
-from anyargmax._frameworks.tape import plain_adapter
+from anyargmax._frameworks.tape import adapter_of
 from anyargmax._kernels import switch
 from anyargmax.validation import oracle
 from anyargmax.validation.catalogue import CALLS, function, inputs
@@ -495,7 +495,7 @@ def test_no_row_of_a_random_search_breaks_an_invariant(relaxation, monkeypatch, 
     """3,000 rows for each relaxation: no sign, sum, order or convergence fails; the steps needed are printed."""
     rng = np.random.default_rng(len(relaxation))
     ops = anyargmax._frameworks.registry.select([np.zeros(1)])
-    assert ops.name == plain_adapter(ops.xp).name
+    assert ops.name == adapter_of(ops.xp).name
     steps, iterate = [], ops.iterate
 
     def counting(advance, state, unrolled):

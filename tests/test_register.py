@@ -23,7 +23,7 @@ def lifted(monkeypatch):
     """The names of the rules that the adapter was asked to lift, and then called."""
     monkeypatch.setattr(registry, "_registered", [])
     called = []
-    plain = tape.plain_adapter(np)
+    plain = tape.adapter_of(np)
 
     def lift(rule, ops):
         op = tape.lift(rule, ops)

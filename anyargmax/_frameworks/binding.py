@@ -19,7 +19,7 @@ from .._rules.rule import Array
 from .._rules.steps import BLANK, FINISH, HALVES, LOG, NORMALISE, PREPARE, STRAIGHT_THROUGH
 from .kept_calls import describe
 from .protocol import Adapter, attributes
-from .tape import plain_adapter
+from .tape import adapter_of
 
 COMPILED = 256  # functions, of which each alpha that is a number makes one; then all are made anew
 
@@ -65,7 +65,7 @@ class Ops(Adapter):
         self.compiled: dict[Any, Callable] = {}
         self.product = partial(selection.product, self)
         if self.traits is not None:
-            describe(self.plain_arrays, self.traits)
+            describe(self.array_classes, self.traits)
         for rule in RULES:
             setattr(self, rule.name, self.lift(rule, self))
 
@@ -98,14 +98,14 @@ class Ops(Adapter):
         return self.compiled[core, options]
 
 
-_plain: dict[Any, Ops] = {}
+_of_namespaces: dict[Any, Ops] = {}
 
 
-def plain(xp) -> Ops:
+def of_namespace(xp) -> Ops:
     """Return the operations of a namespace without automatic differentiation."""
-    if xp not in _plain:
-        _plain[xp] = Ops(plain_adapter(xp, plain))
-    return _plain[xp]
+    if xp not in _of_namespaces:
+        _of_namespaces[xp] = Ops(adapter_of(xp, of_namespace))
+    return _of_namespaces[xp]
 
 
 def _adapter(framework):

@@ -56,7 +56,7 @@ class Adapter:
         Functions of arrays in place of the namespace's, or where that has none.
     maximum_drops_nan, repeats_ranges, folds, contracts, contract, matmul, merges, branch, in_pieces, apart
         What a compiler does best: see the adapter for JAX.
-    plain_arrays, traits
+    array_classes, traits
         Classes of arrays whose calls may be kept, and ``traits(x)``: what determines them beside the options.
     memory, from_memory, fused, exp_in_memory, constant, total
         What kernels for plain CPU memory need: see the adapter for torch.
@@ -93,7 +93,7 @@ class Adapter:
     branch: Callable[..., Any] | None = None
     in_pieces: Callable[..., Array] | None = None
     apart: Callable[[Array], Array] = staticmethod(lambda x: x)
-    plain_arrays: tuple[type, ...] = ()
+    array_classes: tuple[type, ...] = ()
     traits: Callable[[Any], Hashable | None] | None = None
     memory: Callable[[Array], Any] = staticmethod(lambda x: None)
     from_memory: Callable[[Any, Array], Array] | None = None

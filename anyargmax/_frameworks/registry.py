@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from .._compat import array_namespace, is_array_api_obj
-from .binding import Ops, plain
+from .binding import Ops, of_namespace
 from .kept_calls import forget
 from .protocol import check
 
@@ -52,7 +52,7 @@ def select(arrays: list[Any]) -> Ops | None:
         for ops in _registered:
             if ops.owns(x):
                 return ops
-    return plain(array_namespace(arrays[0])) if is_array_api_obj(arrays[0]) else None
+    return of_namespace(array_namespace(arrays[0])) if is_array_api_obj(arrays[0]) else None
 
 
 def register_backend(adapter: Any, /) -> None:

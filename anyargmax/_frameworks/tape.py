@@ -104,7 +104,7 @@ def _recorded(call, state):
         dx = call.backward(array_namespace(x).asarray(g), y, x, state.pop("kept", None))
         return vjp(call.core, x)[1](g)[0] if dx is None else dx
 
-    return Rule("engine", forward=call.core, vjps=(pull,), jvps=(), plain=call.core)
+    return Rule("engine", forward=call.core, vjps=(pull,), jvps=(), composite=call.core)
 
 
 def _engine(xp):
@@ -112,13 +112,13 @@ def _engine(xp):
     if xp.__name__.rpartition(".")[2] != "numpy":
         return {}
     return {
-        "plain_arrays": (xp.ndarray,),
+        "array_classes": (xp.ndarray,),
         "traits": lambda x: (x.dtype, x.shape),
         "fused": _fused,
     }
 
 
-def plain_adapter(xp, ops_of=None):
+def adapter_of(xp, ops_of=None):
     """Return what the library needs to know of a namespace without automatic differentiation.
 
     ``ops_of(namespace)`` gives the operations of another one, in which chunks are computed.

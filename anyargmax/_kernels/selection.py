@@ -25,13 +25,13 @@ def product(ops, v, p, x, temperature, alpha, mask, *, axes, relaxation, divisor
 def _traced_weights(ops, x, temperature, alpha, mask, *, axes, relaxation):
     if softmax.fits(ops, x, temperature, relaxation):
         return softmax.weights(ops, x, temperature, mask, axes)
-    return rules.WEIGHTS.plain(ops, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+    return rules.WEIGHTS.composite(ops, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
 
 
 def _traced_expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation):
     if softmax.fits(ops, x, temperature, relaxation):
         return softmax.expectation(ops, x, temperature, mask, positions, axes)
-    return rules.EXPECTATION.plain(ops, x, temperature, alpha, mask, positions, axes=axes, relaxation=relaxation)
+    return rules.EXPECTATION.composite(ops, x, temperature, alpha, mask, positions, axes=axes, relaxation=relaxation)
 
 
 def _expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation):
@@ -53,12 +53,12 @@ def _expectation_jvp_x(ops, t, y, x, temperature, alpha, mask, positions, *, axe
     return general(ops, t, y, x, temperature, alpha, mask, positions, axes=axes, relaxation=relaxation)
 
 
-DENSE_WEIGHTS = rules.WEIGHTS._replace(name="dense_weights", plain=_traced_weights)
+DENSE_WEIGHTS = rules.WEIGHTS._replace(name="dense_weights", composite=_traced_weights)
 WEIGHTS = DENSE_WEIGHTS._replace(name="weights", engine=sparse.weights)
 EXPECTATION = rules.EXPECTATION._replace(
     forward=_expectation,
     vjps=(_expectation_vjp_x, *rules.EXPECTATION.vjps[1:]),
     jvps=(_expectation_jvp_x, *rules.EXPECTATION.jvps[1:]),
-    plain=_traced_expectation,
+    composite=_traced_expectation,
     engine=sparse.expectation,
 )

@@ -109,5 +109,5 @@ COMPENSATED = Rule(
     forward=_compensated,
     vjps=(_vjp_x, _vjp_temperature),
     jvps=(_jvp_x, _jvp_temperature),
-    plain=_compensated,
+    composite=_compensated,
 )

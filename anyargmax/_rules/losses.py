@@ -158,5 +158,5 @@ FENCHEL_YOUNG = Rule(
     forward=_loss,
     vjps=(_vjp_x, _vjp_target, _vjp_temperature),
     jvps=(_jvp_x, _jvp_target, _jvp_temperature),
-    plain=partial(_loss, steep=True),
+    composite=partial(_loss, steep=True),
 )

@@ -42,7 +42,7 @@ MEAN = Rule(
     forward=mean,
     vjps=(lambda ops, g, y, p, positions, *, axes: spread(ops, g, positions, axes=axes),),
     jvps=(mean_tangent,),
-    plain=mean,
+    composite=mean,
     native=True,
 )
 
@@ -67,7 +67,7 @@ MOMENTS = Rule(
     forward=moments,
     vjps=(lambda ops, g, y, p, c, *, axes: spread(ops, g, _moment_weights(ops, y, c, axes), axes=axes),),
     jvps=(lambda ops, t, y, p, c, *, axes: mean_tangent(ops, t, y, p, _moment_weights(ops, y, c, axes), axes=axes),),
-    plain=moments,
+    composite=moments,
     native=True,
 )
 
@@ -144,6 +144,6 @@ MEDIAN = Rule(
     forward=median,
     vjps=(lambda ops, g, y, p, c, *, axes: spread(ops, g, _median_slopes(ops, p, c, axes), axes=axes),),
     jvps=(lambda ops, t, y, p, c, *, axes: mean_tangent(ops, t, y, p, _median_slopes(ops, p, c, axes), axes=axes),),
-    plain=median,
+    composite=median,
     native=True,
 )

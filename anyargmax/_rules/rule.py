@@ -15,9 +15,9 @@ class Rule(NamedTuple):
     This is autograd's ``(ans, *args)`` convention. The products are themselves differentiable in y
     and in the arguments, so a framework that differentiates them gets exact second derivatives.
 
-    ``plain`` is the same map in operations that any framework differentiates natively, at any order:
+    ``composite`` is the same map in operations that any framework differentiates natively, at any order:
     the second, independent route to every derivative. ``native`` says that nothing is gained over it,
-    so that adapters run it as it stands. ``composed`` says that ``plain`` calls other rules: a
+    so that adapters run it as it stands. ``composed`` says that ``composite`` calls other rules: a
     framework that keeps intermediate results for the backward pass is served best by that.
     ``engine``, with the arguments of ``forward``, returns y and the function that pulls a cotangent of y back to
     the first argument, for arrays that nothing records; None, in place of either, leaves it to the rule.
@@ -27,7 +27,7 @@ class Rule(NamedTuple):
     forward: Callable[..., Any]
     vjps: tuple[Callable[..., Any], ...]
     jvps: tuple[Callable[..., Any], ...]
-    plain: Callable[..., Any]
+    composite: Callable[..., Any]
     native: bool = False
     composed: bool = False
     engine: Callable[..., Any] | None = None

@@ -18,7 +18,7 @@ def _weights(ops, x, temperature, alpha, mask, *, axes, relaxation):
     return solved(ops, z, keep, alpha, relaxation, axes)
 
 
-def _weights_plain(ops, x, temperature, alpha, mask, *, axes, relaxation):
+def _weights_composite(ops, x, temperature, alpha, mask, *, axes, relaxation):
     z, keep = scaled(ops, x, temperature, mask, axes, relaxation.k, relaxation.tail)
     return differentiable(ops, z, keep, alpha, relaxation, axes)
 
@@ -87,7 +87,7 @@ WEIGHTS = Rule(
     forward=_weights,
     vjps=(_vjp_x, _vjp_temperature, _vjp_alpha),
     jvps=(_jvp_x, _jvp_temperature, _jvp_alpha),
-    plain=_weights_plain,
+    composite=_weights_composite,
 )
 
 
@@ -96,7 +96,7 @@ def _expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxatio
     return mean(ops, p, positions, axes=axes)
 
 
-def _expectation_plain(ops, x, temperature, alpha, mask, positions, *, axes, relaxation):
+def _expectation_composite(ops, x, temperature, alpha, mask, positions, *, axes, relaxation):
     p = ops.dense_weights(x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
     return mean(ops, p, positions, axes=axes)
 
@@ -124,6 +124,6 @@ EXPECTATION = Rule(
     forward=_expectation,
     vjps=tuple(_expectation_vjp(product) for product in WEIGHTS.vjps),
     jvps=tuple(_expectation_jvp(product) for product in WEIGHTS.jvps),
-    plain=_expectation_plain,
+    composite=_expectation_composite,
     composed=True,
 )

@@ -12,7 +12,7 @@ import numpy as np
 
 from .._compat import array_namespace, to_device
 from .._frameworks import tape
-from .._frameworks.binding import plain
+from .._frameworks.binding import of_namespace
 from .._frameworks.names import MODULES
 from .._frameworks.registry import registered
 from .tolerance import COMPUTED_IN, dtype_name
@@ -184,7 +184,7 @@ def _plain_backend(name, module):
     if name == "dask":
         module = importlib.import_module("dask.array")
         fields["asarray"] = _in_chunks(module)
-    return _backend(name, plain(array_namespace(module.asarray([0.0]))), **fields)
+    return _backend(name, of_namespace(array_namespace(module.asarray([0.0]))), **fields)
 
 
 def _torch_backend(name, torch):

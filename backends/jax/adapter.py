@@ -31,7 +31,7 @@ def is_concrete(x):
 
 
 with jax.ensure_compile_time_eval():  # this may be imported while something is traced
-    plain_arrays = (type(jax.device_put(0.0)),)
+    array_classes = (type(jax.device_put(0.0)),)
 
 
 config: Any = jax.config  # whose flags its types do not name

@@ -7,9 +7,9 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 
 from ..._compat import array_namespace
-from .memory import constant, exp_in_memory, from_memory, fused, memory, plain_arrays, total, traits
+from .memory import array_classes, constant, exp_in_memory, from_memory, fused, memory, total, traits
 
-__all__ = ["constant", "exp_in_memory", "from_memory", "fused", "memory", "plain_arrays", "total", "traits"]
+__all__ = ["array_classes", "constant", "exp_in_memory", "from_memory", "fused", "memory", "total", "traits"]
 
 name = "torch"
 namespace = array_namespace(torch.empty(0))
@@ -62,10 +62,10 @@ def lift(rule, ops):
     """Register a rule's VJPs for eager reverse mode.
 
     A `Function` with a `jvp` is refused by `torch.compile(fullgraph=True)` and silently wrong for the
-    JVP of a JVP, so that everything but plain reverse mode takes the rule's plain operations.
+    JVP of a JVP, so that everything but plain reverse mode takes the rule's composite operations.
     """
     if rule.native or (rule.composed and rule.engine is None):
-        return partial(rule.plain, ops)
+        return partial(rule.composite, ops)
 
     class Op(torch.autograd.Function):
         @staticmethod
@@ -97,10 +97,10 @@ def lift(rule, ops):
 
     def op(*args, **static):
         if torch.compiler.is_compiling() or _transformed():
-            return rule.plain(ops, *args, **static)
+            return rule.composite(ops, *args, **static)
         served = rule.engine and rule.engine(ops, *map(detach, args), **static)
         if served is None and rule.composed:
-            return rule.plain(ops, *args, **static)
+            return rule.composite(ops, *args, **static)
         if torch.is_grad_enabled() and any(isinstance(arg, torch.Tensor) and arg.requires_grad for arg in args):
             return Op.apply(static, served, *args)
         return rule.forward(ops, *args, **static) if served is None else served[0]

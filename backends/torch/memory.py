@@ -19,7 +19,7 @@ _is_tracing = torch._C._is_tracing
 _autocast = torch._C._is_any_autocast_enabled
 _precision = torch._C._get_float32_matmul_precision
 
-plain_arrays = (torch.Tensor, torch.nn.Parameter)
+array_classes = (torch.Tensor, torch.nn.Parameter)
 _SHARED = (torch.float32, torch.float64, torch.bool)  # dtypes that engines read
 
 
@@ -42,7 +42,7 @@ def traits(x):
 
 def memory(x):
     """A NumPy array that shares the memory of a plain CPU tensor; None if there is more to it than numbers."""
-    if torch.compiler.is_compiling() or type(x) not in plain_arrays or x.dtype not in _SHARED or not x.is_cpu:
+    if torch.compiler.is_compiling() or type(x) not in array_classes or x.dtype not in _SHARED or not x.is_cpu:
         return None
     if (x.requires_grad and torch.is_grad_enabled()) or traits(x) is None:
         return None
