@@ -17,6 +17,7 @@ takes_numpy = True  # beside a box, every other array is a constant
 namespace = anp
 owns = isbox
 detach = getval
+concat = anp.concatenate
 cumulative_sum = anp.cumsum
 
 

@@ -310,6 +310,25 @@ def test_a_median_of_a_short_row_moves_as_soon_as_a_few_digits_of_weight_are_abo
     assert_close(dx, p * (slopes - p @ slopes) / t, "float32", "derivative")
 
 
+@pytest.mark.parametrize("backend", backend_parameters(("autograd", "torch", "torch-func", "jax")))
+def test_a_median_among_learned_positions_has_their_gradient_beside_that_of_the_scores(backend, rng):
+    """It is linear in the positions: each is passed as far as the one before it, less as far as itself."""
+    x, c, g = rng.normal(size=(3, 5)), np.asarray([0.0, 1.0, 3.0, 4.0, 7.0]), np.asarray([1.0, -2.0, 0.5])
+    p = np.exp(x) / np.sum(np.exp(x), axis=1, keepdims=True)
+    above = np.sum(p, axis=1, keepdims=True) - np.cumsum(p, axis=1)
+    passed = np.concatenate([np.ones((3, 1)), np.clip(2 * above - 1, 0, 1)], axis=1)
+    slopes = np.cumsum(np.concatenate([np.zeros((3, 1)), 2 * np.diff(c) * (above[:, :-1] > 0.5)], axis=1), axis=1)
+    f = lambda x, c: soft_argmax(x, axis=-1, readout="median", positions=c)  # noqa: E731
+    arrays = backend.asarray(x), backend.asarray(c)
+    _, pullback = backend.vjp(f, *arrays)
+    dx, dc = map(backend.to_numpy, pullback(backend.asarray(g)))
+    assert_close(dc, g @ (passed[:, :-1] - passed[:, 1:]), "float64", "derivative")
+    assert_close(dx, g[:, None] * p * (slopes - np.sum(p * slopes, axis=1, keepdims=True)), "float64", "derivative")
+    t = rng.normal(size=5)
+    moved = backend.jvp(f, arrays, (arrays[0] * 0, backend.asarray(t)))[1]
+    assert_close(backend.to_numpy(moved), (passed[:, :-1] - passed[:, 1:]) @ t, "float64", "derivative")
+
+
 @with_derivatives
 def test_the_gradient_of_a_median_of_a_long_row_is_no_sum_of_its_length(backend):
     """Of 20,000 scores few have weight, and a cotangent that is added up once for each score loses three digits."""

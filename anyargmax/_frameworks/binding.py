@@ -60,6 +60,7 @@ class Ops(Adapter):
         vars(self).update(attributes(adapter))
         self.adapter = adapter
         self.xp = self.namespace
+        self.concat = self.concat or self.xp.concat
         self.cumulative_sum = self.cumulative_sum or self.xp.cumulative_sum
         self.iterate = self.iterate or self._iterate
         self.compiled: dict[Any, Callable] = {}

@@ -52,7 +52,7 @@ class Adapter:
         ``by_rows(f, x, *others, axes)``: f of whole rows, where the arrays are in chunks.
     is_cheap_to_read
         ``is_cheap_to_read(x) -> bool``: whether a number taken out of x costs no more than computing it.
-    cumulative_sum, softmax
+    concat, cumulative_sum, softmax
         Functions of arrays in place of the namespace's, or where that has none.
     maximum_drops_nan, repeats_ranges, folds, contracts, contract, matmul, merges, branch, in_pieces, apart
         What a compiler does best: see the adapter for JAX.
@@ -81,6 +81,7 @@ class Adapter:
     iterate: Callable[..., Any] | None = None
     by_rows: Callable[..., Array] | None = None
     is_cheap_to_read: Callable[[Array], bool] = staticmethod(lambda x: False)
+    concat: Callable[..., Array] | None = None
     cumulative_sum: Callable[..., Array] | None = None
     softmax: Callable[..., Array] | None = None
     maximum_drops_nan: bool = False

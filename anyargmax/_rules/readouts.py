@@ -105,7 +105,7 @@ def _slopes(ops, c, moving, axis):
     """``2 sum_{j < i} (c_{j+1} - c_j)`` over the steps that move."""
     steps = ops.xp.where(moving, 2 * _steps(c, axis), 0.0)
     first = ops.xp.zeros_like(ops.xp.sum(steps, axis=axis, keepdims=True))
-    return ops.xp.concat([first, ops.cumulative_sum(steps, axis=axis)], axis=axis)
+    return ops.concat([first, ops.cumulative_sum(steps, axis=axis)], axis=axis)
 
 
 def _held(xp, above, moving):
