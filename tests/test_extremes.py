@@ -354,6 +354,19 @@ def test_a_loss_at_a_temperature_near_the_end_of_the_range_has_its_gradient(back
         f = partial(fenchel_young_loss, alpha=alpha, temperature=temperature)
         dx = gradient(backend, lambda x, f=f: f(x, target), x, np.asarray([1.0, -2.0]), "float32")
         assert_close(dx, np.asarray([[1.0], [-2.0]]) * (1 / 3 - y), "float32", "derivative")
+        assert np.all(np.asarray(value(backend, lambda x, f=f: f(x, target), x, "float32")) > 1e36)
+
+
+@with_derivatives
+@pytest.mark.parametrize("alpha", [1, 2])
+def test_a_hot_loss_has_the_gradient_of_its_target(backend, alpha):
+    if backend.name == "numpy":  # which differentiates by autograd
+        backend = PRESENT["autograd"]
+    x, y = backend.asarray(np.asarray([[0.5, -1.0, 2.0]] * 2), "float32"), np.asarray([[0.25, 0.25, 0.5]] * 2)
+    hot = lambda y: fenchel_young_loss(x, y, alpha=alpha, temperature=1e36)  # noqa: E731
+    slope = -1 - np.log(y) if alpha == 1 else 0.5 - y
+    dy = gradient(backend, hot, y, np.asarray([1.0, -2.0]), "float32")
+    assert_close(dy / 1e36, -np.asarray([[1.0], [-2.0]]) * slope, "float32", "derivative")
 
 
 @with_derivatives

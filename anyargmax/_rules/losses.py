@@ -70,10 +70,18 @@ def _times(ops, temperature, entropy):
     return entropy if temperature is None else temperature * entropy
 
 
+def _finite(ops, temperature):
+    """Return the temperature, the largest number for an infinite one: the entropy of a target may be 0."""
+    if temperature is None or isinstance(temperature, float):
+        return temperature
+    most = float(ops.xp.finfo(temperature.dtype).max)
+    return ops.xp.where(ops.detach(temperature) > most, most, temperature)
+
+
 def _times_hot(ops, temperature, entropy):
     """Return the product where it is differentiated, and a temperature near the end of the range would overflow in its derivative.
 
-    The part above a bound is a product with a constant: beside it, a change of the entropy has no digits.
+    The part above a bound is a product with a constant: beside it, a change of the weights' entropy has no digits.
     """
     xp = ops.xp
     most = float(xp.finfo(entropy.dtype).max) * 2.0**-12
@@ -94,9 +102,11 @@ def _loss(ops, x, target, temperature, mask, *, axes, relaxation, steep=False):
         # Two scores at both ends of the range are infinitely far: the further one has weight 0. What is not moved is not lost.
         z = xp.where((ops.detach(z) == -float("inf")) & (ops.detach(moved) == 0), 0.0, z)
     gap = xp.sum(moved * z, axis=axes, keepdims=True)
-    entropy = _entropy(ops, p, relaxation, axes) - _entropy(ops, target, relaxation, axes, steep)
-    times = _times_hot if steep else _times
-    loss = gap + times(ops, temperature, entropy)
+    own, wanted = _entropy(ops, p, relaxation, axes), _entropy(ops, target, relaxation, axes, steep)
+    if steep:
+        loss = gap + _times_hot(ops, temperature, own) - _times(ops, _finite(ops, temperature), wanted)
+    else:
+        loss = gap + _times(ops, temperature, own - wanted)
     if rows.keep is not None:
         barred = xp.any(~rows.keep & (ops.detach(target) > 0), axis=axes, keepdims=True)
         loss = xp.where(barred & (ops.detach(loss) == -float("inf")), 0.0, loss)
