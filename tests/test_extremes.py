@@ -358,6 +358,16 @@ def test_a_loss_at_a_temperature_near_the_end_of_the_range_has_its_gradient(back
 
 
 @with_derivatives
+@pytest.mark.parametrize("kind", ["capped", "sigmoid"])
+def test_where_all_scores_win_none_moves_at_any_temperature(backend, kind, rng):
+    x, g = rng.normal(size=(2, 5)), rng.normal(size=(2, 5))
+    for temperature in (1.0, 1e-2, 1e-3):
+        f = lambda x, t=temperature: soft_top_k(x, 5, kind=kind, temperature=t)  # noqa: E731
+        np.testing.assert_array_equal(gradient(backend, f, x, g, "float32"), 0)
+        np.testing.assert_array_equal(value(backend, f, x, "float32"), 1)
+
+
+@with_derivatives
 @pytest.mark.parametrize("alpha", [1, 2])
 def test_a_hot_loss_has_the_gradient_of_its_target(backend, alpha):
     if backend.name == "numpy":  # which differentiates by autograd

@@ -40,6 +40,8 @@ def differentiable(
     """
     if r.alpha == 1:
         return _settled(ops, r.value(ops, z, keep, None)[0], keep, r, axes)
+    if r.k is not None:  # where all that are kept win, nothing moves, and a step has no derivative
+        z = ops.xp.where(_are_winners(ops, keep, r, axes), ops.detach(z), z)
     order = r.order(alpha)
     form = r.form(ops, r, z, order, axes)
     root = _root(ops, ops.detach(z), keep, None if alpha is None else ops.detach(alpha), form, axes)
@@ -49,13 +51,18 @@ def differentiable(
     return _settled(ops, p if r.k is None else ops.xp.where(keep, p, 0.0), keep, r, axes)
 
 
+def _are_winners(ops, keep, r, axes):
+    """Whether at most k scores of a row are kept: all of them have weight 1."""
+    return ops.xp.sum(ops.xp.astype(keep, ops.xp.int32), axis=axes, keepdims=True) <= r.k
+
+
 def _settled(ops, p, keep, r, axes):
     """Make the sum right to the last digits, or all of at most k kept entries 1; drop subnormal weights."""
     xp = ops.xp
     if r.k is not None:
-        count = xp.sum(xp.astype(keep, xp.int32), axis=axes, keepdims=True)
         p = p * (1 + 0 * xp.sum(ops.detach(p), axis=axes, keepdims=True))  # NaN everywhere in the row of a NaN
-        return xp.where((count <= r.k) & (ops.detach(p) == ops.detach(p)), xp.astype(keep, p.dtype), p)
+        winners = _are_winners(ops, keep, r, axes)
+        return xp.where(winners & (ops.detach(p) == ops.detach(p)), xp.astype(keep, p.dtype), p)
     total = xp.sum(p, axis=axes, keepdims=True)
     if keep is None and r.alpha == 1:
         return p / total
