@@ -338,7 +338,7 @@ def test_jvp_needs_two_tuples_of_equal_length():
 def test_an_adapter_that_lacks_something_is_refused():
     refused(
         TypeError,
-        "lacks owns, detach, is_concrete, place, default_float, lift, vjp, jvp. Add them.",
+        "lacks namespace, owns, detach, is_concrete, place, default_float. Add them.",
         anyargmax.register_backend,
         type("Adapter", (), {"name": "mine"}),
     )

@@ -31,7 +31,9 @@ def called(make: Callable[..., Any], x: Any, arguments: tuple[Any, ...], nested:
     among them if there are any, which is for the caller to say. ``make(x, *arguments)`` validates. It returns the
     call, a function of x, how many bytes that holds, and whether x is such that it may be kept.
     """
-    describes = None if _is_compiling() else _traits.get(type(x))
+    torch = sys.modules.get("torch")  # which would guard every kept call while it traces this one
+    compiling = torch is not None and hasattr(torch, "compiler") and torch.compiler.is_compiling()
+    describes = None if compiling else _traits.get(type(x))
     traits = None if describes is None else describes(x)
     if traits is None:
         return make(x, *arguments)[0](x)
@@ -48,12 +50,6 @@ def called(make: Callable[..., Any], x: Any, arguments: tuple[Any, ...], nested:
         if keeps:
             _remember(key, call, size)
     return call(x)
-
-
-def _is_compiling() -> bool:
-    """Whether torch traces this call: it would guard every kept one."""
-    torch = sys.modules.get("torch")
-    return torch is not None and hasattr(torch, "compiler") and torch.compiler.is_compiling()
 
 
 def _remember(key: Any, call: Callable[[Any], Any], size: int = 0) -> None:
