@@ -87,14 +87,17 @@ def _sums(ops, table, x, temperature):
 
 
 def _masked(ops, table, x, temperature, mask):
-    """The same of the scores that the mask keeps."""
+    """Return the largest kept score of each row, ``e = exp((x - max) / T)`` of the kept scores, 0 elsewhere, and its sums."""
     z, keep = scaled(ops, x, temperature, mask, (1,))
     e = ops.xp.where(keep, ops.xp.exp(z), 0.0)
     return kept_and_reference(ops, x, mask, (1,))[1], e, _product(ops, e, table)
 
 
 def _top_and_sums(ops, x, temperature, table):
-    """The same without e, in one array: along an inner axis it is made in pieces, before e has left the cache."""
+    """Return the largest score of each row and the sums of ``exp((x - max) / T)`` in one array.
+
+    Along an inner axis that is done in pieces, each of which stays in the cache.
+    """
 
     def both(x, temperature):
         top, _, sums = _sums(ops, table, x, temperature)
