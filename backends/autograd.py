@@ -11,6 +11,7 @@ from autograd.numpy.numpy_boxes import ArrayBox
 from autograd.tracer import getval, isbox
 
 from .._kernels import selection
+from .._kernels.kernel import Memory
 
 name = "autograd"
 takes_numpy = True  # beside a box, every other array is a constant
@@ -29,16 +30,6 @@ def is_concrete(x):
 def is_cheap_to_read(x):
     """Whether looking at a value waits for nothing: NumPy always has it."""
     return True
-
-
-def memory(x):
-    """The array itself where it is NumPy's own; None for a box, whose operations are recorded."""
-    return x if type(x) is np.ndarray else None
-
-
-def from_memory(array, like):
-    """A NumPy array as one of the framework's, without a copy."""
-    return array
 
 
 def place(x):
@@ -99,33 +90,32 @@ def traits(x):
 
 
 @primitive
-def _fused(x, call, done):
-    made = call.forward(x, True)
-    if made is None:
-        return call.core(x)
-    done.update(done=True, kept=made[1])
-    return made[0]
+def _attached(x, served, y, state):
+    """An answer that a kernel has given, and what it keeps for the backward pass to take once."""
+    return y
 
 
-def _pull(ans, x, call, done):
+def _pull(ans, x, served, y, state):
     def pull(g):
-        if "done" in done and not (isbox(g) or isbox(x)):
-            kept = done.pop("kept", None)  # once: the gradient may take over its memory
-            dx = call.backward(np.asarray(g), np.asarray(ans), x, kept)
+        if not (isbox(g) or isbox(x)):
+            dx = served.backward(np.asarray(g), np.asarray(ans), x, state.pop("kept", None))
             if dx is not None:
                 return dx
-        return make_vjp(call.core)(x)[0](g)
+        return make_vjp(served.core)(x)[0](g)
 
     return pull
 
 
-defvjp(_fused, _pull)
-defjvp(_fused, lambda t, ans, x, call, done: make_jvp(call.core)(x)(t)[1])
+defvjp(_attached, _pull)
+defjvp(_attached, lambda t, ans, x, served, y, state: make_jvp(served.core)(x)(t)[1])
 
-
-def fused(call, x):
-    """An engine's call: that it did it, and what it keeps for the backward pass to take once, is noted in a dictionary."""
-    return _fused(x, call, {})
+memory = Memory(
+    open=lambda x: x if type(x) is np.ndarray else None,
+    view=getval,
+    close=lambda array, like: array,
+    load=lambda x: (True, 1, True),
+    attach=lambda x, served, y, kept: _attached(x, served, y, {"kept": kept}),
+)
 
 
 def _boxed(y):

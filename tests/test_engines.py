@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import tracemalloc
+from contextlib import ExitStack
 from functools import partial
 
 import numpy as np
@@ -25,8 +26,9 @@ from anyargmax import (
 from anyargmax._calls import arguments, composition
 from anyargmax._compat import array_namespace
 from anyargmax._frameworks import binding, kept_calls
-from anyargmax._kernels import engines, switch
-from anyargmax._kernels.blocks import dense, dense_vjp, dense_weights, exponential
+from anyargmax._kernels import selection
+from anyargmax._kernels.blocks import dense, dense_vjp, dense_weights
+from anyargmax._kernels.blocks.kernel import BLOCKS
 from anyargmax.validation import oracle
 from anyargmax.validation.tolerance import EPS, TOLERANCE, assert_close
 
@@ -36,27 +38,19 @@ engined = pytest.mark.parametrize("backend", backend_parameters(("numpy", "autog
 torch_only = pytest.mark.parametrize("backend", backend_parameters(("torch",)))
 
 
-NATIVE_WAYS = {name: getattr(engines, name) for name in ("_native", "_native_weights")}
-
-
-def set_engines(monkeypatch, on=True, block=None, native=False):
-    """Turn the engines on or off; block is in bytes, few enough that small arrays take several of them."""
-    monkeypatch.setattr(switch, "ENABLED", on)
-    if block is not None:
-        monkeypatch.setattr(dense, "BLOCK", block)
-        monkeypatch.setattr(dense, "COLUMNS", 2)
-    for name, function in NATIVE_WAYS.items():
-        monkeypatch.setattr(engines, name, function if native else lambda *_: None)
-    kept_calls.forget()
-
-
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch):
-    """Engines are on, whatever the environment says, and no call is kept that was made with something patched."""
-    monkeypatch.setattr(switch, "ENABLED", True)
-    kept_calls.forget()
-    yield
-    kept_calls.forget()
+def use():
+    """Have these kernels serve from now on, with these limits: all of them to begin with, whatever the environment says."""
+    with ExitStack() as stack:
+        have = lambda *names, **limits: stack.enter_context(selection.only(*names, limits=limits))  # noqa: E731
+        have(*(kernel.name for kernel in selection.BUILT_IN))
+        yield have
+
+
+def set_engines(use, on=True, block=None, native=False):
+    """Turn the engines on or off; block is in bytes, few enough that small arrays take several of them."""
+    names = ("native", "blocks") if native else ("blocks",)
+    use(*(names if on else ()), blocks={} if block is None else {"block": block, "columns": 2})
 
 
 WAYS = {
@@ -149,12 +143,12 @@ def exact(name, x):
 @pytest.mark.parametrize("block", [1, 100, 2**19])
 @engined
 def test_engine_has_the_values_and_gradients_of_the_oracle_and_of_the_rule(
-    backend, block, dtype, name, monkeypatch, counted, rng
+    backend, block, dtype, name, use, counted, rng
 ):
     f, x = of_case(name, backend)
     expected = oracle.rounded(exact(name, oracle.exact(x)))
     g = np.round(16 * rng.normal(size=expected.shape)) / 16
-    set_engines(monkeypatch, block=block)
+    set_engines(use, block=block)
     y, dx = both(backend, f, x, g, dtype)
     assert any(call.startswith("_pulled") for call in counted)
     assert_close(y, expected, dtype, "value")
@@ -163,7 +157,7 @@ def test_engine_has_the_values_and_gradients_of_the_oracle_and_of_the_rule(
     temperature = CASES[name][2].get("temperature", 1)
     scale = min(1, temperature)
     assert_close(np.vdot(dx, t) * scale, np.vdot(moved, g) * scale, dtype, "derivative")
-    set_engines(monkeypatch, on=False)
+    set_engines(use, on=False)
     y_rule, dx_rule = both(backend, f, x, g, dtype)
     assert_close(y, y_rule, dtype, "value")
     assert_close(dx * scale, dx_rule * scale, dtype, "derivative")
@@ -171,12 +165,12 @@ def test_engine_has_the_values_and_gradients_of_the_oracle_and_of_the_rule(
 
 @every_case
 @pytest.mark.parametrize("block", [1, 2**19])
-def test_engine_has_the_values_of_the_rule_on_plain_numpy(block, name, monkeypatch, counted):
+def test_engine_has_the_values_of_the_rule_on_plain_numpy(block, name, use, counted):
     f, x = of_case(name, PRESENT["numpy"])
-    set_engines(monkeypatch, block=block)
+    set_engines(use, block=block)
     y = joined(f(x))
     assert counted
-    set_engines(monkeypatch, on=False)
+    set_engines(use, on=False)
     assert_close(y, joined(f(x)), "float64", "value")
 
 
@@ -207,15 +201,15 @@ COTANGENTS = {
 @pytest.mark.parametrize("block", [1, 2**19])
 @engined
 def test_awkward_scores_and_cotangents_are_those_of_the_rule(
-    backend, block, plus_inf, axis, temperature, cotangent, monkeypatch
+    backend, block, plus_inf, axis, temperature, cotangent, use
 ):
     x = np.concatenate([AWKWARD, [[INF, 0.0, INF, 1.0]]]) if plus_inf else AWKWARD
     g = np.append(COTANGENTS[cotangent], 1.0) if plus_inf else COTANGENTS[cotangent]
     x = x if axis == 1 else x.T
     f = partial(soft_argmax, axis=axis, temperature=temperature)
-    set_engines(monkeypatch, block=block)
+    set_engines(use, block=block)
     y, dx = both(backend, f, x, g, "float32")
-    set_engines(monkeypatch, on=False)
+    set_engines(use, on=False)
     y_rule, dx_rule = both(backend, f, x, g, "float32")
     assert_close(y, y_rule, "float32", "value")
     np.testing.assert_array_equal(np.isnan(dx), np.isnan(dx_rule))
@@ -227,13 +221,13 @@ def test_awkward_scores_and_cotangents_are_those_of_the_rule(
 @engined
 @pytest.mark.parametrize("moments", [False, True], ids=["position", "moments"])
 @pytest.mark.parametrize("g", [1.0, 5e36, NAN], ids=str)
-def test_a_second_pullback_has_the_gradient_of_the_first_and_of_the_rule(backend, g, moments, monkeypatch, counted):
+def test_a_second_pullback_has_the_gradient_of_the_first_and_of_the_rule(backend, g, moments, use, counted):
     """What was kept is used up by then; a cotangent that overflows on the way is left to the rule both times."""
     x = np.random.default_rng(12).normal(size=(6, 40)) - 5  # so low that sums of exponentials are less than 1
     f = partial(soft_argmax_moments, axis=-1) if moments else last
     found = []
     for on in (True, False):
-        set_engines(monkeypatch, on=on, block=256)
+        set_engines(use, on=on, block=256)
         _, pullback = backend.vjp(f, backend.asarray(x, "float32"))
         gs = backend.asarray([1.0, g, -2.0, 0.5, 1.0, -g], "float32")
         cotangent = (gs, 0 * gs + 1) if moments else gs
@@ -251,14 +245,14 @@ def test_a_second_pullback_has_the_gradient_of_the_first_and_of_the_rule(backend
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
 @pytest.mark.parametrize("axis", [0, 1])
 @engined
-def test_awkward_weights_vanish_exactly_where_those_of_the_rule_do(backend, axis, temperature, native, monkeypatch):
+def test_awkward_weights_vanish_exactly_where_those_of_the_rule_do(backend, axis, temperature, native, use):
     for rows in (AWKWARD[:2], AWKWARD[[0, 8]], AWKWARD, np.concatenate([AWKWARD, [[INF, 0.0, INF, 1.0]]])):
         x = rows if axis == 1 else rows.T
         g = np.random.default_rng(3).normal(size=x.shape)
         f = partial(soft_one_hot, axis=axis, temperature=temperature)
-        set_engines(monkeypatch, block=1, native=native)
+        set_engines(use, block=1, native=native)
         p, dx = both(backend, f, x, g, "float32")
-        set_engines(monkeypatch, on=False)
+        set_engines(use, on=False)
         p_rule, dx_rule = both(backend, f, x, g, "float32")
         assert_close(p, p_rule, "float32", "value")
         np.testing.assert_array_equal(p == 0, p_rule == 0)
@@ -268,12 +262,12 @@ def test_awkward_weights_vanish_exactly_where_those_of_the_rule_do(backend, axis
 
 @engined
 @pytest.mark.parametrize("poison", [NAN, INF, -INF, 1e30])
-def test_a_masked_score_enters_no_block(backend, poison, monkeypatch):
+def test_a_masked_score_enters_no_block(backend, poison, use):
     mask = mask_of((6, 5))
     mask[2] = False
     f = partial(last, mask=backend.asarray(mask))
     x, g = np.random.default_rng(1).normal(size=(6, 5)), np.arange(1.0, 7.0)
-    set_engines(monkeypatch, block=64)
+    set_engines(use, block=64)
     y, dx = both(backend, f, x, g)
     y_poisoned, dx_poisoned = both(backend, f, np.where(mask, x, poison), g)
     np.testing.assert_array_equal(y, y_poisoned)
@@ -294,12 +288,12 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", list(LAYOUTS))
 @pytest.mark.parametrize("block", [1, 2**19])
 @pytest.mark.parametrize("axis", [0, -1])
-def test_any_layout_gives_what_a_copy_gives(axis, block, layout, monkeypatch):
+def test_any_layout_gives_what_a_copy_gives(axis, block, layout, use):
     x = np.random.default_rng(2).normal(size=(6, 10))
     view = LAYOUTS[layout](x)
     view.flags.writeable = False
     f = partial(soft_argmax, axis=axis)
-    set_engines(monkeypatch, block=block)
+    set_engines(use, block=block)
     y, pullback = anyargmax.vjp(f, view)
     g = np.random.default_rng(3).normal(size=y.shape)
     y_copy, pullback_copy = anyargmax.vjp(f, view.copy())
@@ -309,7 +303,7 @@ def test_any_layout_gives_what_a_copy_gives(axis, block, layout, monkeypatch):
 
 @torch_only
 @pytest.mark.parametrize("layout", ["transposed", "every second", "broadcast", "in three axes, swapped"])
-def test_any_layout_of_a_tensor_gives_what_a_copy_gives(backend, layout, monkeypatch):
+def test_any_layout_of_a_tensor_gives_what_a_copy_gives(backend, layout, use):
     x = backend.asarray(np.random.default_rng(2).normal(size=(6, 10)))
     ways = {
         "transposed": lambda x: x.T,
@@ -319,7 +313,7 @@ def test_any_layout_of_a_tensor_gives_what_a_copy_gives(backend, layout, monkeyp
     }
     view = ways[layout](x).requires_grad_()
     copy = view.detach().clone().requires_grad_()
-    set_engines(monkeypatch, block=64)
+    set_engines(use, block=64)
     for t in (view, copy):
         y = last(t)
         (y * backend.asarray(np.arange(1.0, 1 + y.numel())).reshape(y.shape)).sum().backward()
@@ -331,22 +325,22 @@ class TestTorch:
     """What a `Function` with an engine inside must stand."""
 
     @pytest.fixture
-    def backend(self, monkeypatch):
+    def backend(self, use):
         if "torch" not in PRESENT:
             pytest.skip("torch is not installed")
-        set_engines(monkeypatch, block=64)
+        set_engines(use, block=64)
         return PRESENT["torch"]
 
     def scores(self, backend):
         return backend.asarray(np.random.default_rng(4).normal(size=(6, 5))).requires_grad_()
 
-    def test_second_derivatives_are_those_of_the_rule(self, backend, monkeypatch):
+    def test_second_derivatives_are_those_of_the_rule(self, backend, use):
         from torch.autograd import gradgradcheck
 
         x = self.scores(backend)
         curved = backend.xp.autograd.functional.hessian(lambda x: (last(x) ** 2).sum(), x)
         assert gradgradcheck(last, x)
-        set_engines(monkeypatch, on=False)
+        set_engines(use, on=False)
         rule = backend.xp.autograd.functional.hessian(lambda x: (last(x) ** 2).sum(), x)
         assert_close(backend.to_numpy(curved), backend.to_numpy(rule), "float64", "derivative")
 
@@ -416,10 +410,10 @@ class TestTorch:
         assert type(last(x.as_subclass(Own))) is Own
         assert not counted
 
-    def test_autocast_rounds_no_position(self, backend, monkeypatch):
+    def test_autocast_rounds_no_position(self, backend, use):
         import torch
 
-        set_engines(monkeypatch, native=True)
+        set_engines(use, native=True)
         x = torch.zeros(4, 300)
         x[:, 257] = 50.0
         x.requires_grad_()
@@ -427,10 +421,10 @@ class TestTorch:
         with torch.autocast("cpu", torch.bfloat16):
             assert last(x).tolist() == [257.0] * 4
 
-    def test_inference_mode_spoils_no_later_call(self, backend, monkeypatch):
+    def test_inference_mode_spoils_no_later_call(self, backend, use):
         import torch
 
-        set_engines(monkeypatch, native=True)
+        set_engines(use, native=True)
         x = self.scores(backend)
         with torch.inference_mode():
             for _ in range(2):
@@ -449,11 +443,11 @@ class TestTorch:
         ],
     )
     def test_native_operations_do_what_they_are_quicker_at_with_so_many_threads(
-        self, backend, monkeypatch, counted, threads, sizes, engine
+        self, backend, monkeypatch, use, counted, threads, sizes, engine
     ):
         import torch
 
-        set_engines(monkeypatch, native=True)
+        set_engines(use, native=True)
         monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
         x = backend.asarray(np.random.default_rng(7).normal(size=sizes), "float32")
         y = last(x)
@@ -463,17 +457,17 @@ class TestTorch:
         y, y_recorded = (backend.to_numpy(value.detach()) / sizes[1] for value in (y, y_recorded))
         assert_close(y_recorded, y, "float32", "value")
 
-    def test_native_operations_give_way_where_scores_need_care(self, backend, monkeypatch):
+    def test_native_operations_give_way_where_scores_need_care(self, backend, use):
         x, g = AWKWARD, COTANGENTS["finite"]
-        set_engines(monkeypatch, native=True)
+        set_engines(use, native=True)
         y, dx = both(backend, last, x, g)
-        set_engines(monkeypatch, on=False)
+        set_engines(use, on=False)
         y_rule, dx_rule = both(backend, last, x, g)
         assert_close(y, y_rule, "float64", "value")
         assert_close(dx, dx_rule, "float64", "derivative")
 
 
-def test_autograd_gives_second_derivatives_of_the_rule(monkeypatch):
+def test_autograd_gives_second_derivatives_of_the_rule(use):
     import autograd
     import autograd.numpy as anp
 
@@ -483,9 +477,9 @@ def test_autograd_gives_second_derivatives_of_the_rule(monkeypatch):
     def slope(x):
         return anp.sum(autograd.grad(lambda x: anp.sum(last(x) ** 2))(x) * u)
 
-    set_engines(monkeypatch, block=64)
+    set_engines(use, block=64)
     curved = autograd.grad(slope)(x)
-    set_engines(monkeypatch, on=False)
+    set_engines(use, on=False)
     assert_close(curved, autograd.grad(slope)(x), "float64", "derivative")
 
 
@@ -508,7 +502,7 @@ def test_the_gradient_is_all_the_memory_that_is_taken(backend, shape, axis):
     f = partial(soft_argmax, axis=axis)
     g = np.ones(f(x).shape, dtype="float32")
     assert peak_of(lambda: f(x)) < 0.4 * x.nbytes
-    assert peak_of(lambda: backend.vjp(f, x)[1](g)) <= 1.05 * x.nbytes + 2 * dense.BLOCK
+    assert peak_of(lambda: backend.vjp(f, x)[1](g)) <= 1.05 * x.nbytes + 2 * BLOCKS.limits.block
 
 
 @numpy_memory
@@ -525,19 +519,19 @@ def test_a_gradient_that_was_handed_out_is_not_written_to_again(backend):
 @pytest.mark.parametrize("which", ["powers of two", "NumPy's own", "the framework's"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @every_case
-def test_every_exponential_gives_the_numbers_of_the_rule(name, dtype, which, monkeypatch, rng):
+def test_every_exponential_gives_the_numbers_of_the_rule(name, dtype, which, monkeypatch, use, rng):
     """Which of them is the quickest depends on the processor: all of them are tried on every one."""
     backend = PRESENT["numpy"]
     f, x = of_case(name, backend)
     g = rng.normal(size=oracle.rounded(exact(name, oracle.exact(x))).shape)
-    set_engines(monkeypatch, on=False)
+    set_engines(use, on=False)
     y_rule, dx_rule = both(backend, f, x, g, dtype)
-    set_engines(monkeypatch, block=64)
+    use("blocks", blocks={"block": 64, "columns": 2, "powers_of_two": which == "powers of two"})
     lent = []
-    monkeypatch.setattr(exponential, "_has_fast_powers_of_two", lambda: which == "powers of two")
     if which == "the framework's":
         ops = binding.of_namespace(array_namespace(x))
-        monkeypatch.setattr(ops, "exp_in_memory", lambda x, out: lent.append(x) or np.exp(x, out=out))
+        own = lambda x, out: lent.append(x) or np.exp(x, out=out)  # noqa: E731
+        monkeypatch.setattr(ops, "memory", ops.memory._replace(exponential=own))
     y, dx = both(backend, f, x, g, dtype)
     assert bool(lent) == (which == "the framework's")
     scale = min(1, CASES[name][2].get("temperature", 1))
@@ -546,8 +540,8 @@ def test_every_exponential_gives_the_numbers_of_the_rule(name, dtype, which, mon
 
 
 @engined
-def test_eight_threads_at_once_get_what_one_gets(backend, monkeypatch):
-    set_engines(monkeypatch, block=2**12)
+def test_eight_threads_at_once_get_what_one_gets(backend, use):
+    set_engines(use, block=2**12)
     xs = [np.random.default_rng(k).normal(size=(40, 100)) for k in range(8)]
     g = np.ones(40)
     alone = [both(backend, last, x, g) for x in xs]
@@ -623,14 +617,14 @@ def test_no_more_calls_are_kept_than_the_limit():
     assert len(kept_calls._calls) > 1
 
 
-def test_kept_calls_hold_no_more_than_their_room(monkeypatch):
-    monkeypatch.setattr(kept_calls, "ROOM", 4 * 2 * 8 * 1000)  # four tables of 1000 positions and ones, in float64
-    for length in range(991, 1001):
+def test_kept_calls_hold_no_more_than_their_room():
+    most = kept_calls.ROOM // 4 // 16  # positions and ones in float64 that alone take a quarter of it
+    for length in range(most - 9, most + 1):
         soft_argmax(np.zeros((2, length)), axis=-1)
         assert 1 <= len(kept_calls._calls) <= 4
         assert sum(kept_calls._sizes.values()) <= kept_calls.ROOM
-    soft_argmax(np.zeros((2, 1001)), axis=-1)
-    assert not [key for key in kept_calls._calls if 1001 in key[1][1]]
+    soft_argmax(np.zeros((2, most + 1)), axis=-1)
+    assert not [key for key in kept_calls._calls if most + 1 in key[1][1]]
 
 
 @pytest.mark.parametrize(
@@ -696,13 +690,12 @@ def test_another_default_dtype_is_seen_by_a_kept_call():
         torch.set_default_dtype(torch.float32)
 
 
-@pytest.mark.parametrize(("setting", "expected"), [("0", "False False"), ("1", "True True")])
+@pytest.mark.parametrize(("setting", "expected"), [("0", "False"), ("1", "True")])
 def test_the_environment_turns_the_engines_off(setting, expected):
     code = """if True:
         import sys, numpy, anyargmax
-        from anyargmax._kernels import switch
         assert anyargmax.soft_argmax(numpy.zeros((100, 5)), axis=-1)[0] == 2
-        print(switch.ENABLED, "anyargmax._kernels.blocks.dense" in sys.modules)
+        print("anyargmax._kernels.blocks.dense" in sys.modules)
     """
     ran = subprocess.run(
         [sys.executable, "-c", code],
@@ -725,10 +718,10 @@ def test_long_rows_are_as_exact_as_short_ones():
 @pytest.mark.parametrize(
     "options", [{}, {"axis": -1}, {"hard": True}, {"mask": np.asarray([True, False, True])}], ids=str
 )
-def test_a_single_position_is_an_array_as_by_the_rules(options, monkeypatch):
+def test_a_single_position_is_an_array_as_by_the_rules(options, use):
     found = []
     for on in (True, False):
-        set_engines(monkeypatch, on=on)
+        set_engines(use, on=on)
         found.append(type(soft_argmax(np.asarray([0.0, 1.0, 5.0]), **options)))
     assert found == [np.ndarray, np.ndarray]
 
@@ -736,13 +729,13 @@ def test_a_single_position_is_an_array_as_by_the_rules(options, monkeypatch):
 @torch_only
 @pytest.mark.parametrize("f", [last, partial(soft_argmax_moments, axis=-1)], ids=["position", "moments"])
 @pytest.mark.parametrize("rows", [1, 2, 3, 4])
-def test_native_operations_leave_no_row_of_a_nan_to_the_rules(backend, f, rows, monkeypatch, counted):
+def test_native_operations_leave_no_row_of_a_nan_to_the_rules(backend, f, rows, monkeypatch, use, counted):
     """It makes its own row NaN, which is what the answer is."""
     x = np.random.default_rng(rows).normal(size=(rows, 5))
     x[rows // 2, 1] = NAN
     found, by_rules, answers = [], [], composition.answers
     for on in (True, False):
-        set_engines(monkeypatch, on=on, native=True)
+        set_engines(use, on=on, native=True)
         noted = lambda *args, on=on, **options: by_rules.append(on) or answers(*args, **options)  # noqa: E731
         monkeypatch.setattr(composition, "answers", noted)
         y = f(backend.asarray(x))
@@ -757,13 +750,11 @@ def test_native_operations_leave_no_row_of_a_nan_to_the_rules(backend, f, rows, 
 @pytest.mark.parametrize("score", [INF, -INF, NAN, 1e30], ids=str)
 @pytest.mark.parametrize("temperature", [1.0, 3.0, 0.01])
 @pytest.mark.parametrize("f", [last, partial(soft_argmin, axis=-1), partial(soft_argmax_moments, axis=-1)])
-def test_native_operations_leave_an_awkward_row_to_the_rules_at_every_temperature(
-    backend, f, temperature, score, monkeypatch
-):
+def test_native_operations_leave_an_awkward_row_to_the_rules_at_every_temperature(backend, f, temperature, score, use):
     x = np.asarray([[score], [0.5]]) if temperature == 3.0 else np.asarray([[score, 0.0, 1.0], [0.5, 2.0, 0.0]])
     found = []
     for on in (True, False):
-        set_engines(monkeypatch, on=on, native=True)
+        set_engines(use, on=on, native=True)
         value, pullback = backend.vjp(partial(f, temperature=temperature), backend.asarray(x))
         g = tuple(2 * y + 1 for y in value) if isinstance(value, tuple) else 2 * value + 1
         values = value if isinstance(value, tuple) else (value,)

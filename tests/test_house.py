@@ -10,7 +10,7 @@ from conftest import backend_parameters
 import anyargmax
 import anyargmax.backends
 from anyargmax import soft_argmax, soft_one_hot
-from anyargmax._kernels import switch
+from anyargmax._kernels import selection
 from anyargmax._kernels.support import compact
 
 SOURCE = Path(anyargmax.__file__).resolve().parent
@@ -81,7 +81,7 @@ def test_imports_run_in_no_circle():
 
 
 @pytest.mark.parametrize(
-    "planted", [("_rules.weights", "_kernels.selection"), ("_kernels.engines", "_calls.making")], ids=str
+    "planted", [("_rules.weights", "_kernels.selection"), ("_kernels.whole", "_calls.making")], ids=str
 )
 def test_a_planted_import_is_noticed(planted):
     found = arrows() | {planted}
@@ -95,11 +95,11 @@ def test_a_kernel_that_declines_is_asked_once(backend, f, monkeypatch, rng):
     """Of a dense support the kernel for sparse weights can make nothing, whoever asks it."""
     asked, support = [], compact.support
     monkeypatch.setattr(compact, "support", lambda *args: asked.append(args) or support(*args))
-    monkeypatch.setattr(switch, "ENABLED", True)
     x = backend.asarray(rng.uniform(0, 0.05, size=(64, 4096)), "float32")
-    f(x, axis=-1, alpha=1.5)
-    assert len(asked) == 1
-    asked.clear()
-    _, pullback = backend.vjp(lambda x: f(x, axis=-1, alpha=1.5), x)
-    assert len(asked) == 1
+    with selection.only("support"):
+        f(x, axis=-1, alpha=1.5)
+        assert len(asked) == 1
+        asked.clear()
+        _, pullback = backend.vjp(lambda x: f(x, axis=-1, alpha=1.5), x)
+        assert len(asked) == 1
     assert np.all(np.isfinite(backend.to_numpy(pullback(f(x, axis=-1))[0])))

@@ -4,6 +4,7 @@ import pytest
 from conftest import MISSING, NAMES, PRESENT
 
 from anyargmax import validation
+from anyargmax._kernels import selection
 from anyargmax.validation.catalogue import CALLS, FUNCTIONS, KINDS
 from anyargmax.validation.comparison import assert_call_agrees
 
@@ -47,6 +48,28 @@ def test_half_precision_has_the_oracles_answers(name, dtype, call):
     else:  # NumPy has no bfloat16
         with pytest.raises(AttributeError, match=dtype):
             backend.asarray([1.0], dtype)
+
+
+# Each kernel alone, and the rules without any, where a call may have another way. JAX compiles each: one of each function.
+ALONE = [
+    pytest.param(name, kernel, call, id=f"{name}-{kernel or 'no_kernel'}-{call.id}".replace(" ", "_"))
+    for name, kernels in {
+        "numpy": ("", "blocks", "support"),
+        "autograd": ("", "blocks", "support"),
+        "torch": ("", "native", "blocks", "support", "own softmax"),
+        "torch-func": ("", "softmax"),
+        "jax": ("",),
+    }.items()
+    if name in PRESENT
+    for kernel in kernels
+    for call in (FIRST.values() if name == "jax" else KINDS)
+]
+
+
+@pytest.mark.parametrize(("name", "kernel", "call"), ALONE)
+def test_one_kernel_alone_has_the_oracles_answers(name, kernel, call):
+    with selection.only(*filter(None, [kernel])):
+        assert_call_agrees(call, [PRESENT[name]], "float64")
 
 
 @pytest.mark.parametrize("name", [name for name, backend in PRESENT.items() if backend.second])

@@ -8,8 +8,8 @@ import pytest
 from anyargmax import register_backend, soft_argmax, soft_top_k, validation, vjp
 from anyargmax._calls import composition
 from anyargmax._compat import array_namespace
-from anyargmax._frameworks import protocol, registry, tape
-from anyargmax._kernels import engines
+from anyargmax._frameworks import binding, protocol, registry, tape
+from anyargmax._kernels import selection
 from anyargmax.validation import catalogue, comparison
 from anyargmax.validation.comparison import assert_call_agrees
 
@@ -137,6 +137,7 @@ def test_a_framework_without_kernels_is_asked_for_no_length(lifted):
         def shape(self):
             raise AssertionError("no kernel serves this framework")
 
-    ops, options = registry._registered[0], composition.Options((0,), np.dtype("float64"))
-    ops.fused = None
-    assert not engines.is_engined(ops, np.zeros(3).view(Lazy), composition.Controls(), options)
+    adapter = SimpleNamespace(**vars(registry._registered[0].adapter) | {"memory": None})
+    ops, options = binding.Ops(adapter), composition.Options((0,), np.dtype("float64"))
+    x = np.zeros(3).view(Lazy)
+    assert selection.planned(ops, x, composition.Controls(), options, lambda: None, ()) is None

@@ -8,8 +8,9 @@ from conftest import PRESENT, backend_parameters
 
 import anyargmax
 from anyargmax import soft_argmax, soft_one_hot, spatial_soft_argmax
-from anyargmax._kernels import switch
+from anyargmax._kernels import selection
 from anyargmax._kernels.support import compact
+from anyargmax._kernels.support.sparse import SUPPORT
 from anyargmax.validation import oracle
 from anyargmax.validation.tolerance import EPS, assert_close, round_to
 
@@ -18,10 +19,14 @@ served = pytest.mark.parametrize("backend", backend_parameters(("numpy", "autogr
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
+SMALL = {"block": 16, "always": 4, "narrow": 8, "columns": 4, "depth": 2, "share": 1.0}
+
+
 @pytest.fixture(autouse=True)
-def engines(monkeypatch):
+def engines():
     """Engines are on, whatever the environment says."""
-    monkeypatch.setattr(switch, "ENABLED", True)
+    with selection.only("support"):
+        yield
 
 
 @pytest.fixture
@@ -36,14 +41,12 @@ def answers(monkeypatch):
             return given[-1]
 
         monkeypatch.setattr(compact, name, noted)
-    for name, small in {"BLOCK": 16, "ALWAYS": 4, "NARROW": 8, "COLUMNS": 4, "DEPTH": 2, "SHARE": 1.0}.items():
-        monkeypatch.setattr(compact, name, small)
-    return given
+    with selection.only("support", limits={"support": SMALL}):
+        yield given
 
 
-def by_the_rule(monkeypatch, f):
-    with monkeypatch.context() as patch:
-        patch.setattr(switch, "ENABLED", False)
+def by_the_rule(f):
+    with selection.only():
         return f()
 
 
@@ -79,13 +82,13 @@ shapes = pytest.mark.parametrize("name", [pytest.param(name, id=name.replace(" "
 @dtypes
 @shapes
 @pytest.mark.parametrize("alpha", ALPHAS)
-def test_weights_and_supports_are_the_oracles_and_the_rules(backend, dtype, name, alpha, answers, monkeypatch):
+def test_weights_and_supports_are_the_oracles_and_the_rules(backend, dtype, name, alpha, answers):
     x, axis = SHAPES[name]
     x = round_to(x, dtype)
     f = partial(soft_one_hot, axis=axis, alpha=alpha, temperature=0.75)
     actual = backend.to_numpy(f(backend.asarray(x, dtype)))
     assert len(answers) == 1
-    rule = by_the_rule(monkeypatch, lambda: backend.to_numpy(f(backend.asarray(x, dtype))))
+    rule = by_the_rule(lambda: backend.to_numpy(f(backend.asarray(x, dtype))))
     assert len(answers) == 1
     axes = axis if isinstance(axis, tuple) else (axis,)
     expected = oracle.rounded(oracle.weights(oracle.exact(x), axes=axes, alpha=alpha, temperature=0.75))
@@ -106,15 +109,15 @@ def at_the_edge_of_the_support(n, alpha, above):
 @served
 @pytest.mark.parametrize("n", [40, 70000])
 @pytest.mark.parametrize("alpha", [1.25, 1.5, 2])
-def test_no_small_weight_is_lost_among_many_scores(backend, alpha, n, request, monkeypatch):
+def test_no_small_weight_is_lost_among_many_scores(backend, alpha, n, request):
     """What is left out at once is below the edge of the support: by how much less than a rounding error is of no account."""
-    if n < compact.NARROW:
+    if n < SUPPORT.limits.narrow:
         request.getfixturevalue("answers")
     f = partial(soft_one_hot, alpha=alpha)
     for above in (1e-6, 1e-9):
         x = backend.asarray(at_the_edge_of_the_support(n, alpha, above))
         p = backend.to_numpy(f(x))
-        rule = by_the_rule(monkeypatch, lambda x=x: backend.to_numpy(f(x)))
+        rule = by_the_rule(lambda x=x: backend.to_numpy(f(x)))
         assert np.count_nonzero(p) == 3
         np.testing.assert_array_equal(p > 0, rule > 0)
         assert_close(p, rule, "float64", "value")
@@ -124,14 +127,14 @@ def test_no_small_weight_is_lost_among_many_scores(backend, alpha, n, request, m
 @dtypes
 @shapes
 @pytest.mark.parametrize("alpha", [1.25, 4 / 3, 1.5, 2])
-def test_gradients_are_the_rules(backend, dtype, name, alpha, answers, monkeypatch, rng):
+def test_gradients_are_the_rules(backend, dtype, name, alpha, answers, rng):
     x, axis = SHAPES[name]
     x = backend.asarray(round_to(x, dtype), dtype)
     f = partial(soft_one_hot, axis=axis, alpha=alpha)
     g = round_to(rng.normal(size=tuple(x.shape)), dtype)
     y, dx = value_and_gradient(backend, f, x, g)
     assert len(answers) == 2
-    rule_y, rule_dx = by_the_rule(monkeypatch, lambda: value_and_gradient(backend, f, x, g))
+    rule_y, rule_dx = by_the_rule(lambda: value_and_gradient(backend, f, x, g))
     assert_close(y, rule_y, dtype, "value")
     assert_close(dx, rule_dx, dtype, "derivative")
     np.testing.assert_array_equal(dx[y == 0], 0)
@@ -141,7 +144,7 @@ def test_gradients_are_the_rules(backend, dtype, name, alpha, answers, monkeypat
 @dtypes
 @shapes
 @pytest.mark.parametrize("alpha", [1.25, 1.5, 2])
-def test_positions_and_their_gradients_are_the_rules(backend, dtype, name, alpha, answers, monkeypatch, rng):
+def test_positions_and_their_gradients_are_the_rules(backend, dtype, name, alpha, answers, rng):
     x, axis = SHAPES[name]
     x = backend.asarray(round_to(x, dtype), dtype)
     if isinstance(axis, tuple):
@@ -152,7 +155,7 @@ def test_positions_and_their_gradients_are_the_rules(backend, dtype, name, alpha
     del answers[:]
     y, dx = value_and_gradient(backend, f, x, g)
     assert [len(np.shape(answer)) for answer in answers][-1] == x.ndim
-    rule_y, rule_dx = by_the_rule(monkeypatch, lambda: value_and_gradient(backend, f, x, g))
+    rule_y, rule_dx = by_the_rule(lambda: value_and_gradient(backend, f, x, g))
     scale = max(1.0, float(np.max(np.abs(rule_y))))
     assert_close(y / scale, rule_y / scale, dtype, "value")
     assert_close(dx / scale, rule_dx / scale, dtype, "derivative")
@@ -169,16 +172,16 @@ def test_only_the_positions_are_laid_out(backend, answers):
 @served
 @dtypes
 @pytest.mark.parametrize("temperature", [1e-40, 1e-3, 30.0, 1e30], ids=str)
-def test_huge_and_tiny_temperatures(backend, dtype, temperature, answers, monkeypatch):
+def test_huge_and_tiny_temperatures(backend, dtype, temperature, answers):
     x = backend.asarray(round_to(np.random.default_rng(2).normal(size=(4, 20)), dtype), dtype)
     f = partial(soft_one_hot, alpha=1.5, temperature=temperature)
     actual = backend.to_numpy(f(x))
     assert len(answers) == 1
-    assert_close(actual, by_the_rule(monkeypatch, lambda: backend.to_numpy(f(x))), dtype, "value")
+    assert_close(actual, by_the_rule(lambda: backend.to_numpy(f(x))), dtype, "value")
 
 
 @served
-def test_a_temperature_a_row_is_served_and_has_its_gradient(backend, answers, monkeypatch, rng):
+def test_a_temperature_a_row_is_served_and_has_its_gradient(backend, answers, rng):
     x, t = backend.asarray(rng.normal(size=(3, 20))), np.asarray([[0.25], [1.0], [4.0]])
     g = rng.normal(size=(3, 20))
 
@@ -188,17 +191,17 @@ def test_a_temperature_a_row_is_served_and_has_its_gradient(backend, answers, mo
 
     if backend.name == "numpy":  # whose own vjp is of the scores
         actual = backend.to_numpy(soft_one_hot(x, alpha=1.5, temperature=backend.asarray(t)))
-        rule = by_the_rule(monkeypatch, lambda: soft_one_hot(x, alpha=1.5, temperature=backend.asarray(t)))
+        rule = by_the_rule(lambda: soft_one_hot(x, alpha=1.5, temperature=backend.asarray(t)))
         assert_close(actual, rule, "float64", "value")
     else:
-        for actual, rule in zip(both(), by_the_rule(monkeypatch, both), strict=True):
+        for actual, rule in zip(both(), by_the_rule(both), strict=True):
             assert_close(actual, rule, "float64", "derivative")
     assert answers
 
 
 @served
 @pytest.mark.parametrize("bad", [np.nan, np.inf], ids=str)
-def test_a_row_of_nan_or_inf_is_the_rules(backend, bad, answers, monkeypatch, rng):
+def test_a_row_of_nan_or_inf_is_the_rules(backend, bad, answers, rng):
     x = rng.normal(size=(3, 20))
     x[1, 4] = bad
     x[2, 3] = -np.inf
@@ -206,17 +209,17 @@ def test_a_row_of_nan_or_inf_is_the_rules(backend, bad, answers, monkeypatch, rn
     f = partial(soft_one_hot, alpha=1.5)
     actual = value_and_gradient(backend, f, backend.asarray(x), g)
     assert not answers
-    rule = by_the_rule(monkeypatch, lambda: value_and_gradient(backend, f, backend.asarray(x), g))
+    rule = by_the_rule(lambda: value_and_gradient(backend, f, backend.asarray(x), g))
     for one, other in zip(actual, rule, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 @served
-def test_a_score_of_minus_infinity_has_no_weight(backend, answers, monkeypatch):
+def test_a_score_of_minus_infinity_has_no_weight(backend, answers):
     x = np.asarray([[0.0, -np.inf, 0.5, -np.inf, 0.25], [1.0, 2.0, 3.0, -np.inf, 0.0]])
     p = backend.to_numpy(soft_one_hot(backend.asarray(x), alpha=1.5))
     assert len(answers) == 1
-    assert_close(p, by_the_rule(monkeypatch, lambda: soft_one_hot(x, alpha=1.5)), "float64", "value")
+    assert_close(p, by_the_rule(lambda: soft_one_hot(x, alpha=1.5)), "float64", "value")
 
 
 LAYOUTS = {
@@ -237,16 +240,14 @@ LAYOUTS = {
         if name in PRESENT and (name, way) not in {("torch", "reversed"), ("torch", "read-only")}  # torch has none
     ],
 )
-def test_any_layout_is_read_in_place(name, way, answers, monkeypatch, rng):
+def test_any_layout_is_read_in_place(name, way, answers, rng):
     x, g = LAYOUTS[way](rng.normal(size=(6, 9))), rng.normal(size=(6, 9))
     before = x.copy()
     one = x if name == "numpy" else PRESENT["torch"].xp.from_numpy(x) if x.flags.writeable else None
     one = PRESENT["torch"].xp.from_numpy(before[:1]).expand(6, 9) if one is None else one
     actual = value_and_gradient(PRESENT[name], partial(soft_one_hot, alpha=2), one, g)
     assert len(answers) == 2
-    rule = by_the_rule(
-        monkeypatch, lambda: value_and_gradient(PRESENT["numpy"], partial(soft_one_hot, alpha=2), before, g)
-    )
+    rule = by_the_rule(lambda: value_and_gradient(PRESENT["numpy"], partial(soft_one_hot, alpha=2), before, g))
     for a, b in zip(actual, rule, strict=True):
         assert_close(a, b, "float64", "derivative")
     np.testing.assert_array_equal(x, before)
@@ -259,12 +260,12 @@ def test_a_batch_of_no_rows_is_the_rules(backend, answers):
 
 
 @served
-def test_half_precision_is_served_in_float32(backend, answers, monkeypatch):
+def test_half_precision_is_served_in_float32(backend, answers):
     x = backend.asarray(np.random.default_rng(0).normal(size=(4, 20)), "float16")
     p = soft_one_hot(x, alpha=1.5)
     assert "float16" in str(p.dtype)
     assert answers[0].dtype == np.float32
-    rule = by_the_rule(monkeypatch, lambda: backend.to_numpy(soft_one_hot(x, alpha=1.5)))
+    rule = by_the_rule(lambda: backend.to_numpy(soft_one_hot(x, alpha=1.5)))
     np.testing.assert_allclose(backend.to_numpy(p), rule, rtol=0, atol=EPS["float16"])
 
 
@@ -275,9 +276,9 @@ def test_what_the_engine_is_not_for_is_the_rules(options, answers, rng):
     assert not answers
 
 
-def test_too_many_candidates_are_the_rules(answers, monkeypatch):
-    monkeypatch.setattr(compact, "SHARE", 0.1)
-    p = soft_one_hot(np.ones((3, 50)), alpha=2)
+def test_too_many_candidates_are_the_rules(answers):
+    with selection.only("support", limits={"support": SMALL | {"share": 0.1}}):
+        p = soft_one_hot(np.ones((3, 50)), alpha=2)
     assert not answers
     assert_close(p, np.full((3, 50), 1 / 50), "float64", "value")
 
@@ -335,18 +336,18 @@ class TestTorch:
             y.backward(torch.ones_like(y))
             np.testing.assert_array_equal((x.grad - first).numpy(), first.numpy())
 
-    def test_an_expanded_cotangent_is_read(self, torch_backend, answers, monkeypatch):
+    def test_an_expanded_cotangent_is_read(self, torch_backend, answers):
         import torch
 
         x = torch.randn(4, 9, dtype=torch.float64, requires_grad=True)
         f = lambda: torch.autograd.grad((soft_one_hot(x, alpha=1.5) ** 2).sum(), x)[0]  # noqa: E731
         plain = lambda: torch.autograd.grad(soft_one_hot(x, alpha=1.5).sum(), x)[0]  # noqa: E731
-        assert_close(f().numpy(), by_the_rule(monkeypatch, f).numpy(), "float64", "derivative")
+        assert_close(f().numpy(), by_the_rule(f).numpy(), "float64", "derivative")
         assert_close(plain().numpy(), np.zeros((4, 9)), "float64", "derivative")
         assert len(answers) == 4
 
 
-def test_the_engines_can_be_switched_off(answers, monkeypatch):
-    monkeypatch.setattr(switch, "ENABLED", False)
-    anyargmax.soft_one_hot(np.zeros((2, 3)), alpha=2)
+def test_the_engines_can_be_switched_off(answers):
+    with selection.only():
+        anyargmax.soft_one_hot(np.zeros((2, 3)), alpha=2)
     assert not answers

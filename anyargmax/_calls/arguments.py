@@ -4,7 +4,6 @@ import math
 from functools import partial
 from typing import Any
 
-from .._kernels import engines
 from .._rules.relaxations import WINNERS, Relaxation, entmax
 from . import composition, validate
 from .composition import Controls, Options
@@ -84,11 +83,10 @@ def _position_made(ops, x, axes, controls, positions, options):
         return made(ops, composition.position, x, (controls, positions), options)
     reduced = tuple(n for a, n in enumerate(x.shape) if a not in axes)
     if options.readout == "moments":
-        make = partial(engines.expectation, answer=(*reduced, 2))
         split = partial(ops.finish, axes=options.kept, count=2)
-        return made(ops, composition.position, x, (controls, None), options, make, split)
-    make = partial(engines.expectation, answer=reduced_shape(tuple(x.shape), axes) if options.kept else reduced)
-    return made(ops, composition.position, x, (controls, None), options, make)
+        return made(ops, composition.position, x, (controls, None), options, True, (*reduced, 2), split)
+    answer = reduced_shape(tuple(x.shape), axes) if options.kept else reduced
+    return made(ops, composition.position, x, (controls, None), options, True, answer)
 
 
 def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero_background, readout, hard):
@@ -111,12 +109,11 @@ def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero
     if options.readout == "moments":
         if options.hard:
             raise ValueError("`hard` must be False with readout 'moments', got True. A single entry has no variance.")
-        make = partial(engines.expectation, answer=(*rest, 2 * len(axes)))
-        return made(ops, composition.coordinate_moments, x, (controls,), options, make, ops.halves)
+        answer = (*rest, 2 * len(axes))
+        return made(ops, composition.coordinate_moments, x, (controls,), options, True, answer, ops.halves)
     if options.readout == "median":
         return made(ops, composition.coordinates, x, (controls,), options)
-    make = partial(engines.expectation, answer=(*rest, len(axes)))
-    return made(ops, composition.coordinates, x, (controls,), options, make)
+    return made(ops, composition.coordinates, x, (controls,), options, True, (*rest, len(axes)))
 
 
 def one_hot(x, axis, temperature, alpha, mask, hard):
@@ -129,7 +126,7 @@ def one_hot(x, axis, temperature, alpha, mask, hard):
         axes = validate.all_axes(shape) if axis is None else (validate.one_axis(axis, shape),)
     controls, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
     options = Options(axes=axes, dtype=dtype, hard=validate.flag(hard, "hard"), relaxation=relaxation)
-    return made(ops, composition.weights, x, (controls,), options, engines.weights)
+    return made(ops, composition.weights, x, (controls,), options, True)
 
 
 def winners(x, k, axis, temperature, kind, mask, hard):

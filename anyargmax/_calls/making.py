@@ -1,31 +1,30 @@
-"""A validated call as a function of its scores: by a kernel for plain memory where there is one, else by the rules."""
+"""A validated call as a function of its scores: by the kernels that can do the whole of it, else by the rules."""
 
 from functools import partial
 
-from .._kernels import engines
+from .._kernels import selection
 from . import composition
 
 
-def made(ops, core, x, arrays, options, make=None, split=None):
-    """Return a core function of x alone, by an engine where there is one, with the bytes that it holds and whether it may be kept.
+def made(ops, core, x, arrays, options, reads=False, answer=None, split=None):
+    """Return a core function of x alone, by a kernel where there is one, with the bytes that it holds and whether it may be kept.
 
-    `arrays` go with the scores, the controls first; ``make(ops, x, controls, options, core)`` makes the engine's call. An
-    engine gives several answers in one array, which is split.
+    `arrays` go with the scores, the controls first. If it `reads` so, a kernel for the whole call may give an answer of
+    that shape, or the weights where that is None. A kernel gives several answers in one array, which is split.
     """
     soft = options._replace(hard=False)
-    engine = None
-    call = _by_rules(ops, core, arrays, options)
-    if make is not None and engines.is_engined(ops, x, arrays[0], soft):
+    call, way = _by_rules(ops, core, arrays, options), None
+    if reads:
         stacked = core if split is None else composition.answers
         with_none = arrays if split is None else (arrays[0], None)
-        engine = make(ops, x, arrays[0], soft, _by_rules(ops, stacked, with_none, soft))
-    if engine is not None:
-        served = partial(ops.fused, engine)
+        way = selection.planned(ops, x, arrays[0], soft, partial(_by_rules, ops, stacked, with_none, soft), answer)
+    if way is not None:
+        served = partial(selection.answered, way)
         if split is not None:
             call = partial(_split, split, served)
         else:
             call = partial(_straight_through, ops, served, call) if options.hard else served
-    return call, 0 if engine is None else engine.keeps, ops.xp.isdtype(x.dtype, "real floating")
+    return call, 0 if way is None else way.nbytes, ops.xp.isdtype(x.dtype, "real floating")
 
 
 def _split(split, call, x):

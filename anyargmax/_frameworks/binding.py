@@ -36,6 +36,7 @@ class Ops(Adapter):
 
     adapter: Any
     xp: Any
+    ways: selection.Ways
 
     prepare: Callable[..., Array]
     log: Callable[..., Array]
@@ -63,7 +64,10 @@ class Ops(Adapter):
         self.concat = self.concat or self.xp.concat
         self.cumulative_sum = self.cumulative_sum or self.xp.cumulative_sum
         self.iterate = self.iterate or self._iterate
+        self.by_rows = self.by_rows or (lambda f, *arrays, axes: f(self, *arrays))
         self.compiled: dict[Any, Callable] = {}
+        selection.when_changed(self.compiled.clear)
+        self.ways = selection.ways(self)
         self.product = partial(selection.product, self)
         if self.traits is not None:
             describe(self.array_classes, self.traits)

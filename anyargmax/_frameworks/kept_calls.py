@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from .._kernels import selection
+
 LIMIT = 128  # calls; then all are forgotten, which costs one validation each
 ROOM = 2**24  # bytes of tables that they may hold; a call that alone needs a quarter is not kept
 
@@ -67,3 +69,6 @@ def forget() -> None:
     """Forget every call, such as when another backend takes arrays over."""
     _calls.clear()
     _sizes.clear()
+
+
+selection.when_changed(forget)

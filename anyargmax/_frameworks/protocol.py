@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
 
+from .._kernels.kernel import Compiler, Kernel, Memory
 from .._rules.rule import Array
 from . import tape
 
@@ -49,17 +50,21 @@ class Adapter:
         ``iterate(advance, state, unrolled)``: a state, advanced until its last entry is False everywhere. None: a loop of
         Python, of so many steps where values cannot be looked at.
     by_rows
-        ``by_rows(f, x, *others, axes)``: f of whole rows, where the arrays are in chunks.
+        ``by_rows(f, x, *others, axes)``: ``f(ops, x, *others)`` of whole rows, where arrays are in chunks. None: of all at once.
     is_cheap_to_read
         ``is_cheap_to_read(x) -> bool``: whether a number taken out of x costs no more than computing it.
     concat, cumulative_sum, softmax
         Functions of arrays in place of the namespace's, or where that has none.
-    maximum_drops_nan, repeats_ranges, folds, contracts, contract, matmul, merges, branch, in_pieces, apart
-        What a compiler does best: see the adapter for JAX.
+    maximum_drops_nan, repeats_ranges, folds
+        What the framework's compiler does with a maximum and a range: see the adapter for JAX.
     array_classes, traits
         Classes of arrays whose calls may be kept, and ``traits(x)``: what determines them beside the options.
-    memory, from_memory, fused, exp_in_memory, constant, total
-        What kernels for plain CPU memory need: see the adapter for torch.
+    kernels
+        Kernels of the framework's own, which are asked before those of the library.
+    memory
+        A `Memory`: what kernels for plain CPU memory need. None: they do not serve.
+    compiler
+        A `Compiler`: what kernels in array operations need of one. None: they do not serve.
     """
 
     name: str
@@ -87,21 +92,11 @@ class Adapter:
     maximum_drops_nan: bool = False
     repeats_ranges: bool = False
     folds: Callable[[Array], bool] = staticmethod(lambda x: False)
-    contracts: Callable[[], bool] = staticmethod(lambda: False)
-    contract: Callable[..., Array] | None = None
-    matmul: Callable[..., Array] | None = None
-    merges: Callable[..., bool] | None = None
-    branch: Callable[..., Any] | None = None
-    in_pieces: Callable[..., Array] | None = None
-    apart: Callable[[Array], Array] = staticmethod(lambda x: x)
     array_classes: tuple[type, ...] = ()
     traits: Callable[[Any], Hashable | None] | None = None
-    memory: Callable[[Array], Any] = staticmethod(lambda x: None)
-    from_memory: Callable[[Any, Array], Array] | None = None
-    fused: Callable[..., Any] | None = None
-    exp_in_memory: Callable[..., Any] | None = None
-    constant: Callable[[Any], Array] | None = None
-    total: Callable[[Array], float] | None = None
+    kernels: tuple[Kernel, ...] = ()
+    memory: Memory | None = None
+    compiler: Compiler | None = None
 
 
 NAMES = tuple(Adapter.__annotations__)

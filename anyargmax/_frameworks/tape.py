@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from .._compat import PREFIX, array_namespace, device, is_dask_array
 from .._kernels import selection
+from .._kernels.kernel import Memory
 from .._rules.rule import Rule
 
 
@@ -85,37 +86,47 @@ def _quietly(namespace):
     return quietly
 
 
-def _fused(call, x):
-    """An engine's call, recorded as a rule for the way back; a tangent goes by the rules that it stands for."""
+def _load(x):
+    """Whether a backward pass is recorded; a tangent goes by the rules."""
     tape = _tape.get()
-    made = None if tape is not None and not tape.reverse else call.forward(x, tape is not None)
-    if made is None:
-        return call.core(x)
-    y, kept = made
-    if tape is not None:
-        tape.links.append((_recorded(call, {"kept": kept}), None, (x,), {}, y))
+    return (False, 1, True) if tape is None else (True, 1, True) if tape.reverse else None
+
+
+def _attach(x, served, y, kept):
+    """The answer of a kernel, recorded as a rule for the way back."""
+    tape: Any = _tape.get()
+    tape.links.append((_recorded(served, {"kept": kept}), None, (x,), {}, y))
     return y
 
 
 def _recorded(call, state):
-    """An engine's call as a rule that is used once: the gradient may take over the memory of what was kept."""
+    """A kernel's call as a rule that is used once: the gradient may take over the memory of what was kept."""
 
     def pull(ops, g, y, x):
         dx = call.backward(array_namespace(x).asarray(g), y, x, state.pop("kept", None))
         return vjp(call.core, x)[1](g)[0] if dx is None else dx
 
-    return Rule("engine", forward=call.core, vjps=(pull,), jvps=(), composite=call.core)
+    return Rule("kernel", forward=call.core, vjps=(pull,), jvps=(), composite=call.core)
 
 
-def _engine(xp):
-    """What engines need of NumPy: they work on its arrays' memory."""
+def _is_plain(x):
+    return (type(x).__module__, type(x).__name__) == ("numpy", "ndarray")
+
+
+_MEMORY = Memory(
+    open=lambda x: x if _is_plain(x) else None,
+    view=lambda x: x,
+    close=lambda array, like: array,
+    load=_load,
+    attach=_attach,
+)
+
+
+def _in_memory(xp):
+    """What kernels need of NumPy: they work on its arrays' memory."""
     if xp.__name__.rpartition(".")[2] != "numpy":
         return {}
-    return {
-        "array_classes": (xp.ndarray,),
-        "traits": lambda x: (x.dtype, x.shape),
-        "fused": _fused,
-    }
+    return {"array_classes": (xp.ndarray,), "traits": lambda x: (x.dtype, x.shape), "memory": _MEMORY}
 
 
 def adapter_of(xp, ops_of=None):
@@ -131,11 +142,9 @@ def adapter_of(xp, ops_of=None):
         detach=lambda x: x,
         is_concrete=lambda x: not is_dask_array(x),
         is_cheap_to_read=lambda x: type(x).__module__ == "numpy",
-        memory=lambda x: x if (type(x).__module__, type(x).__name__) == ("numpy", "ndarray") else None,
-        from_memory=lambda array, like: array,
         place=lambda x: {} if is_dask_array(x) else {"device": device(x)},
         default_float=lambda: xp.__array_namespace_info__().default_dtypes()["real floating"],
-        **_engine(xp),
+        **_in_memory(xp),
     )
 
 

@@ -1,64 +1,206 @@
-"""The one place where a rule is given its ways. No rule and no adapter chooses among them."""
+"""The one place where a call is given its kernel. No rule and no adapter chooses among them.
 
-from typing import Any
+A kernel that is asked and declines is not asked again, and the rule is the last.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from .._rules import weights as rules
-from .._rules.rule import Rule
-from .support import sparse
-from .traced import contraction, softmax
+from .._rules.rule import Array, Rule
+from . import whole
+from .blocks.kernel import BLOCKS
+from .kernel import Kernel, Load, Step
+from .native import NATIVE
+from .support.sparse import SUPPORT
+from .traced.contraction import CONTRACTION
+from .traced.own_softmax import OWN_SOFTMAX
+from .traced.softmax import SOFTMAX
+
+BUILT_IN = (NATIVE, BLOCKS, SUPPORT, CONTRACTION, OWN_SOFTMAX, SOFTMAX)
+_known = {kernel.name: kernel for kernel in BUILT_IN}
+
+
+class _Setting:
+    """Which kernels may serve (None: all), their limits where they have others, and who is told of those that did."""
+
+    allowed: frozenset[str] | None = None
+    limits: Mapping[str, Any] = MappingProxyType({})
+    taken: list[str] | None = None
+
+
+# The environment variable ANYARGMAX_ENGINES=0 turns the kernels that work on memory off: then the rules do everything.
+_engines = os.environ.get("ANYARGMAX_ENGINES", "1") != "0"
+_forgetting: list[Callable[[], None]] = []
+
+
+def when_changed(forget: Callable[[], None]) -> None:
+    """Have a function called whenever other kernels may serve: it forgets what was chosen before."""
+    _forgetting.append(forget)
+
+
+def _change(allowed, limits, taken) -> None:
+    _Setting.allowed, _Setting.limits, _Setting.taken = allowed, limits, taken
+    for forget in _forgetting:
+        forget()
+
+
+@contextmanager
+def only(*names: str, limits: Mapping[str, Any] | None = None) -> Iterator[list[str]]:
+    """Have no kernels serve but these, with these limits, in this process; without names, the rules do everything.
+
+    Yields a list, to which the name of each kernel is added that serves from then on.
+    Limits are options of a kernel by its name: ``only("blocks", limits={"blocks": {"block": 64}})``.
+    """
+    unknown = [name for name in (*names, *(limits or {})) if name not in _known]
+    if unknown:
+        raise ValueError(f"`names` must be out of {', '.join(_known)}, got {', '.join(unknown)}. Correct the name.")
+    changed = {name: _known[name].limits._replace(**options) for name, options in (limits or {}).items()}
+    before = _Setting.allowed, _Setting.limits, _Setting.taken
+    taken: list[str] = []
+    _change(frozenset(names), changed, taken)
+    try:
+        yield taken
+    finally:
+        _change(*before)
+
+
+def _note(name: str) -> None:
+    if _Setting.taken is not None:
+        _Setting.taken.append(name)
+
+
+Ways = dict[tuple[str, str], tuple[tuple[Kernel, Any], ...]]
+
+
+def ways(ops) -> Ways:
+    """Return which kernels have what: for each kind of map and each rule, the kernels in order with their functions."""
+    _known.update({kernel.name: kernel for kernel in ops.kernels})
+    found: Ways = {}
+    for kernel in (*ops.kernels, *BUILT_IN):
+        if kernel.needs and getattr(ops, kernel.needs) is None:
+            continue
+        parts: dict[str, Mapping[str, Any]] = {"serves": kernel.serves, "pulls": kernel.pulls}
+        for part in ("forward", "composite", "jvp"):
+            parts[part] = {name: form for name, form in kernel.traced.items() if getattr(form, part) is not None}
+        parts["plan"] = {} if kernel.plan is None else {"": kernel.plan}
+        parts["product"] = {} if kernel.product is None else {"": kernel.product}
+        for part, maps in parts.items():
+            for name, f in maps.items():
+                found[part, name] = (*found.get((part, name), ()), (kernel, f))
+    return found
+
+
+def _serving(ops, part: str, name: str = "") -> Iterator[tuple[Kernel, Any, Any]]:
+    """The kernels of a framework that may serve, in its order, with their functions and limits."""
+    allowed, limits = _Setting.allowed, _Setting.limits
+    for kernel, f in ops.ways.get((part, name), ()):
+        if (_engines or kernel.needs != "memory") if allowed is None else kernel.name in allowed:
+            yield kernel, f, limits.get(kernel.name, kernel.limits)
+
+
+class Way(NamedTuple):
+    """A whole call with the kernels that can do it."""
+
+    memory: Any
+    core: Callable[[Array], Array]
+    steps: tuple[Step, ...]
+    nbytes: int
+    orders: dict[Load | None, tuple[Step, ...]]  # as they were found to cost the least
+
+
+def planned(ops, x, controls, options, make: Callable[[], Callable[[Array], Array]], answer) -> Way | None:
+    """Return the kernels for a whole call; None if there is none. ``make()`` gives the way of the rules.
+
+    `answer` is the shape of what the positions are reduced to; None of a call for the weights.
+    """
+    planners = [(plan, limits) for _, plan, limits in _serving(ops, "plan")]
+    if not planners:  # such a framework may have lazy shapes
+        return None
+    call = whole.of(ops, x, controls, options, make, answer)
+    if call is None:
+        return None
+    steps = [plan(ops, call, limits) for plan, limits in planners]
+    return Way(
+        ops.memory, call.core, tuple(step for step in steps if step is not None), call.plan.tables.nbytes, {None: ()}
+    )
+
+
+def answered(way: Way, x: Array) -> Array:
+    """Do a whole call: by the kernels in order of cost, each asked once, the rules last."""
+    load = way.memory.load(x)
+    steps = way.orders.get(load)
+    if steps is None:
+        costs = sorted((step.cost(load), k) for k, step in enumerate(way.steps))
+        steps = way.orders[load] = tuple(way.steps[k] for cost, k in costs if cost <= 1)
+    for step in steps:
+        y = step.run(x, load)
+        if y is not None:
+            _note(step.name)
+            return y
+    return way.core(x)
+
+
+def served(rule: Rule, ops, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
+    """Return the answer of a rule, and the function that pulls a cotangent of it back, by a kernel; None if none serves."""
+    for kernel, serve, limits in _serving(ops, "serves", rule.name):
+        made = serve(ops, *args, limits=limits, **static)
+        if made is not None:
+            _note(kernel.name)
+            return made
+    return None
 
 
 def forward(rule: Rule, ops, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
-    """Run a rule: by the kernel for plain memory if that serves these arrays, which is asked once, or by its forward map."""
-    served = rule.engine and rule.engine(ops, *args, **static)
-    return rule.forward(ops, *args, **static) if served is None else served[0]
+    """Run a rule: by the kernel that serves these arrays, or by its forward map."""
+    made = served(rule, ops, args, static)
+    return rule.forward(ops, *args, **static) if made is None else made[0]
 
 
-def product(ops, v, p, x, temperature, alpha, mask, *, axes, relaxation, divisor):
-    """Return ``J v / divisor`` at weights p: on their support where that is small, or everywhere."""
-    moved = sparse.product(ops, v, p, x, divisor, alpha, axes=axes, relaxation=relaxation)
-    if moved is not None:
-        return moved
-    return rules.product(ops, v, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation, divisor=divisor)
+def product(ops, *args, **static):
+    """Return ``J v / divisor`` at weights: by the kernel that serves these arrays, or by the rule."""
+    for _, multiply, limits in _serving(ops, "product"):
+        moved = multiply(ops, *args, limits=limits, **static)
+        if moved is not None:
+            return moved
+    return rules.product(ops, *args, **static)
 
 
-def _traced_weights(ops, x, temperature, alpha, mask, *, axes, relaxation):
-    if softmax.fits(ops, x, temperature, relaxation):
-        return softmax.weights(ops, x, temperature, mask, axes)
-    return rules.WEIGHTS.composite(ops, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+def selecting(rule: Rule) -> Rule:
+    """Return a rule with maps that are those of a kernel where one fits."""
+    return rule._replace(
+        forward=_traced(rule, "forward", rule.forward, 0),
+        composite=_traced(rule, "composite", rule.composite, 0),
+        vjps=(partial(_pulled, rule), *rule.vjps[1:]),
+        jvps=(_traced(rule, "jvp", rule.jvps[0], 2), *rule.jvps[1:]),
+        is_served=any(rule.name in kernel.serves for kernel in _known.values()),
+    )
 
 
-def _traced_expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation):
-    if softmax.fits(ops, x, temperature, relaxation):
-        return softmax.expectation(ops, x, temperature, mask, positions, axes)
-    return rules.EXPECTATION.composite(ops, x, temperature, alpha, mask, positions, axes=axes, relaxation=relaxation)
+def _traced(rule: Rule, part: str, general, before: int):
+    """A map of a rule, of which so many arguments come before those of the rule."""
+
+    def chosen(ops, *args, **static):
+        for kernel, form, _ in _serving(ops, part, rule.name):
+            if form.fits(ops, *args[before:], **static):
+                _note(kernel.name)
+                return getattr(form, part)(ops, *args, **static)
+        return general(ops, *args, **static)
+
+    return chosen
 
 
-def _expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation):
-    if contraction.fits(ops, axes, relaxation):
-        return contraction.expectation(ops, x, temperature, mask, positions, axes)
-    return rules.EXPECTATION.forward(ops, x, temperature, alpha, mask, positions, axes=axes, relaxation=relaxation)
+def _pulled(rule: Rule, ops, g, y, *args, **static):
+    for _, pull, limits in _serving(ops, "pulls", rule.name):
+        dx = pull(ops, g, y, *args, limits=limits, **static)
+        if dx is not None:
+            return dx
+    return rule.vjps[0](ops, g, y, *args, **static)
 
 
-def _expectation_vjp_x(ops, g, y, x, *args, **static):
-    served = sparse.expectation(ops, x, *args, **static)
-    dx = None if served is None else served[1](g)
-    return rules.EXPECTATION.vjps[0](ops, g, y, x, *args, **static) if dx is None else dx
-
-
-def _expectation_jvp_x(ops, t, y, x, temperature, alpha, mask, positions, *, axes, relaxation):
-    if contraction.fits(ops, axes, relaxation):
-        return contraction.tangent(ops, t, x, temperature, mask, positions, axes)
-    general = rules.EXPECTATION.jvps[0]
-    return general(ops, t, y, x, temperature, alpha, mask, positions, axes=axes, relaxation=relaxation)
-
-
-DENSE_WEIGHTS = rules.WEIGHTS._replace(name="dense_weights", composite=_traced_weights)
-WEIGHTS = DENSE_WEIGHTS._replace(name="weights", engine=sparse.weights)
-EXPECTATION = rules.EXPECTATION._replace(
-    forward=_expectation,
-    vjps=(_expectation_vjp_x, *rules.EXPECTATION.vjps[1:]),
-    jvps=(_expectation_jvp_x, *rules.EXPECTATION.jvps[1:]),
-    composite=_traced_expectation,
-    engine=sparse.expectation,
-)
+DENSE_WEIGHTS = selecting(rules.WEIGHTS._replace(name="dense_weights"))
+WEIGHTS, EXPECTATION = selecting(rules.WEIGHTS), selecting(rules.EXPECTATION)

@@ -19,8 +19,7 @@ class Rule(NamedTuple):
     the second, independent route to every derivative. ``native`` says that nothing is gained over it,
     so that adapters run it as it stands. ``composed`` says that ``composite`` calls other rules: a
     framework that keeps intermediate results for the backward pass is served best by that.
-    ``engine``, with the arguments of ``forward``, returns y and the function that pulls a cotangent of y back to
-    the first argument, for arrays that nothing records; None, in place of either, leaves it to the rule.
+    ``is_served`` says that kernels may answer in its place: they are asked with arrays that nothing records.
     """
 
     name: str
@@ -30,4 +29,4 @@ class Rule(NamedTuple):
     composite: Callable[..., Any]
     native: bool = False
     composed: bool = False
-    engine: Callable[..., Any] | None = None
+    is_served: bool = False

@@ -5,29 +5,16 @@ from functools import partial
 
 from .relaxations import Relaxation
 from .rule import Array
-from .scores import log_smallest
 
 
 def solved(ops, z: Array, keep: Array | None, alpha: Array | None, r: Relaxation, axes: tuple[int, ...]) -> Array:
     """Return the weights of scores shifted so that their largest (or k-th largest) is 0."""
     if r.alpha == 1:
-        if ops.softmax is not None and len(axes) == 1:
-            return _native_softmax(ops, z, keep, axes[0])
         return _settled(ops, r.value(ops, z, keep, None)[0], keep, r, axes)
     order = r.order(alpha)
     form = r.form(ops, r, z, order, axes)
     root = _root(ops, z, keep, alpha, form, axes)
     return _settled(ops, form.weights(ops, form, root, z, keep, order, axes), keep, r, axes)
-
-
-def _native_softmax(ops, z, keep, axis):
-    if keep is None:
-        return ops.softmax(z, axis)
-    xp = ops.xp
-    # Not -inf: a row of those alone has weights 0, a row with NaN has NaN everywhere.
-    p = ops.softmax(xp.where(keep, z, 2 * log_smallest(ops, z.dtype)), axis)
-    small = p < float(xp.finfo(p.dtype).smallest_normal)
-    return xp.where(keep & ~small, p, p * 0)
 
 
 def differentiable(
@@ -72,8 +59,10 @@ def _settled(ops, p, keep, r, axes):
 
 def _root(ops, z, keep, alpha, r, axes):
     """Return the unknown of a relaxation, of the shape of z with the axes reduced and kept; the row of a NaN gets anything."""
-    if ops.by_rows is not None:
-        return ops.by_rows(partial(_root, r=r, axes=axes), z, keep, alpha, axes=axes)
+    return ops.by_rows(partial(_root_of_rows, r=r, axes=axes), z, keep, alpha, axes=axes)
+
+
+def _root_of_rows(ops, z, keep, alpha, r, axes):
     order = r.order(alpha)
     step = partial(r.step, ops, r, z=z, keep=keep, order=order, axes=axes)
     if r.bracket is None:

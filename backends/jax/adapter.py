@@ -7,9 +7,9 @@ import jax
 import jax.numpy as namespace
 from jax.custom_derivatives import SymbolicZero
 
-from .compiled import apart, branch, contract, contracts, folds, in_pieces, matmul, maximum_drops_nan, merges
+from .compiled import compiler, folds, maximum_drops_nan
 
-__all__ = ["apart", "branch", "contract", "contracts", "folds", "in_pieces", "matmul", "maximum_drops_nan", "merges"]
+__all__ = ["compiler", "folds", "maximum_drops_nan"]
 
 name = "jax"
 takes_numpy = True  # a NumPy array beside a tracer is a constant

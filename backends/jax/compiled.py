@@ -5,18 +5,13 @@ from functools import partial
 import jax
 import jax.numpy as namespace
 
-# What XLA does best with sums that are used again; never in fewer digits than the arrays have.
+from ..._kernels.kernel import Compiler
+
 maximum_drops_nan = True  # in the loops that XLA makes for a CPU
-apart = jax.lax.optimization_barrier  # what comes of it is not merged with what came before
-branch = jax.lax.cond  # only one of two functions is computed, but under `vmap` both are
-contract = partial(namespace.tensordot, precision=jax.lax.Precision.HIGHEST)
-matmul = partial(namespace.matmul, precision=jax.lax.Precision.HIGHEST)
-
-
 FEW = 2**14  # numbers
 
 
-def contracts():
+def _contracts():
     """Whether axes may be merged for a product: among several devices any of them may be sharded, and would be gathered."""
     return jax.device_count() == 1
 
@@ -31,7 +26,7 @@ def folds(x):
     return _is_on_one_cpu()
 
 
-def merges(x):
+def _merges(x):
     """Whether loops over x are merged by XLA only if nothing is selected in them, and are worth a branch for it."""
     return is_known(x.shape) and x.size > FEW and _is_on_one_cpu()
 
@@ -45,7 +40,7 @@ PIECE = 2**17  # numbers that stay in a processor's cache
 LINE = 64  # numbers beside each other, at least
 
 
-def in_pieces(f, x, *others):
+def _in_pieces(f, x, *others):
     """Apply a function that reduces the middle one of three axes, piece by piece on a CPU.
 
     The others are numbers, None, or arrays to be cut like x.
@@ -72,3 +67,14 @@ def in_pieces(f, x, *others):
     last = jax.lax.slice_in_dim(pieces[-1], width - rest, width, axis=axis)
     whole = namespace.moveaxis(pieces[:-1], 0, axis)
     return namespace.concat([whole.reshape(*whole.shape[:axis], -1, *whole.shape[axis + 2 :]), last], axis=axis)
+
+
+compiler = Compiler(
+    contracts=_contracts,
+    contract=partial(namespace.tensordot, precision=jax.lax.Precision.HIGHEST),
+    matmul=partial(namespace.matmul, precision=jax.lax.Precision.HIGHEST),
+    merges=_merges,
+    branch=jax.lax.cond,  # under `vmap`, both functions are computed
+    in_pieces=_in_pieces,
+    apart=jax.lax.optimization_barrier,
+)

@@ -7,9 +7,10 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 
 from ..._compat import array_namespace
-from .memory import array_classes, constant, exp_in_memory, from_memory, fused, memory, total, traits
+from ..._kernels import selection
+from .memory import array_classes, memory, traits
 
-__all__ = ["array_classes", "constant", "exp_in_memory", "from_memory", "fused", "memory", "total", "traits"]
+__all__ = ["array_classes", "memory", "traits"]
 
 name = "torch"
 namespace = array_namespace(torch.empty(0))
@@ -64,7 +65,7 @@ def lift(rule, ops):
     A `Function` with a `jvp` is refused by `torch.compile(fullgraph=True)` and silently wrong for the
     JVP of a JVP, so that everything but plain reverse mode takes the rule's composite operations.
     """
-    if rule.native or (rule.composed and rule.engine is None):
+    if rule.native or (rule.composed and not rule.is_served):
         return partial(rule.composite, ops)
 
     class Op(torch.autograd.Function):
@@ -98,7 +99,7 @@ def lift(rule, ops):
     def op(*args, **static):
         if torch.compiler.is_compiling() or _transformed():
             return rule.composite(ops, *args, **static)
-        served = rule.engine and rule.engine(ops, *map(detach, args), **static)
+        served = selection.served(rule, ops, tuple(map(detach, args)), static) if rule.is_served else None
         if served is None and rule.composed:
             return rule.composite(ops, *args, **static)
         if torch.is_grad_enabled() and any(isinstance(arg, torch.Tensor) and arg.requires_grad for arg in args):

@@ -3,7 +3,7 @@
 import torch
 from torch.autograd import forward_ad
 
-from ..._kernels.engines import is_native_quicker
+from ..._kernels.kernel import Memory
 
 _EXAMPLE = torch.empty(0)
 with torch.inference_mode():
@@ -20,7 +20,7 @@ _autocast = torch._C._is_any_autocast_enabled
 _precision = torch._C._get_float32_matmul_precision
 
 array_classes = (torch.Tensor, torch.nn.Parameter)
-_SHARED = (torch.float32, torch.float64, torch.bool)  # dtypes that engines read
+_SHARED = (torch.float32, torch.float64, torch.bool)  # dtypes that kernels read
 
 
 def traits(x):
@@ -40,7 +40,7 @@ def traits(x):
     return x.dtype, x.shape, x.device
 
 
-def memory(x):
+def _open(x):
     """A NumPy array that shares the memory of a plain CPU tensor; None if there is more to it than numbers."""
     if torch.compiler.is_compiling() or type(x) not in array_classes or x.dtype not in _SHARED or not x.is_cpu:
         return None
@@ -49,13 +49,8 @@ def memory(x):
     return x.detach().numpy() if torch._C._dispatch_keys(x) in _PLAIN_KEYS else None
 
 
-def from_memory(array, like):
-    """A tensor that shares the memory of a NumPy array."""
-    return torch.from_numpy(array)
-
-
 def _exp_in_memory():
-    """torch's own exponential for engines, over NumPy's memory, where it is Intel's and runs on what that is made for."""
+    """torch's own exponential for kernels, over NumPy's memory, where it is Intel's and runs on what that is made for."""
     traits = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     if not (torch.backends.mkl.is_available() and "Intel" in str(traits.get("cpu_name"))):
         return None
@@ -67,22 +62,19 @@ def _exp_in_memory():
     return exponential
 
 
-exp_in_memory = _exp_in_memory()
-
-
-def constant(array):
+def _constant(array):
     """A NumPy array as a tensor that any later call may use."""
     with torch.inference_mode(False):
         return torch.from_numpy(array)
 
 
-def total(y):
+def _total(y):
     """The sum of all entries, as a number."""
     return sum(y.tolist()) if y.ndim == 1 and y.numel() <= 64 else y.detach().sum().item()
 
 
-class _Fused(torch.autograd.Function):
-    """An answer that an engine has given, and its way back."""
+class _Attached(torch.autograd.Function):
+    """An answer that a kernel has given, and its way back."""
 
     @staticmethod
     def forward(ctx, x, call, y, kept):
@@ -94,7 +86,7 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g):
         x, *answer = ctx.saved_tensors
-        arrays = [None] if torch.is_grad_enabled() else [memory(array) for array in (g, x, *answer)]
+        arrays = [None] if torch.is_grad_enabled() else [_open(array) for array in (g, x, *answer)]
         if all(array is not None for array in arrays):
             g_memory, x_memory, *y_memory = arrays
             kept = ctx.state.pop("kept", None)  # once: the gradient may take over its memory
@@ -109,26 +101,32 @@ class _Fused(torch.autograd.Function):
         return *torch.autograd.grad(y, x, g), None, None, None
 
 
-def fused(call, x):
-    """An engine's call on a plain tensor: natively where that is quicker, by the rules where neither can do it."""
-    differentiated = x.requires_grad and torch.is_grad_enabled()
-    size = x.numel()
-    native = size <= call.alone or is_native_quicker(call, size, x.itemsize, differentiated, torch.get_num_threads())
-    if native and call.native is not None and _is_exact():
-        y = call.native(x)
-        if y is not None:
-            return y
-    made = call.forward(x.detach().numpy(), differentiated and not _hooks())
-    if made is None:
-        return call.core(x)
-    return _Fused.apply(x, call, *made) if differentiated else torch.from_numpy(made[0])
+def _attach(x, served, y, kept):
+    return _Attached.apply(x, served, y, kept)
 
 
-def _is_exact():
-    """Whether matrix products are computed in the dtype of their factors."""
-    return not _autocast() and _precision() == "highest"
+def _load(x):
+    """Whether the call is recorded, with how many threads, and whether products are computed in the dtype of their factors."""
+    return (
+        x.requires_grad and torch.is_grad_enabled(),
+        torch.get_num_threads(),
+        not _autocast() and _precision() == "highest",
+    )
 
 
-def _hooks():
-    """Whether what is saved for the backward pass is packed away, such as under checkpointing: then keep nothing."""
-    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+def _keeps():
+    """Whether what is saved for the backward pass stays: not where it is packed away, such as under checkpointing."""
+    return torch._C._autograd._top_saved_tensors_default_hooks(True) is None
+
+
+memory = Memory(
+    open=_open,
+    view=lambda x: x.detach().numpy(),
+    close=lambda array, like: torch.from_numpy(array),
+    load=_load,
+    attach=_attach,
+    keeps=_keeps,
+    exponential=_exp_in_memory(),
+    constant=_constant,
+    total=_total,
+)

@@ -14,12 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .exponential import Exponential, scaled_exponential
-
-BLOCK = 2**19  # bytes: half of a usual second-level cache
-FEW = 32  # numbers that are looked at faster in Python
-SHARE = 64  # of the scores, one part may be scratch beside the gradient
-COLUMNS = 64  # fewer than these side by side are not worth a strided read
+from .exponential import Exponential
 
 # What a table of positions is made with.
 NUMPY = SimpleNamespace(xp=np, repeats_ranges=False, place=lambda x: {})
@@ -38,8 +33,9 @@ class Plan(NamedTuple):
     span: float  # largest position
     shape: tuple[int, ...]  # of the answer
     moments: bool  # whether each position is followed, after all of them, by its variance
-    exponential: Exponential  # fills memory with exp(x / divisor)
-    safe: tuple[float, float]  # sums of these for which no shift by the largest score is needed
+    exponential: Exponential = np.exp  # fills memory with exp(x / divisor)
+    safe: tuple[float, float] = (0.0, 0.0)  # sums of these for which no shift by the largest score is needed
+    limits: Any = None  # those of the kernel
 
     @property
     def readings(self) -> int:
@@ -47,11 +43,8 @@ class Plan(NamedTuple):
         return (len(self.tables) - 1) * (1 + self.moments)
 
 
-def planned(shape, axes, dtype, tables, divisor, result, moments=False, exponential=None) -> Plan | None:
-    """Plan the reduction of neighbouring axes, in which the flattened positions are `tables`; None if they are not.
-
-    `exponential` is one that is quicker than NumPy's, if there is one.
-    """
+def planned(shape, axes, dtype, tables, divisor, result, moments=False) -> Plan | None:
+    """Plan the reduction of neighbouring axes, in which the flattened positions are `tables`; None if they are not."""
     first, last = min(axes), max(axes)
     if last - first + 1 != len(axes):
         return None
@@ -61,7 +54,7 @@ def planned(shape, axes, dtype, tables, divisor, result, moments=False, exponent
         row[:] = positions
     span = max(1.0, float(np.max(np.abs(matrix)))) ** (1 + moments)
     sizes = math.prod(shape[:first]), n, math.prod(shape[last + 1 :])
-    return Plan(*sizes, divisor, matrix, span, result, moments, *scaled_exponential(dtype, divisor, exponential))
+    return Plan(*sizes, divisor, matrix, span, result, moments)
 
 
 def stand_in(shape, dtype):
@@ -85,9 +78,10 @@ def blocks(p: Plan, itemsize, spare=False):
 
     To be `spare`, a block is not much beside the scores, but at least half of a usual one.
     """
-    share = p.outer * p.n * p.inner * itemsize // SHARE
-    room = max(1, min(BLOCK, max(share, BLOCK // 2) if spare else BLOCK) // itemsize)
-    width = min(p.inner, max(COLUMNS, room // p.n))
+    block, columns = p.limits.block, p.limits.columns
+    share = p.outer * p.n * p.inner * itemsize // p.limits.share
+    room = max(1, min(block, max(share, block // 2) if spare else block) // itemsize)
+    width = min(p.inner, max(columns, room // p.n))
     rows = max(1, room // (p.n * width)) if width == p.inner else 1
     for i in range(0, p.outer, rows):
         for j in range(0, p.inner, width):
@@ -155,14 +149,16 @@ def folded(p: Plan, x, mask):
 
 def is_foldable(p: Plan, x) -> bool:
     """Whether the memory can be seen as (outer, n, inner), or is so little that a copy does not matter."""
-    return x.flags.c_contiguous or x.nbytes <= BLOCK or np.may_share_memory(x, x.reshape(p.outer, p.n, p.inner))
+    return (
+        x.flags.c_contiguous or x.nbytes <= p.limits.block or np.may_share_memory(x, x.reshape(p.outer, p.n, p.inner))
+    )
 
 
 def forward(p: Plan, mask, x, keep=False) -> tuple[Any, Kept | None] | None:
     """Return ``sum_i c_i p_i``, and the exponentials if they are to be kept; None if the rule must do it."""
     made, foldable = None, is_foldable(p, x)
     if p.inner == 1 and mask is None and not p.moments:
-        if x.nbytes <= 2 * BLOCK:
+        if x.nbytes <= 2 * p.limits.block:
             made = _at_once(p, x, keep)
         elif foldable:
             made = _row_by_row(p, x.reshape(p.outer, p.n), keep)
@@ -213,7 +209,7 @@ def _are_safe(p: Plan, s) -> bool:
 @np.errstate(all="ignore")
 def _row_by_row(p: Plan, x, keep):
     """`forward` of rows that need no care, so many at a time as fit into a block; None if one of them turns out to."""
-    step = max(1, BLOCK // (p.n * x.itemsize))
+    step = max(1, p.limits.block // (p.n * x.itemsize))
     e = np.empty((p.outer if keep else min(step, p.outer), p.n), dtype=x.dtype)
     y, s = (np.empty((k, p.outer), dtype=x.dtype) for k in (p.readings, 1))
     for i in range(0, p.outer, step):
@@ -237,7 +233,7 @@ def _at_once(p: Plan, x, keep):
     e = p.exponential(x, np.empty(x.shape, dtype=x.dtype))
     s = e @ p.tables[-1]
     low, high = p.safe
-    few = s.tolist() if p.outer <= FEW else None
+    few = s.tolist() if p.outer <= p.limits.few else None
     if not (_are_safe(p, s) if few is None else low < min(few) and max(few) < high):
         return None
     if len(p.tables) == 2:

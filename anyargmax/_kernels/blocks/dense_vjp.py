@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .dense import FEW, Kept, Plan, answers, blocks, exponentials, folded, is_foldable
+from .dense import Kept, Plan, answers, blocks, exponentials, folded, is_foldable
 
 LIMIT = 1e30  # of what a position is multiplied by
 
@@ -90,7 +90,8 @@ def backward(p: Plan, mask, g, y, x, kept: Kept | None = None):
     shape = x.shape
     if kept is not None and kept[1].ndim == 1:
         e, s, y = kept
-        if p.outer <= FEW and x.size <= FEW * FEW and len(p.tables) == 2:
+        few = p.limits.few
+        if p.outer <= few and x.size <= few * few and len(p.tables) == 2:
             dx = _pulled_at_once(p, g, y, e, s)
             if dx is not None:
                 return dx.reshape(shape)

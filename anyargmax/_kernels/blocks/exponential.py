@@ -31,12 +31,13 @@ def _has_fast_powers_of_two() -> bool:
     return found in ("AVX512_SKX", "X86_V4")
 
 
-def scaled_exponential(dtype: str, divisor: float | None, own: Exponential | None = None):
+def scaled_exponential(dtype: str, divisor: float | None, own: Exponential | None, powers: bool | None):
     """Return ``f(x, out)`` that fills out with ``exp(x / divisor)``, and the sums for which no shift is needed.
 
-    `own` is the framework's exponential where that is the quickest.
+    `own` is the framework's exponential where that is the quickest; `powers` says whether powers of two are (None: ask).
     """
-    if own is None and dtype == "float32" and _has_fast_powers_of_two():
+    powers = _has_fast_powers_of_two() if powers is None else powers
+    if own is None and dtype == "float32" and powers:
         return partial(_by_powers_of_two, np.float32(1 / math.log(2) / (divisor or 1.0))), ROUNDED
     exponential = own or np.exp
     return (exponential, EXACT) if divisor is None else (partial(_divided, exponential, divisor), ROUNDED)

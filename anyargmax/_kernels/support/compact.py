@@ -9,15 +9,19 @@ import math
 from functools import wraps
 from typing import Any, NamedTuple
 
-# What decides how an array is served, or that it is not: tests set these so that small arrays go every way.
-BLOCK = 2**17  # scores that are compared together: they fit the cache of a core
-ALWAYS = 2**12  # so many candidates are worth it, however few scores they come from;
-NARROW = 2**15  # scores that are not worth a subset
-SHARE = 1 / 4  # of a larger array they must be less than this
-COLUMNS = 512  # a row is laid in so many columns; their maxima are the subset that bounds the threshold
-DEPTH = 8  # of so many scores at least
-SPARSE = 1 / 24  # where less than this lies in columns that may have weight, only those are looked at again
 STEPS = 64  # Newton's; the rule's own search found 9 to be enough
+
+
+class Limits(NamedTuple):
+    """What decides how an array is served, or that it is not."""
+
+    block: int = 2**17  # scores that are compared together: they fit the cache of a core
+    always: int = 2**12  # so many candidates are worth it, however few scores they come from;
+    narrow: int = 2**15  # scores that are not worth a subset
+    share: float = 1 / 4  # of a larger array they must be less than this
+    columns: int = 512  # a row is laid in so many columns; their maxima are the subset that bounds the threshold
+    depth: int = 8  # of so many scores at least
+    sparse: float = 1 / 24  # where less than this lies in columns that may have weight, only those are looked at again
 
 
 class Layout(NamedTuple):
@@ -72,10 +76,15 @@ def _rows(np, x, place: Layout):
     return np.ascontiguousarray(x.reshape(place).transpose(0, 2, 1)).reshape(-1, place.n)
 
 
-def _above(np, rows, bound, most):
+def _most(rows, limits: Limits) -> float:
+    """How many candidates are few enough."""
+    return max(limits.always, limits.share * rows.size)
+
+
+def _above(np, rows, bound, most, limits):
     """Row and entry of the scores above the bound of their row; None if those are more than so many."""
     (count, n), found, total = rows.shape, [], 0
-    step = max(1, BLOCK // n)
+    step = max(1, limits.block // n)
     for start in range(0, count, step):
         index = (rows[start : start + step] > bound[start : start + step]).reshape(-1).nonzero()[0]
         total += index.size
@@ -88,13 +97,13 @@ def _above(np, rows, bound, most):
     return row, index - row * n
 
 
-def _in_columns(np, rows, bound, columns, most):
+def _in_columns(np, rows, bound, columns, most, limits):
     """Row and entry of the scores above the bound of their row, looked for where the largest of a column is above it."""
     row, column = (columns > bound).nonzero()
     n, width = rows.shape[1], columns.shape[1]
     depth = -(-n // width)
-    if row.size * depth > SPARSE * rows.size:
-        return _above(np, rows, bound, most)
+    if row.size * depth > limits.sparse * rows.size:
+        return _above(np, rows, bound, most, limits)
     entry = column[:, None] + np.arange(0, depth * width, width)
     index = entry + row[:, None] * n
     scores = rows.reshape(-1).take(index, mode="clip")
@@ -102,16 +111,16 @@ def _in_columns(np, rows, bound, columns, most):
     return row[hit], entry[found]
 
 
-def _candidates(np, rows, temperature, a, most=math.inf):
+def _candidates(np, rows, temperature, a, limits, most=math.inf):
     """The largest score of each row, and row and entry of all that may have weight (None if too many)."""
     count, n = rows.shape
-    width = min(COLUMNS, n // DEPTH)
+    width = min(limits.columns, n // limits.depth)
     columns, tau = None, 0.0
-    if rows.size <= NARROW or width < 2:
+    if rows.size <= limits.narrow or width < 2:
         top = np.maximum.reduce(rows, axis=1, keepdims=True)
     else:
         columns = _columns(np, rows, width)
-        top, found = _candidates(np, columns, temperature, a)
+        top, found = _candidates(np, columns, temperature, a, limits)
         if found is None:
             return top, None
         row, entry = found
@@ -122,8 +131,8 @@ def _candidates(np, rows, temperature, a, most=math.inf):
     reach = (1 / a - tau + 2.0**-18 / a) * temperature
     bound = np.nextafter((top - reach).astype(rows.dtype), np.asarray(-math.inf, dtype=rows.dtype))
     if columns is None:
-        return top, _above(np, rows, bound, most)
-    return top, _in_columns(np, rows, bound, columns, most)
+        return top, _above(np, rows, bound, most, limits)
+    return top, _in_columns(np, rows, bound, columns, most, limits)
 
 
 def _columns(np, rows, width):
@@ -174,7 +183,7 @@ def _threshold(np, z, row, starts, a, steps):
 
 
 @_quietly
-def support(x, temperature, axes: tuple[int, ...], alpha: float) -> Support | None:
+def support(x, temperature, axes: tuple[int, ...], alpha: float, limits: Limits) -> Support | None:
     """Return the weights of scores where they are not 0; None where the rule does better."""
     import numpy as np
 
@@ -184,7 +193,7 @@ def support(x, temperature, axes: tuple[int, ...], alpha: float) -> Support | No
         temperature = temperature.reshape(-1, 1)
         if not np.isfinite(temperature).all():
             return None
-    top, found = _candidates(np, rows, temperature, a, max(ALWAYS, SHARE * rows.size))
+    top, found = _candidates(np, rows, temperature, a, limits, _most(rows, limits))
     if found is None:
         return None
     row, entry = found
@@ -201,13 +210,13 @@ def support(x, temperature, axes: tuple[int, ...], alpha: float) -> Support | No
 
 
 @_quietly
-def support_of(p, axes: tuple[int, ...]) -> Support | None:
+def support_of(p, axes: tuple[int, ...], limits: Limits) -> Support | None:
     """Return weights where they are not 0; None where they are not few, or a row has none (or NaN)."""
     import numpy as np
 
     place = layout(p.shape, axes)
     rows = _rows(np, p, place)
-    found = _above(np, rows, np.zeros((rows.shape[0], 1), dtype=p.dtype), max(ALWAYS, SHARE * rows.size))
+    found = _above(np, rows, np.zeros((rows.shape[0], 1), dtype=p.dtype), _most(rows, limits), limits)
     if found is None:
         return None
     row, entry = found

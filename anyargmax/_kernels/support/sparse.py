@@ -1,4 +1,4 @@
-"""The engine of sparse weights, for the rules: what a rule gives and the cotangent of its scores, from compact memory.
+"""The kernel of sparse weights: what a rule gives and the cotangent of its scores, from compact memory.
 
 Each function returns None where the rule must do it: masks, values that are recorded or in no plain memory,
 rows with NaN or infinities, weights that are not sparse.
@@ -11,7 +11,7 @@ from typing import Any
 
 from ..._rules.relaxations import Relaxation
 from ..._rules.rule import Array
-from .. import switch
+from ..kernel import Kernel
 from . import compact
 
 LOWEST_ALPHA = 1.05  # below, hardly any score is out of reach of the largest
@@ -23,26 +23,26 @@ def _is_sparse(alpha, mask, axes, r: Relaxation) -> bool:
     """Whether the weights are sparse by a plain number, without a mask and along neighbouring axes."""
     if r.alpha is None or not LOWEST_ALPHA <= r.alpha <= 2 or alpha is not None:
         return False
-    return mask is None and bool(axes) and max(axes) - min(axes) + 1 == len(axes) and switch.ENABLED
+    return mask is None and bool(axes) and max(axes) - min(axes) + 1 == len(axes)
 
 
 def _memory(ops, x: Array) -> Any:
     """The memory of an array of a dtype to compute in; a number as it is."""
     if not hasattr(x, "shape"):
         return 1.0 if x is None else x
-    view = ops.memory(x)
+    view = ops.memory.open(x)
     usable = view is not None and view.dtype.char in "fd" and view.dtype.isnative and view.size
     return view if usable else None
 
 
-def _solved(ops, x, temperature, alpha, mask, axes, relaxation):
+def _solved(ops, x, temperature, alpha, mask, axes, relaxation, limits):
     """The support of the weights, and the temperature in memory of its own."""
     if not _is_sparse(alpha, mask, axes, relaxation):
         return None
     view, temperature = _memory(ops, x), _memory(ops, temperature)
     if view is None or temperature is None:
         return None
-    held = compact.support(view, temperature, axes, relaxation.alpha)
+    held = compact.support(view, temperature, axes, relaxation.alpha, limits)
     return held and (held, temperature.copy() if hasattr(temperature, "shape") else temperature)
 
 
@@ -51,43 +51,59 @@ def _pulled(ops, held, temperature, alpha, spread, g) -> Array | None:
     view = _memory(ops, g)
     if view is None:
         return None
-    return ops.from_memory(compact.dense(held, compact.product(held, spread(view), temperature, alpha)), g)
+    return ops.memory.close(compact.dense(held, compact.product(held, spread(view), temperature, alpha)), g)
 
 
-def weights(ops, x, temperature, alpha, mask, *, axes, relaxation) -> Served | None:
+def weights(ops, x, temperature, alpha, mask, *, axes, relaxation, limits) -> Served | None:
     """Return the weights, and the function that pulls a cotangent of theirs back to the scores."""
-    solved = _solved(ops, x, temperature, alpha, mask, axes, relaxation)
+    solved = _solved(ops, x, temperature, alpha, mask, axes, relaxation, limits)
     if solved is None:
         return None
     held, temperature = solved
     pull = partial(_pulled, ops, held, temperature, relaxation.alpha, partial(compact.at, held))
-    return ops.from_memory(compact.dense(held, held.weights), x), pull
+    return ops.memory.close(compact.dense(held, held.weights), x), pull
 
 
-def expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation) -> Served | None:
+def expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation, limits) -> Served | None:
     """Return the expected positions and their pullback, without laying the weights out."""
     tables = [_memory(ops, c) for c in positions] if relaxation.alpha != 1 else [None]
     if any(table is None for table in tables):
         return None
-    solved = _solved(ops, x, temperature, alpha, mask, axes, relaxation)
+    solved = _solved(ops, x, temperature, alpha, mask, axes, relaxation, limits)
     if solved is None:
         return None
     held, temperature = solved
     places = [compact.along(held, table, axis, max(axes)) for axis, table in zip(axes, tables, strict=True)]
     shape = tuple(n for axis, n in enumerate(x.shape) if axis not in axes)
     pull = partial(_pulled, ops, held, temperature, relaxation.alpha, partial(compact.spread, held, places))
-    return ops.from_memory(compact.means(held, places, shape), x), pull
+    return ops.memory.close(compact.means(held, places, shape), x), pull
 
 
-def product(ops, v, p, x, temperature, alpha, *, axes, relaxation) -> Array | None:
-    """Return ``J v / T`` at weights p, whatever mask they had: they are 0 there."""
+def _pulled_expectation(ops, g, y, x, *args, **static) -> Array | None:
+    """The cotangent of the scores of an expectation, of which nothing was kept."""
+    made = expectation(ops, x, *args, **static)
+    return None if made is None else made[1](g)
+
+
+def product(ops, v, p, x, temperature, alpha, mask, *, axes, relaxation, divisor, limits) -> Array | None:
+    """Return ``J v / divisor`` at weights p, whatever mask they had: they are 0 there."""
     if not _is_sparse(alpha, None, axes, relaxation):
         return None
-    views = [_memory(ops, array) for array in (v, p, x, temperature)]
+    views = [_memory(ops, array) for array in (v, p, x, divisor)]
     if any(view is None for view in views) or views[0].shape != views[1].shape:
         return None
-    held = compact.support_of(views[1], axes)
+    held = compact.support_of(views[1], axes, limits)
     if held is None or not math.isfinite(float(compact.at(held, views[2]).max())):
         return None
     moved = compact.product(held, compact.at(held, views[0]), views[3], relaxation.alpha)
-    return ops.from_memory(compact.dense(held, moved), v)
+    return ops.memory.close(compact.dense(held, moved), v)
+
+
+SUPPORT = Kernel(
+    "support",
+    compact.Limits(),
+    serves={"weights": weights, "expectation": expectation},
+    pulls={"expectation": _pulled_expectation},
+    product=product,
+    needs="memory",
+)

@@ -10,14 +10,15 @@ from functools import partial
 from ..._rules.relaxations import Relaxation
 from ..._rules.rule import Array, Rule
 from ..._rules.scores import divided, kept_and_reference, root, scaled
+from ..kernel import Kernel, Traced
 from .shifted_exp import live, slope_temperature, slope_x
 
 TINY = 2**10  # scores: up to so many, a call of a matrix product takes longer than the sums
 
 
-def fits(ops, axes, relaxation: Relaxation) -> bool:
+def _fits(ops, *args, axes, relaxation: Relaxation) -> bool:
     """Whether the framework contracts, and the weights are softmax's along neighbouring axes in order."""
-    if not ops.contracts() or relaxation.alpha != 1:
+    if relaxation.alpha != 1 or not ops.compiler.contracts():
         return False
     return axes == tuple(range(axes[0], axes[0] + len(axes)))
 
@@ -52,8 +53,8 @@ def _product(ops, e, table):
     if known and e.ndim == 2 and math.prod(e.shape) <= TINY:
         return ops.xp.sum(ops.xp.expand_dims(e, axis=1) * ops.xp.expand_dims(rows, axis=0), axis=-1)
     if e.ndim == 2:
-        return ops.contract(e, rows, axes=((1,), (1,)))
-    return ops.matmul(ops.xp.broadcast_to(rows, (e.shape[0], *rows.shape)), e)
+        return ops.compiler.contract(e, rows, axes=((1,), (1,)))
+    return ops.compiler.matmul(ops.xp.broadcast_to(rows, (e.shape[0], *rows.shape)), e)
 
 
 def _repaired(ops, table, x, sums):
@@ -76,14 +77,14 @@ def _sums(ops, table, x, temperature):
     A compiler merges the maximum, the exponentials and the product into one loop only if nothing is selected
     among them. So rows with infinities become NaN, which shows in the sums, and the few that do are repaired.
     """
-    top, careful = _top(ops, x), not ops.merges(x)
+    top, careful = _top(ops, x), not ops.compiler.merges(x)
     e = ops.shifted_exp(x, temperature, top, careful=careful)
     sums = _product(ops, e, table)
     if careful:
         return top, e, sums
     total = sums[:, :1, ...]
     repaired = partial(_repaired, ops, table)
-    return top, e, ops.branch(ops.xp.any(total != total), repaired, lambda x, sums: sums, x, sums)
+    return top, e, ops.compiler.branch(ops.xp.any(total != total), repaired, lambda x, sums: sums, x, sums)
 
 
 def _masked(ops, table, x, temperature, mask):
@@ -103,7 +104,7 @@ def _top_and_sums(ops, x, temperature, table):
         top, _, sums = _sums(ops, table, x, temperature)
         return ops.xp.concat([top, sums], axis=1)
 
-    return both(x, temperature) if x.ndim == 2 else ops.in_pieces(both, x, temperature)
+    return both(x, temperature) if x.ndim == 2 else ops.compiler.in_pieces(both, x, temperature)
 
 
 def _top_and_sums_jvp(slope):
@@ -149,7 +150,7 @@ def _restored(ops, y, shape, axes):
     return ops.xp.reshape(y, (*others, y.shape[-1]))
 
 
-def expectation(ops, x, temperature, mask, positions, axes) -> Array:
+def _expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation) -> Array:
     """``sum_i c_i p_i``, one answer for each of the positions, stacked last."""
     shape = tuple(x.shape)
     x, temperature, mask, table = _arguments(ops, x, temperature, mask, positions, axes)
@@ -168,11 +169,11 @@ def _factors(ops, table, x, temperature, mask, again):
     if mask is not None:
         top, e, sums = _masked(ops, table, x, temperature, mask)
         return live(ops, e, top), *_mean(ops, sums)[:2]
-    careful = not ops.merges(x)
+    careful = not ops.compiler.merges(x)
     if again:
         made = ops.top_and_sums(x, temperature, tuple(table))
         rows = (ops.detach(made[:, :1, ...]), *_mean(ops, made[:, 1:, ...])[:2])
-        top, y, total = (ops.apart(row) for row in rows)
+        top, y, total = (ops.compiler.apart(row) for row in rows)
         e = ops.shifted_exp(x, temperature, top, careful=careful)
     else:
         top, e, sums = _sums(ops, table, x, temperature)
@@ -180,7 +181,7 @@ def _factors(ops, table, x, temperature, mask, again):
     return live(ops, e, top) if careful else e, y, total
 
 
-def tangent(ops, t, x, temperature, mask, positions, axes) -> Array:
+def _tangent(ops, t, y, x, temperature, alpha, mask, positions, *, axes, relaxation) -> Array:
     """``sum_i p_i (c_i - y) t_i / T``: its transpose broadcasts, where that of a contraction would multiply out."""
     xp, shape = ops.xp, tuple(x.shape)
     x, temperature, mask, table = _arguments(ops, x, temperature, mask, positions, axes)
@@ -197,3 +198,8 @@ def tangent(ops, t, x, temperature, mask, positions, axes) -> Array:
         moved.append(xp.sum((c - y[:, k : k + 1, ...]) * t, axis=1, keepdims=True))
     moved = xp.concat(moved, axis=1) / total
     return _restored(ops, divided(moved, half), shape, axes)
+
+
+CONTRACTION = Kernel(
+    "contraction", traced={"expectation": Traced(_fits, forward=_expectation, jvp=_tangent)}, needs="compiler"
+)

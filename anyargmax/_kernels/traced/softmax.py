@@ -9,9 +9,10 @@ import math
 from ..._rules.relaxations import Relaxation
 from ..._rules.rule import Array
 from ..._rules.scores import largest
+from ..kernel import Kernel, Traced
 
 
-def fits(ops, x, temperature, relaxation: Relaxation) -> bool:
+def _fits(ops, x, temperature, *args, axes, relaxation: Relaxation) -> bool:
     """Whether the weights are those of softmax at one temperature, and values cannot be looked at."""
     return relaxation.alpha == 1 and (temperature is None or isinstance(temperature, float)) and not ops.is_concrete(x)
 
@@ -31,16 +32,25 @@ def _normalised(ops, x, temperature, mask, axes):
     return e / total, total
 
 
-def weights(ops, x, temperature, mask, axes) -> Array:
+def _weights(ops, x, temperature, alpha, mask, *, axes, relaxation) -> Array:
     """Scores to weights, exactly 0 below the smallest normal number."""
     p, total = _normalised(ops, x, temperature, mask, axes)
     small = ops.detach(p) < float(ops.xp.finfo(p.dtype).smallest_normal)
     return ops.xp.where(small | (ops.detach(total) == 0), 0.0, p)
 
 
-def expectation(ops, x, temperature, mask, positions, axes) -> Array:
+def _expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation) -> Array:
     """``sum_i c_i p_i``, one answer for each of the positions, stacked last; NaN if all is masked."""
     xp = ops.xp
     p, total = _normalised(ops, x, temperature, mask, axes)
     p = xp.where(ops.detach(total) == 0, math.nan, p)  # selected, what 0 / 0 has of a tangent is dropped
     return xp.stack([xp.sum(p * c, axis=axes) for c in positions], axis=-1)
+
+
+SOFTMAX = Kernel(
+    "softmax",
+    traced={
+        **dict.fromkeys(("weights", "dense_weights"), Traced(_fits, composite=_weights)),
+        "expectation": Traced(_fits, composite=_expectation),
+    },
+)

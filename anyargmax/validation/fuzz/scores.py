@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from ..._kernels import engines
-from ..._kernels.blocks import dense
-from ..._kernels.support import compact
+from ..._kernels.blocks.kernel import BLOCKS
+from ..._kernels.native import NATIVE
+from ..._kernels.support.sparse import SUPPORT
 from ..._kernels.traced import contraction
 from ..tolerance import COMPUTED_IN, round_to
 from .kinds import Draw, bytes_of, number
@@ -19,14 +19,14 @@ SCALES = (1.0, 0.01, 10.0, 100.0, 1000.0)
 INTEGERS = {"int64": (-(2**53), 2**53), "int32": (-(2**31), 2**31 - 1), "int8": (-128, 127), "uint8": (0, 255)}
 # Lengths at which another way is taken; from 2^16 on a call takes longer than all the others together.
 THRESHOLDS = (
-    dense.FEW,
-    dense.COLUMNS,
-    compact.COLUMNS,
+    BLOCKS.limits.few,
+    BLOCKS.limits.columns,
+    SUPPORT.limits.columns,
     contraction.TINY,
-    compact.ALWAYS,
-    compact.COLUMNS * compact.DEPTH,
-    engines.ALONE,
-    compact.NARROW,
+    SUPPORT.limits.always,
+    SUPPORT.limits.columns * SUPPORT.limits.depth,
+    NATIVE.limits.alone,
+    SUPPORT.limits.narrow,
 )
 SHORT = 64  # entries: up to so many are drawn one by one, and can be made simpler
 

@@ -1,14 +1,12 @@
 """Several ways to the same call: frameworks, engines, transforms and compilers."""
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..._frameworks import kept_calls
-from ..._kernels import switch
+from ..._kernels import selection
 from ..catalogue import bound
 from ..frameworks import Backend, load
 from ..problems import tuple_of
@@ -106,25 +104,12 @@ def option_gradients(case: Case) -> None:
         assert_near(got.gradient[k : k + 1], want.gradient[k : k + 1], what, by)
 
 
-@contextmanager
-def engines(on: bool) -> Iterator[None]:
-    """Have engines serve or not; kept calls are those of one or the other."""
-    before = switch.ENABLED
-    kept_calls.forget()
-    switch.ENABLED = on
-    try:
-        yield
-    finally:
-        switch.ENABLED = before
-        kept_calls.forget()
-
-
 @prop("engines give what the rules give", frameworks=IN_MEMORY, dtypes=COMMON, longest=40000, entries=4096)
 def engined(case: Case) -> None:
     backend = load(case.frameworks[0])
-    with engines(False):
+    with selection.only():
         want = outcome(case, backend)
-    with engines(True):
+    with selection.only(*(kernel.name for kernel in selection.BUILT_IN)):
         near(case, outcome(case, backend), want, "with engines", zeros=True)
 
 

@@ -1,0 +1,135 @@
+"""What a kernel is: another way to the numbers of a rule, better for one kind of memory or for one compiler."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from .._rules.rule import Array
+
+# Whether a call is recorded for a backward pass, how many threads it may use, and whether the framework computes
+# matrix products in the dtype of their factors.
+Load = tuple[bool, int, bool]
+NEVER = float("inf")
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+class Step(NamedTuple):
+    """A kernel made ready for one call.
+
+    ``run(x, load)`` answers, or returns None: these values need another way. ``cost(load)`` orders the kernels that
+    can do the call, the least first; the rule has 1, and what costs more is not asked.
+    """
+
+    name: str
+    run: Callable[[Array, Load], Array | None]
+    cost: Callable[[Load], float]
+
+
+class Traced(NamedTuple):
+    """Maps of a rule in the array operations that a compiler makes few loops of, lifted as those of the rule are.
+
+    ``fits(ops, *args, **static)`` takes the arguments of the rule. None is the map of the rule.
+    """
+
+    fits: Callable[..., bool]
+    forward: Callable[..., Any] | None = None
+    composite: Callable[..., Any] | None = None
+    jvp: Callable[..., Any] | None = None
+
+
+class Kernel(NamedTuple):
+    """Another way to the numbers of some rules. What it leaves out, it does not do.
+
+    Attributes
+    ----------
+    name
+        For messages and for `selection.only`.
+    limits
+        A NamedTuple of the sizes that decide how, and whether, it serves; given back to it as an argument.
+    plan
+        ``plan(ops, call, limits) -> Step | None``, once for each kind of whole call of softmax on plain memory.
+    serves
+        For the name of a rule ``f(ops, *args, limits, **static)``: None, or the answer and the function that pulls a
+        cotangent of it back to the first argument, for arrays that nothing records.
+    pulls
+        For the name of a rule ``f(ops, g, y, *args, limits, **static)``: the cotangent of the first argument, or None.
+    product
+        ``product(ops, v, p, *args, limits, **static)``: ``J v / divisor`` at weights p, or None.
+    traced
+        For the name of a rule, its maps in another form.
+    needs
+        The attribute of the adapter that it needs. ``ANYARGMAX_ENGINES=0`` turns off what needs ``memory``.
+    """
+
+    name: str
+    limits: Any = None
+    plan: Callable[..., Step | None] | None = None
+    serves: Mapping[str, Callable[..., Any]] = _NONE
+    pulls: Mapping[str, Callable[..., Any]] = _NONE
+    product: Callable[..., Any] | None = None
+    traced: Mapping[str, Traced] = _NONE
+    needs: str | None = None
+
+
+class Memory(NamedTuple):
+    """What a framework gives kernels that work on the memory of its plain CPU arrays, as NumPy arrays.
+
+    Attributes
+    ----------
+    open
+        ``open(x)``: the memory of an array; None if there is more to it than numbers, or operations on it are recorded.
+    view
+        ``view(x)``: the memory of an array that is known to be plain, recorded or not.
+    close
+        ``close(array, like)``: a NumPy array as one of the framework, without a copy.
+    load
+        ``load(x)``: what the cost of a call depends on; None where only the rules give what is asked for.
+    attach
+        ``attach(x, served, y, kept)``: the answer y to a recorded call of x, with ``served.backward`` as its way back.
+    keeps
+        ``keeps() -> bool``: whether what a recorded call keeps stays in memory until the way back.
+    exponential
+        ``exponential(x, out)``, on NumPy arrays: one that is quicker than NumPy's.
+    constant
+        ``constant(array)``: a NumPy array as one of the framework that any later call may use.
+    total
+        ``total(y)``: the sum of all entries, as a number.
+    """
+
+    open: Callable[[Array], Any]
+    view: Callable[[Array], Any]
+    close: Callable[[Any, Array], Array]
+    load: Callable[[Array], Load | None]
+    attach: Callable[..., Array]
+    keeps: Callable[[], bool] = lambda: True
+    exponential: Callable[..., Any] | None = None
+    constant: Callable[[Any], Array] | None = None
+    total: Callable[[Array], float] | None = None
+
+
+class Compiler(NamedTuple):
+    """What a framework gives kernels in array operations, of what its compiler does best with sums that are used again.
+
+    Attributes
+    ----------
+    contracts
+        ``contracts() -> bool``: whether axes may be merged for a product.
+    contract, matmul
+        Sums of products, in no fewer digits than the arrays have: ``contract(x, y, axes=...)`` as `tensordot`.
+    merges
+        ``merges(x) -> bool``: whether loops over x are merged only if nothing is selected in them, and are worth a branch.
+    branch
+        ``branch(condition, f, g, *arrays)``: one of two functions of the arrays.
+    in_pieces
+        ``in_pieces(f, x, *others)``: a function that reduces the middle one of three axes, a piece after the other.
+    apart
+        ``apart(x)``: x such that what is made of it is not merged with what it was made of.
+    """
+
+    contracts: Callable[[], bool]
+    contract: Callable[..., Array]
+    matmul: Callable[..., Array]
+    merges: Callable[[Array], bool]
+    branch: Callable[..., Any]
+    in_pieces: Callable[..., Array]
+    apart: Callable[[Array], Array]

@@ -1,0 +1,102 @@
+"""The kernel of a framework's own softmax and matrix product, for scores that turn out to need no care.
+
+It is differentiated by the framework itself, and the quickest for few scores or many threads.
+"""
+
+import math
+from functools import partial
+from typing import NamedTuple
+
+from .kernel import NEVER, Kernel, Load, Step
+from .whole import Call
+
+COST = 0.25
+
+
+class Limits(NamedTuple):
+    """Up to how many scores it is quicker than blocks."""
+
+    alone: int = 2**14  # without a gradient
+    recorded: int = 2**19  # and with one
+    quick: int = 2**17  # the same where the framework lends blocks a quick exponential, and of two threads
+    huge: int = 2**25  # bytes: memory that is new in pages of 4 KiB each time, unless NumPy asks for larger ones
+    threads: int = 2  # with more, operations that run on all of them outrun blocks, which mostly run on one
+
+
+def _plan(ops, call: Call, limits: Limits) -> Step | None:
+    if ops.softmax is None or ops.memory.constant is None or call.mask is not None:
+        return None
+    plan = call.plan
+    if call.answers:
+        native = _expectation(ops, plan, call.sizes)
+        recorded = limits.quick if ops.memory.exponential else limits.recorded
+        most = limits.alone, recorded if plan.divisor is None else recorded // 4  # a temperature is two passes more
+    else:
+        native = _weights(ops, plan.divisor, call.axes) if len(call.axes) == 1 else None
+        most = (limits.huge // plan.tables.itemsize - 1,) * 2
+    if native is None:
+        return None
+    size = math.prod(call.sizes)
+    return Step("native", lambda x, load: native(x), partial(_cost, limits, size, plan.tables.itemsize, most))
+
+
+def _cost(limits: Limits, size, itemsize, most, load: Load) -> float:
+    recorded, threads, exact = load
+    limit = most[recorded]
+    if threads > limits.threads:
+        limit = max(limit, limits.huge // itemsize - 1)
+    elif threads > 1:
+        limit = max(limit, limits.quick)
+    return COST if exact and size <= limit else NEVER
+
+
+def _only_nan(xp, z, y) -> bool:
+    """Whether NaN is all that is amiss: it makes its own row NaN, which needs no care."""
+    explained, finite = xp.any(z != z, axis=1), xp.isfinite(y)
+    finite = xp.all(finite, axis=-1) if finite.ndim > explained.ndim else finite
+    return bool(xp.all(finite | explained)) and not bool(xp.any(xp.isinf(z)))
+
+
+def _expectation(ops, plan, sizes):
+    """Return an expectation by the framework's own softmax and matrix product, for scores that turn out to need no care.
+
+    An answer that is finite says so: NaN, a ``+inf`` score and a row without any kept score show in it.
+    """
+    xp, (outer, n, inner) = ops.xp, (plan.outer, plan.n, plan.inner)
+    folded = (outer, n) if inner == 1 else (outer, n, inner)
+    if (len(plan.tables) == 2) + (inner == 1) + (not plan.moments) < 2:
+        return None  # further from a mean of rows, native operations are no quicker
+    c = ops.memory.constant(plan.tables[0] if len(plan.tables) == 2 else plan.tables[:-1].T.copy())
+    softmax, total = ops.softmax, ops.memory.total
+
+    def native(x):
+        rows = z = x if folded == sizes else xp.reshape(x, folded)
+        if plan.divisor is not None:
+            top = (xp.max if plan.divisor > 0 else xp.min)(ops.detach(z), axis=1, keepdims=True)
+            z = (z - top) / plan.divisor
+        p = softmax(z, 1)
+        y = p @ c if inner == 1 else c @ p
+        if plan.moments:
+            y = xp.stack([y, xp.sum(p * (c - y[:, None]) ** 2, axis=1)], axis=-1)
+        if not math.isfinite(total(y)) and not _only_nan(xp, ops.detach(rows), ops.detach(y)):
+            return None
+        return y if y.shape == plan.shape else xp.reshape(y, plan.shape)
+
+    return native
+
+
+def _weights(ops, temperature, axes):
+    """The framework's own softmax, for scores of which none is so low that its weight would vanish, nor infinite, nor NaN."""
+    xp, (axis,) = ops.xp, axes
+
+    def native(x):
+        z = x
+        if temperature is not None:
+            z = (x - xp.max(ops.detach(x), axis=axis, keepdims=True)) / temperature
+        p = ops.softmax(z, axis)
+        return p if float(xp.min(ops.detach(p))) > float(xp.finfo(p.dtype).smallest_normal) else None
+
+    return native
+
+
+NATIVE = Kernel("native", Limits(), plan=_plan, needs="memory")
