@@ -12,6 +12,7 @@ import anyargmax.backends
 from anyargmax import soft_argmax, soft_one_hot
 from anyargmax._kernels import selection
 from anyargmax._kernels.support import compact
+from anyargmax._rules import ops
 
 SOURCE = Path(anyargmax.__file__).resolve().parent
 ADAPTERS = Path(next(iter(anyargmax.backends.__path__))).resolve()
@@ -103,3 +104,49 @@ def test_a_kernel_that_declines_is_asked_once(backend, f, monkeypatch, rng):
         _, pullback = backend.vjp(lambda x: f(x, axis=-1, alpha=1.5), x)
         assert len(asked) == 1
     assert np.all(np.isfinite(backend.to_numpy(pullback(f(x, axis=-1))[0])))
+
+
+# What is a framework's own and used where that framework is known.
+OWN = {"__name__", "__array_namespace_info__", "map_blocks", "ndarray"}
+
+
+def functions_of_namespaces():
+    """The names of ``xp.name`` in the modules of rules, kernels, calls and frameworks."""
+    found = set()
+    for name, path in modules().items():
+        if name.partition(".")[0] in FLOORS and not name.startswith("_compat"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if (
+                    isinstance(node, ast.Attribute)
+                    and getattr(node.value, "attr", getattr(node.value, "id", "")) == "xp"
+                ):
+                    found.add(node.attr)
+    return found
+
+
+def test_array_functions_are_those_that_the_house_lists():
+    """An adapter whose framework has no Array API namespace brings these."""
+    assert functions_of_namespaces() - OWN == set(ops.Namespace.__annotations__)
+
+
+def test_every_function_of_a_rule_says_what_its_first_argument_is():
+    """So that a reader, and a type checker, can follow it."""
+    bare = []
+    for name, path in modules().items():
+        if name.partition(".")[0] in ("_rules", "_kernels", "_calls"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.FunctionDef):
+                    bare += [(name, node.name) for arg in node.args.args if arg.arg == "ops" and arg.annotation is None]
+    assert bare == []
+
+
+def test_no_adapter_is_asked_for_a_default_but_in_the_protocol():
+    asked = [
+        name
+        for name, path in modules().items()
+        if name != "_frameworks.protocol"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "getattr" and len(node.args) == 3
+        if {"ops", "adapter"} & {getattr(node.args[0], "id", ""), getattr(node.args[0], "attr", "")}
+    ]
+    assert asked == []

@@ -4,6 +4,7 @@ import math
 from functools import partial
 from typing import Any
 
+from .._frameworks.registry import Ops
 from .._rules.relaxations import WINNERS, Relaxation, entmax
 from . import composition, validate
 from .composition import Controls, Options
@@ -20,7 +21,7 @@ def reduced_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, .
     return tuple(1 if axis in axes else n for axis, n in enumerate(shape))
 
 
-def entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask) -> tuple[Controls, Relaxation]:
+def entmax_controls(ops: Ops, shape, axes, dtype, temperature, alpha, mask) -> tuple[Controls, Relaxation]:
     """Validate what goes with the scores: the arrays, and the relaxation that alpha names."""
     reduced = reduced_shape(shape, axes)
     number, order = validate.entmax_order(ops, alpha, dtype, reduced)
@@ -78,7 +79,7 @@ def position(
     return _position_made(ops, x, axes, controls, positions, options)
 
 
-def _position_made(ops, x, axes, controls, positions, options):
+def _position_made(ops: Ops, x, axes, controls, positions, options):
     if positions is not None or options.readout == "median":
         return made(ops, composition.position, x, (controls, positions), options)
     reduced = tuple(n for a, n in enumerate(x.shape) if a not in axes)
@@ -151,7 +152,7 @@ def sharpened(p, axis, power, rounds):
     return made(ops, composition.sharpened, p, (Controls(),), options)
 
 
-def _flattened(ops, controls, positions, shape):
+def _flattened(ops: Ops, controls, positions, shape):
     """What goes with the scores, flattened as they will be."""
     xp = ops.xp
     temperature, alpha, mask = controls

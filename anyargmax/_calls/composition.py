@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from .._frameworks.registry import Ops
 from .._rules.hard import at, comparable, first_largest, k_largest, near
 from .._rules.losses import are_weights
 from .._rules.positions import along, table
@@ -34,13 +35,13 @@ class Controls(NamedTuple):
     mask: Array | None = None
 
 
-def _scores(ops, x: Array, o: Options) -> Array:
+def _scores(ops: Ops, x: Array, o: Options) -> Array:
     if x.dtype == o.dtype and o.sign == 1 and not o.flat:
         return x
     return ops.prepare(x, dtype=o.dtype, sign=o.sign, flat=o.flat)
 
 
-def _chosen(ops, x: Array, mask: Array | None, o: Options) -> Array:
+def _chosen(ops: Ops, x: Array, mask: Array | None, o: Options) -> Array:
     """The hard answer as a Boolean one-hot (or k-hot) array, compared in the dtype the scores came in."""
     if o.flat:
         x = ops.xp.reshape(x, (-1,))
@@ -50,7 +51,7 @@ def _chosen(ops, x: Array, mask: Array | None, o: Options) -> Array:
     return first_largest(ops, x, keep, o.axes)
 
 
-def _windowed(ops, x: Array, c: Controls, o: Options) -> Controls:
+def _windowed(ops: Ops, x: Array, c: Controls, o: Options) -> Controls:
     """Mask what is not near the argmax: which entries that are has no gradient."""
     if o.window is None:
         return c
@@ -61,13 +62,13 @@ def _windowed(ops, x: Array, c: Controls, o: Options) -> Controls:
     return c._replace(mask=inside if c.mask is None else inside & c.mask)
 
 
-def _soft(ops, z: Array, c: Controls, o: Options) -> Array:
+def _soft(ops: Ops, z: Array, c: Controls, o: Options) -> Array:
     if o.zero_background:
         return ops.compensated(z, c.temperature, c.mask, axes=o.axes)
     return ops.weights(z, c.temperature, c.alpha, c.mask, axes=o.axes, relaxation=o.relaxation)
 
 
-def weights(ops, x, controls: Controls, *, options: Options):
+def weights(ops: Ops, x, controls: Controls, *, options: Options):
     """Scores to weights, in the dtype of x where that is floating."""
     o = options
     p = _soft(ops, _scores(ops, x, o), controls, o)
@@ -76,7 +77,7 @@ def weights(ops, x, controls: Controls, *, options: Options):
     return _restored(ops, p, x)
 
 
-def answers(ops, x, controls: Controls, positions, *, options: Options) -> Array:
+def answers(ops: Ops, x, controls: Controls, positions, *, options: Options) -> Array:
     """Scores to answers, one for each of the axes (or of the given positions), stacked last."""
     o = options
     z = _scores(ops, x, o)
@@ -91,23 +92,23 @@ def answers(ops, x, controls: Controls, positions, *, options: Options) -> Array
     return y
 
 
-def position(ops, x, controls: Controls, positions, *, options: Options):
+def position(ops: Ops, x, controls: Controls, positions, *, options: Options):
     """Scores to one position a row, or to its mean and variance."""
     y = answers(ops, x, controls, positions, options=options)
     return ops.finish(y, axes=options.kept, count=2 if options.readout == "moments" else 1)
 
 
-def coordinates(ops, x, controls: Controls, *, options: Options):
+def coordinates(ops: Ops, x, controls: Controls, *, options: Options):
     """Scores to one coordinate for each of the axes, stacked last."""
     return answers(ops, x, controls, None, options=options)
 
 
-def coordinate_moments(ops, x, controls: Controls, *, options: Options):
+def coordinate_moments(ops: Ops, x, controls: Controls, *, options: Options):
     """Scores to the mean coordinates and their variances, each stacked last."""
     return ops.halves(answers(ops, x, controls, None, options=options))
 
 
-def sharpened(ops, p, controls: Controls, *, options: Options):
+def sharpened(ops: Ops, p, controls: Controls, *, options: Options):
     """``p^power`` normalised: the weights of the scores ``log p`` at temperature 1 / power."""
     o = options
     q = _scores(ops, p, o)
@@ -116,7 +117,7 @@ def sharpened(ops, p, controls: Controls, *, options: Options):
     return _restored(ops, q, p)
 
 
-def loss(ops, x, target, controls: Controls, *, options: Options):
+def loss(ops: Ops, x, target, controls: Controls, *, options: Options):
     """Scores and target weights, or target indices, to the Fenchel-Young loss of each row."""
     xp, o = ops.xp, options
     z = _scores(ops, x, o)
@@ -134,7 +135,7 @@ def loss(ops, x, target, controls: Controls, *, options: Options):
     return ops.blank(value, inside)
 
 
-def _restored(ops, p: Array, x: Array) -> Array:
+def _restored(ops: Ops, p: Array, x: Array) -> Array:
     """Weights in the dtype of the input, where that is floating."""
     if x.dtype == p.dtype or not ops.xp.isdtype(x.dtype, "real floating"):
         return p

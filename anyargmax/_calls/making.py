@@ -2,11 +2,12 @@
 
 from functools import partial
 
+from .._frameworks.registry import Ops
 from .._kernels import selection
 from . import composition
 
 
-def made(ops, core, x, arrays, options, reads=False, answer=None, split=None):
+def made(ops: Ops, core, x, arrays, options, reads=False, answer=None, split=None):
     """Return a core function of x alone, by a kernel where there is one, with the bytes that it holds and whether it may be kept.
 
     `arrays` go with the scores, the controls first. If it `reads` so, a kernel for the whole call may give an answer of
@@ -31,17 +32,17 @@ def _split(split, call, x):
     return split(call(x))
 
 
-def _by_rules(ops, core, arrays, options):
+def _by_rules(ops: Ops, core, arrays, options):
     """A core function of the scores alone."""
     if ops.jit is not None and all(a is None for a in (*arrays[0], *arrays[1:])):
         return ops.alone(core, arrays, options)
     return partial(_beside, ops, core, arrays, options)
 
 
-def _beside(ops, core, arrays, options, x):
+def _beside(ops: Ops, core, arrays, options, x):
     return ops.run(core, x, *arrays, options=options)
 
 
-def _straight_through(ops, soft, hard, x):
+def _straight_through(ops: Ops, soft, hard, x):
     """The hard value with the gradient of the soft one, which is then the same to the last bit."""
     return ops.straight_through(soft(x), hard(ops.detach(x)))

@@ -25,7 +25,7 @@ def target_of(ops: Ops, target: Any, shape: tuple[int, ...], axis: int) -> Array
     return target
 
 
-def _check_indices(ops, target, n, axis):
+def _check_indices(ops: Ops, target, n, axis):
     wrong = (target < 0) | (target >= n)
     if bool(ops.xp.any(wrong)):
         raise ValueError(
@@ -33,7 +33,7 @@ def _check_indices(ops, target, n, axis):
         )
 
 
-def _check_weights(ops, target, n, axis):
+def _check_weights(ops: Ops, target, n, axis):
     if not bool(ops.xp.all(are_weights(ops, target, axis, real_floating(ops, target, "target")))):
         raise ValueError(
             f"`target` must be weights >= 0 that sum to 1 along the axis, got {target}. Normalise it first."

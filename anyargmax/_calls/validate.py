@@ -172,7 +172,7 @@ def positive_number(ops: Ops, value: Any, name: str, dtype: Any, reduced: tuple[
     return _broadcast_temperature(ops, value, name, dtype, reduced)
 
 
-def _breaks(ops, value, condition) -> bool:
+def _breaks(ops: Ops, value, condition) -> bool:
     """Whether a value breaks a condition somewhere; one that may not be looked at is believed."""
     if not ops.is_concrete(value):
         return False
@@ -180,19 +180,19 @@ def _breaks(ops, value, condition) -> bool:
         return bool(ops.xp.any(~condition(ops.detach(value))))
 
 
-def _broadcast_temperature(ops, value, name, dtype, reduced):
+def _broadcast_temperature(ops: Ops, value, name, dtype, reduced):
     array = _fitted(ops, value, name, dtype, reduced)
     if _breaks(ops, array, lambda v: v > 0):
         raise ValueError(f"`{name}` must be greater than 0 everywhere, got {ops.detach(value)}. Pass positive values.")
     return _nan_unless(ops, array, value, lambda v: v > 0)
 
 
-def _nan_unless(ops, array, value, condition):
+def _nan_unless(ops: Ops, array, value, condition):
     """Make NaN of what breaks a condition in an array whose values may not be looked at."""
     return array if ops.is_concrete(value) else ops.xp.where(condition(ops.detach(array)), array, math.nan)
 
 
-def _fitted(ops, value, name, dtype, reduced):
+def _fitted(ops: Ops, value, name, dtype, reduced):
     """Return an array of one number a row, in the compute dtype and broadcast to the reduced shape."""
     xp = ops.xp
     if not has_kind(ops, value, ("real floating", "integral")):

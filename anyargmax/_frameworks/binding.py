@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from .._kernels import selection
+from .._kernels.kernel import KernelOps
 from .._kernels.selection import DENSE_WEIGHTS, EXPECTATION, WEIGHTS
 from .._kernels.traced.contraction import TOP_AND_SUMS
 from .._kernels.traced.shifted_exp import SHIFTED_EXP
@@ -18,7 +19,7 @@ from .._rules.readouts import MEAN, MEDIAN, MOMENTS
 from .._rules.rule import Array
 from .._rules.steps import BLANK, FINISH, HALVES, LOG, NORMALISE, PREPARE, STRAIGHT_THROUGH
 from .kept_calls import describe
-from .protocol import Adapter, attributes
+from .protocol import attributes
 from .tape import adapter_of
 
 COMPILED = 256  # functions, of which each alpha that is a number makes one; then all are made anew
@@ -31,40 +32,50 @@ RULES = (
 )
 
 
-class Ops(Adapter):
+class Ops(KernelOps):
     """One framework's operations: its namespace ``xp``, what its adapter knows, and a callable for each rule."""
 
     adapter: Any
-    xp: Any
-    ways: selection.Ways
-
+    # Of the adapter, beside what rules and kernels use: `protocol.py` says what they are.
+    name: str
+    namespace: Any
+    owns: Callable[[Any], bool]
+    default_float: Callable[[], Any]
+    lift: Callable[..., Any]
+    vjp: Callable[..., Any]
+    jvp: Callable[..., Any]
+    to_numpy: Callable[[Array], Any] | None
+    takes_numpy: bool
+    canonical_dtype: Callable[[Any], Any]
+    quietly: Callable[..., Any]
+    eagerly: Callable[[], Any]
+    jit: Callable[..., Any] | None
+    array_classes: tuple[type, ...]
+    traits: Callable[[Any], Any] | None
+    # Rules, lifted, beside those that rules use.
     prepare: Callable[..., Array]
     log: Callable[..., Array]
     normalise: Callable[..., Array]
-    weights: Callable[..., Array]
-    dense_weights: Callable[..., Array]
-    product: Callable[..., Array]
     expectation: Callable[..., Array]
     compensated: Callable[..., Array]
     fenchel_young: Callable[..., Array]
     mean: Callable[..., Array]
     moments: Callable[..., Array]
     median: Callable[..., Array]
-    shifted_exp: Callable[..., Array]
-    top_and_sums: Callable[..., Array]
     straight_through: Callable[..., Array]
     blank: Callable[..., Array]
     finish: Callable[..., Any]
     halves: Callable[..., Any]
 
     def __init__(self, adapter: Any):
-        vars(self).update(attributes(adapter))
+        given = attributes(adapter)
+        vars(self).update(given)
         self.adapter = adapter
         self.xp = self.namespace
-        self.concat = self.concat or self.xp.concat
-        self.cumulative_sum = self.cumulative_sum or self.xp.cumulative_sum
-        self.iterate = self.iterate or self._iterate
-        self.by_rows = self.by_rows or (lambda f, *arrays, axes: f(self, *arrays))
+        self.concat = given["concat"] or self.xp.concat
+        self.cumulative_sum = given["cumulative_sum"] or self.xp.cumulative_sum
+        self.iterate = given["iterate"] or self._iterate
+        self.by_rows = given["by_rows"] or (lambda f, *arrays, axes: f(self, *arrays))
         self.compiled: dict[Any, Callable] = {}
         selection.when_changed(self.compiled.clear)
         self.ways = selection.ways(self)

@@ -106,8 +106,9 @@ TAKES = {"owns": 1, "detach": 1, "is_concrete": 1, "place": 1, "default_float": 
 
 
 def attributes(adapter: Any) -> dict[str, Any]:
-    """Return what an adapter has of the protocol."""
-    return {name: getattr(adapter, name) for name in NAMES if hasattr(adapter, name)}
+    """Return what an adapter has of the protocol, and the defaults of the rest."""
+    there = [name for name in NAMES if hasattr(adapter, name) or name not in REQUIRED]
+    return {name: getattr(adapter if hasattr(adapter, name) else Adapter, name) for name in there}
 
 
 def check(adapter: Any) -> None:

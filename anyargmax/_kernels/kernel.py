@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from .._rules.ops import RuleOps
 from .._rules.rule import Array
 
 # Whether a call is recorded for a backward pass, how many threads it may use, and whether the framework computes
@@ -58,7 +59,7 @@ class Kernel(NamedTuple):
     traced
         For the name of a rule, its maps in another form.
     needs
-        The attribute of the adapter that it needs. ``ANYARGMAX_ENGINES=0`` turns off what needs ``memory``.
+        The attributes of the adapter that it needs. ``ANYARGMAX_ENGINES=0`` turns off what needs ``memory``.
     """
 
     name: str
@@ -68,7 +69,7 @@ class Kernel(NamedTuple):
     pulls: Mapping[str, Callable[..., Any]] = _NONE
     product: Callable[..., Any] | None = None
     traced: Mapping[str, Traced] = _NONE
-    needs: str | None = None
+    needs: tuple[str, ...] = ()
 
 
 class Memory(NamedTuple):
@@ -103,8 +104,8 @@ class Memory(NamedTuple):
     attach: Callable[..., Array]
     keeps: Callable[[], bool] = lambda: True
     exponential: Callable[..., Any] | None = None
-    constant: Callable[[Any], Array] | None = None
-    total: Callable[[Array], float] | None = None
+    constant: Callable[[Any], Array] = lambda array: array
+    total: Callable[[Array], float] = lambda y: float(y.sum())
 
 
 class Compiler(NamedTuple):
@@ -133,3 +134,15 @@ class Compiler(NamedTuple):
     branch: Callable[..., Any]
     in_pieces: Callable[..., Array]
     apart: Callable[[Array], Array]
+
+
+class KernelOps(RuleOps):
+    """What kernels see of a framework, beside what rules do: `softmax`, `memory` and `compiler` only if they need it."""
+
+    softmax: Callable[..., Array]
+    memory: Memory
+    compiler: Compiler
+    kernels: tuple[Kernel, ...]
+    ways: dict[tuple[str, str], tuple[tuple[Kernel, Any], ...]]
+    shifted_exp: Callable[..., Array]
+    top_and_sums: Callable[..., Array]

@@ -7,7 +7,7 @@ import math
 from functools import partial
 from typing import NamedTuple
 
-from .kernel import NEVER, Kernel, Load, Step
+from .kernel import NEVER, Kernel, KernelOps, Load, Step
 from .whole import Call
 
 COST = 0.25
@@ -23,8 +23,8 @@ class Limits(NamedTuple):
     threads: int = 2  # with more, operations that run on all of them outrun blocks, which mostly run on one
 
 
-def _plan(ops, call: Call, limits: Limits) -> Step | None:
-    if ops.softmax is None or ops.memory.constant is None or call.mask is not None:
+def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
+    if call.mask is not None:
         return None
     plan = call.plan
     if call.answers:
@@ -57,7 +57,7 @@ def _only_nan(xp, z, y) -> bool:
     return bool(xp.all(finite | explained)) and not bool(xp.any(xp.isinf(z)))
 
 
-def _expectation(ops, plan, sizes):
+def _expectation(ops: KernelOps, plan, sizes):
     """Return an expectation by the framework's own softmax and matrix product, for scores that turn out to need no care.
 
     An answer that is finite says so: NaN, a ``+inf`` score and a row without any kept score show in it.
@@ -85,7 +85,7 @@ def _expectation(ops, plan, sizes):
     return native
 
 
-def _weights(ops, temperature, axes):
+def _weights(ops: KernelOps, temperature, axes):
     """The framework's own softmax, for scores of which none is so low that its weight would vanish, nor infinite, nor NaN."""
     xp, (axis,) = ops.xp, axes
 
@@ -99,4 +99,4 @@ def _weights(ops, temperature, axes):
     return native
 
 
-NATIVE = Kernel("native", Limits(), plan=_plan, needs="memory")
+NATIVE = Kernel("native", Limits(), plan=_plan, needs=("memory", "softmax"))

@@ -14,7 +14,7 @@ from .._rules import weights as rules
 from .._rules.rule import Array, Rule
 from . import whole
 from .blocks.kernel import BLOCKS
-from .kernel import Kernel, Load, Step
+from .kernel import Kernel, KernelOps, Load, Step
 from .native import NATIVE
 from .support.sparse import SUPPORT
 from .traced.contraction import CONTRACTION
@@ -74,15 +74,12 @@ def _note(name: str) -> None:
         _Setting.taken.append(name)
 
 
-Ways = dict[tuple[str, str], tuple[tuple[Kernel, Any], ...]]
-
-
-def ways(ops) -> Ways:
+def ways(ops: KernelOps) -> dict[tuple[str, str], tuple[tuple[Kernel, Any], ...]]:
     """Return which kernels have what: for each kind of map and each rule, the kernels in order with their functions."""
     _known.update({kernel.name: kernel for kernel in ops.kernels})
-    found: Ways = {}
+    found: dict[tuple[str, str], tuple[tuple[Kernel, Any], ...]] = {}
     for kernel in (*ops.kernels, *BUILT_IN):
-        if kernel.needs and getattr(ops, kernel.needs) is None:
+        if any(getattr(ops, name) is None for name in kernel.needs):
             continue
         parts: dict[str, Mapping[str, Any]] = {"serves": kernel.serves, "pulls": kernel.pulls}
         for part in ("forward", "composite", "jvp"):
@@ -95,11 +92,11 @@ def ways(ops) -> Ways:
     return found
 
 
-def _serving(ops, part: str, name: str = "") -> Iterator[tuple[Kernel, Any, Any]]:
+def _serving(ops: KernelOps, part: str, name: str = "") -> Iterator[tuple[Kernel, Any, Any]]:
     """The kernels of a framework that may serve, in its order, with their functions and limits."""
     allowed, limits = _Setting.allowed, _Setting.limits
     for kernel, f in ops.ways.get((part, name), ()):
-        if (_engines or kernel.needs != "memory") if allowed is None else kernel.name in allowed:
+        if (_engines or "memory" not in kernel.needs) if allowed is None else kernel.name in allowed:
             yield kernel, f, limits.get(kernel.name, kernel.limits)
 
 
@@ -113,7 +110,7 @@ class Way(NamedTuple):
     orders: dict[Load | None, tuple[Step, ...]]  # as they were found to cost the least
 
 
-def planned(ops, x, controls, options, make: Callable[[], Callable[[Array], Array]], answer) -> Way | None:
+def planned(ops: KernelOps, x, controls, options, make: Callable[[], Callable[[Array], Array]], answer) -> Way | None:
     """Return the kernels for a whole call; None if there is none. ``make()`` gives the way of the rules.
 
     `answer` is the shape of what the positions are reduced to; None of a call for the weights.
@@ -145,7 +142,7 @@ def answered(way: Way, x: Array) -> Array:
     return way.core(x)
 
 
-def served(rule: Rule, ops, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
+def served(rule: Rule, ops: KernelOps, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
     """Return the answer of a rule, and the function that pulls a cotangent of it back, by a kernel; None if none serves."""
     for kernel, serve, limits in _serving(ops, "serves", rule.name):
         made = serve(ops, *args, limits=limits, **static)
@@ -155,13 +152,13 @@ def served(rule: Rule, ops, args: tuple[Any, ...], static: dict[str, Any]) -> An
     return None
 
 
-def forward(rule: Rule, ops, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
+def forward(rule: Rule, ops: KernelOps, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
     """Run a rule: by the kernel that serves these arrays, or by its forward map."""
     made = served(rule, ops, args, static)
     return rule.forward(ops, *args, **static) if made is None else made[0]
 
 
-def product(ops, *args, **static):
+def product(ops: KernelOps, *args, **static):
     """Return ``J v / divisor`` at weights: by the kernel that serves these arrays, or by the rule."""
     for _, multiply, limits in _serving(ops, "product"):
         moved = multiply(ops, *args, limits=limits, **static)
@@ -184,7 +181,7 @@ def selecting(rule: Rule) -> Rule:
 def _traced(rule: Rule, part: str, general, before: int):
     """A map of a rule, of which so many arguments come before those of the rule."""
 
-    def chosen(ops, *args, **static):
+    def chosen(ops: KernelOps, *args, **static):
         for kernel, form, _ in _serving(ops, part, rule.name):
             if form.fits(ops, *args[before:], **static):
                 _note(kernel.name)
@@ -194,7 +191,7 @@ def _traced(rule: Rule, part: str, general, before: int):
     return chosen
 
 
-def _pulled(rule: Rule, ops, g, y, *args, **static):
+def _pulled(rule: Rule, ops: KernelOps, g, y, *args, **static):
     for _, pull, limits in _serving(ops, "pulls", rule.name):
         dx = pull(ops, g, y, *args, limits=limits, **static)
         if dx is not None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from .._rules.positions import table
 from .._rules.rule import Array
+from .kernel import KernelOps
 
 
 class Call(NamedTuple):
@@ -23,7 +24,7 @@ class Call(NamedTuple):
     answers: bool  # whether it reduces the axes; if not, it gives the weights
 
 
-def of(ops, x, controls, options, make, answer) -> Call | None:
+def of(ops: KernelOps, x, controls, options, make, answer) -> Call | None:
     """Describe a call; None if it is none of softmax at one temperature, or the memory of x may not be read.
 
     ``make()`` gives the way of the rules. `answer` is the shape of what the positions are reduced to; None of a call for the weights.
@@ -46,7 +47,7 @@ def of(ops, x, controls, options, make, answer) -> Call | None:
     return Call(make(), sizes, axes, plan, mask, answer is not None)
 
 
-def _is_softmax(ops, x, controls, o) -> bool:
+def _is_softmax(ops: KernelOps, x, controls, o) -> bool:
     """Whether the weights are those of softmax at one temperature, and the memory of x may be read."""
     softmax = o.relaxation.alpha == 1 and not o.zero_background and o.window is None
     number = controls.temperature is None or isinstance(controls.temperature, float)

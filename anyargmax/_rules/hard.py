@@ -2,12 +2,13 @@
 
 import math
 
+from .ops import RuleOps
 from .positions import along
 from .rule import Array
 from .scores import kept_and_reference, kth_largest, largest
 
 
-def comparable(ops, x: Array, mask: Array | None, sign: int, axes: tuple[int, ...], k: int | None = None):
+def comparable(ops: RuleOps, x: Array, mask: Array | None, sign: int, axes: tuple[int, ...], k: int | None = None):
     """Return scores to compare, in the dtype they came in, and which take part. Integers stay exact."""
     xp = ops.xp
     x = ops.detach(x)
@@ -18,13 +19,13 @@ def comparable(ops, x: Array, mask: Array | None, sign: int, axes: tuple[int, ..
     return x, xp.ones_like(x, dtype=xp.bool) if mask is None else xp.broadcast_to(mask, x.shape)
 
 
-def _lowest(ops, x: Array) -> Array:
+def _lowest(ops: RuleOps, x: Array) -> Array:
     xp = ops.xp
     low = xp.iinfo(x.dtype).min if xp.isdtype(x.dtype, "integral") else -math.inf
     return xp.asarray(low, dtype=x.dtype, **ops.place(x))
 
 
-def first_largest(ops, x: Array, keep: Array, axes: tuple[int, ...]) -> Array:
+def first_largest(ops: RuleOps, x: Array, keep: Array, axes: tuple[int, ...]) -> Array:
     """True at the first of the largest kept scores along the axes, counted in their order."""
     xp = ops.xp
     top = largest(ops, xp.where(keep, x, _lowest(ops, x)), axes)
@@ -36,7 +37,7 @@ def first_largest(ops, x: Array, keep: Array, axes: tuple[int, ...]) -> Array:
     return (rank == first)[...]  # NumPy makes numbers of arrays without axes
 
 
-def k_largest(ops, x: Array, keep: Array, k: int, axes: tuple[int, ...]) -> Array:
+def k_largest(ops: RuleOps, x: Array, keep: Array, k: int, axes: tuple[int, ...]) -> Array:
     """True at the k largest kept scores along the axis; of equal ones the first are taken."""
     xp = ops.xp
     kth = kth_largest(ops, xp.where(keep, x, _lowest(ops, x)), k, axes)
@@ -46,7 +47,7 @@ def k_largest(ops, x: Array, keep: Array, k: int, axes: tuple[int, ...]) -> Arra
     return above | (level & (ops.cumulative_sum(counted, axis=axes[0]) <= left))
 
 
-def near(ops, chosen: Array, window: tuple[int, ...], axes: tuple[int, ...]) -> Array:
+def near(ops: RuleOps, chosen: Array, window: tuple[int, ...], axes: tuple[int, ...]) -> Array:
     """True within so many entries of the chosen one, along each of the axes."""
     xp = ops.xp
     inside = chosen == chosen
@@ -57,7 +58,7 @@ def near(ops, chosen: Array, window: tuple[int, ...], axes: tuple[int, ...]) -> 
     return inside
 
 
-def at(ops, chosen: Array, positions: tuple[Array, ...], axes: tuple[int, ...]) -> Array:
+def at(ops: RuleOps, chosen: Array, positions: tuple[Array, ...], axes: tuple[int, ...]) -> Array:
     """The positions at the chosen entries, exactly: nothing is multiplied."""
     xp = ops.xp
     return xp.stack([xp.sum(xp.where(chosen, ops.detach(c), 0.0), axis=axes) for c in positions], axis=-1)

@@ -1,11 +1,12 @@
 """The one Jacobian of all relaxations: with ``s = phi'(z - tau)`` it is ``diag(s) - s s^T / sum(s)``."""
 
+from .ops import RuleOps
 from .relaxations import SOFTMAX, Relaxation
 from .rule import Array
 
 
 def jacobian_product(
-    ops, v: Array, p: Array, alpha: Array | None, r: Relaxation, axes: tuple[int, ...], dead: Array | None
+    ops: RuleOps, v: Array, p: Array, alpha: Array | None, r: Relaxation, axes: tuple[int, ...], dead: Array | None
 ):
     """Return ``J v = s * (v - <s, v> / sum(s))``; J is symmetric, so this is both JVP and VJP.
 

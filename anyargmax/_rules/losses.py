@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any, NamedTuple
 
+from .ops import RuleOps
 from .readouts import expand
 from .rule import Array, Rule
 from .scores import is_tame, kept_and_reference, largest
@@ -10,7 +11,7 @@ from .scores import is_tame, kept_and_reference, largest
 # Arguments: x scores, target weights, temperature (None is 1), mask. Static: axes, relaxation.
 
 
-def are_weights(ops, target: Array, axis: int, dtype: Any) -> Array:
+def are_weights(ops: RuleOps, target: Array, axis: int, dtype: Any) -> Array:
     """Whether each row is a distribution: entries ``>= 0`` that sum to 1, within half of the digits."""
     xp = ops.xp
     slack = float(xp.finfo(target.dtype).eps) ** 0.5
@@ -18,7 +19,7 @@ def are_weights(ops, target: Array, axis: int, dtype: Any) -> Array:
     return xp.all(target >= 0, axis=axis) & (xp.abs(total - 1) <= slack)
 
 
-def _entropy(ops, p, relaxation, axes, steep=False):
+def _entropy(ops: RuleOps, p, relaxation, axes, steep=False):
     """``H(p) = sum (p - p^alpha) / (alpha (alpha - 1))``, at alpha = 1 ``-sum p log p``; axes kept.
 
     At alpha = 1 its slope at 0 is infinite. Weights that vanish do not move, and have 0 there unless it is to be steep.
@@ -34,7 +35,7 @@ def _entropy(ops, p, relaxation, axes, steep=False):
     return xp.sum(xp.where(positive, terms, rest), axis=axes, keepdims=True)
 
 
-def _entropy_slope(ops, p, relaxation):
+def _entropy_slope(ops: RuleOps, p, relaxation):
     """``dH/dp``; at alpha = 1 that is infinite where p is 0."""
     xp, alpha = ops.xp, relaxation.alpha
     positive = ops.detach(p) > 0
@@ -51,7 +52,7 @@ class _Rows(NamedTuple):
     there: Array | None
 
 
-def _rows(ops, x, mask, axes) -> _Rows:
+def _rows(ops: RuleOps, x, mask, axes) -> _Rows:
     xp = ops.xp
     if is_tame(ops, x, None, mask):
         return _Rows(x - largest(ops, ops.detach(x), axes), None, None, None)
@@ -61,16 +62,16 @@ def _rows(ops, x, mask, axes) -> _Rows:
     return _Rows(xp.where(moves, x, top) - top, keep, moves, xp.any(keep, axis=axes, keepdims=True))
 
 
-def _where(ops, condition, x):
+def _where(ops: RuleOps, condition, x):
     """x where a condition holds, 0 elsewhere; x if the condition is None."""
     return x if condition is None else ops.xp.where(condition, x, 0.0)
 
 
-def _times(ops, temperature, entropy):
+def _times(ops: RuleOps, temperature, entropy):
     return entropy if temperature is None else temperature * entropy
 
 
-def _finite(ops, temperature):
+def _finite(ops: RuleOps, temperature):
     """Return the temperature, the largest number for an infinite one: the entropy of a target may be 0."""
     if temperature is None or isinstance(temperature, float):
         return temperature
@@ -78,7 +79,7 @@ def _finite(ops, temperature):
     return ops.xp.where(ops.detach(temperature) > most, most, temperature)
 
 
-def _times_hot(ops, temperature, entropy):
+def _times_hot(ops: RuleOps, temperature, entropy):
     """Return the product where it is differentiated, and a temperature near the end of the range would overflow in its derivative.
 
     The part above a bound is a product with a constant: beside it, a change of the weights' entropy has no digits.
@@ -92,7 +93,7 @@ def _times_hot(ops, temperature, entropy):
     return xp.where(hot, most, temperature) * entropy + xp.where(hot, temperature - most, 0.0) * ops.detach(entropy)
 
 
-def _loss(ops, x, target, temperature, mask, *, axes, relaxation, steep=False):
+def _loss(ops: RuleOps, x, target, temperature, mask, *, axes, relaxation, steep=False):
     """``<p - y, x> + T H(p) - T H(y)``: ``+inf`` where the target has weight on a masked score, 0 in a row without any kept one."""
     xp = ops.xp
     p = ops.weights(x, temperature, None, mask, axes=axes, relaxation=relaxation)
@@ -114,51 +115,51 @@ def _loss(ops, x, target, temperature, mask, *, axes, relaxation, steep=False):
     return xp.sum(_where(ops, rows.there, loss), axis=axes)
 
 
-def _difference(ops, rows, x, target, temperature, mask, axes, relaxation):
+def _difference(ops: RuleOps, rows, x, target, temperature, mask, axes, relaxation):
     """``p - y``, 0 where scores do not move."""
     p = ops.weights(x, temperature, None, mask, axes=axes, relaxation=relaxation)
     return _where(ops, rows.moves, p - target)
 
 
-def _vjp_x(ops, g, y, x, target, temperature, mask, *, axes, relaxation):
+def _vjp_x(ops: RuleOps, g, y, x, target, temperature, mask, *, axes, relaxation):
     rows = _rows(ops, x, mask, axes)
     slope = _difference(ops, rows, x, target, temperature, mask, axes, relaxation)
     return _where(ops, rows.there, expand(ops, g, axes)) * slope
 
 
-def _jvp_x(ops, t, y, x, target, temperature, mask, *, axes, relaxation):
+def _jvp_x(ops: RuleOps, t, y, x, target, temperature, mask, *, axes, relaxation):
     rows = _rows(ops, x, mask, axes)
     slope = _difference(ops, rows, x, target, temperature, mask, axes, relaxation)
     return ops.xp.sum(_where(ops, rows.moves, t) * slope, axis=axes)
 
 
-def _target_slope(ops, rows, target, temperature, relaxation):
+def _target_slope(ops: RuleOps, rows, target, temperature, relaxation):
     slope = _entropy_slope(ops, target, relaxation)
     return _where(ops, rows.there, -rows.z - (slope if temperature is None else temperature * slope))
 
 
-def _vjp_target(ops, g, y, x, target, temperature, mask, *, axes, relaxation):
+def _vjp_target(ops: RuleOps, g, y, x, target, temperature, mask, *, axes, relaxation):
     rows = _rows(ops, x, mask, axes)
     return _where(ops, rows.there, expand(ops, g, axes)) * _target_slope(ops, rows, target, temperature, relaxation)
 
 
-def _jvp_target(ops, t, y, x, target, temperature, mask, *, axes, relaxation):
+def _jvp_target(ops: RuleOps, t, y, x, target, temperature, mask, *, axes, relaxation):
     slope = _target_slope(ops, _rows(ops, x, mask, axes), target, temperature, relaxation)
     return ops.xp.sum(t * slope, axis=axes)
 
 
-def _temperature_slope(ops, rows, x, target, temperature, mask, axes, relaxation):
+def _temperature_slope(ops: RuleOps, rows, x, target, temperature, mask, axes, relaxation):
     p = ops.weights(x, temperature, None, mask, axes=axes, relaxation=relaxation)
     return _where(ops, rows.there, _entropy(ops, p, relaxation, axes) - _entropy(ops, target, relaxation, axes))
 
 
-def _vjp_temperature(ops, g, y, x, target, temperature, mask, *, axes, relaxation):
+def _vjp_temperature(ops: RuleOps, g, y, x, target, temperature, mask, *, axes, relaxation):
     rows = _rows(ops, x, mask, axes)
     slope = _temperature_slope(ops, rows, x, target, temperature, mask, axes, relaxation)
     return _where(ops, rows.there, expand(ops, g, axes)) * slope
 
 
-def _jvp_temperature(ops, t, y, x, target, temperature, mask, *, axes, relaxation):
+def _jvp_temperature(ops: RuleOps, t, y, x, target, temperature, mask, *, axes, relaxation):
     slope = _temperature_slope(ops, _rows(ops, x, mask, axes), x, target, temperature, mask, axes, relaxation)
     return ops.xp.sum(t * slope, axis=axes)
 

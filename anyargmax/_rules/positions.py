@@ -1,14 +1,15 @@
 """What the entries of an axis stand for: a table of positions that broadcasts against the scores."""
 
+from .ops import RuleOps
 from .rule import Array
 
 
-def along(ops, values: Array, ndim: int, axis: int) -> Array:
+def along(ops: RuleOps, values: Array, ndim: int, axis: int) -> Array:
     """Lay a 1-D array along one axis of ndim."""
     return ops.xp.reshape(values, (1,) * axis + (-1,) + (1,) * (ndim - axis - 1))
 
 
-def _range(ops, x, n):
+def _range(ops: RuleOps, x, n):
     """``0..n-1``, in memory where a compiler would compute it again for each score: as the sums of ``0 < 1..n``."""
     xp = ops.xp
     if ops.repeats_ranges and not ops.is_concrete(x):
@@ -17,7 +18,7 @@ def _range(ops, x, n):
     return xp.arange(n, dtype=x.dtype, **ops.place(x))
 
 
-def table(ops, x: Array, axis: int, coordinates: str) -> Array:
+def table(ops: RuleOps, x: Array, axis: int, coordinates: str) -> Array:
     """Return the positions of the entries of an axis of x, in x's dtype.
 
     ``index`` is 0..n-1, ``corner`` runs from -1 to 1 with the ends on the first and last entry, and

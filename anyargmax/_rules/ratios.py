@@ -1,9 +1,10 @@
 """Quotients of exponentials and logarithms by their argument, smooth through 0."""
 
+from .ops import RuleOps
 from .rule import Array
 
 
-def log1p_ratio(ops, w: Array) -> Array:
+def log1p_ratio(ops: RuleOps, w: Array) -> Array:
     """``log1p(w) / w``, smooth through w = 0, where it and its derivatives come from a series.
 
     The series is that of ``2 artanh(w / (2 + w))``. It reaches as far as 0.5 because XLA's log1p on the CPU
@@ -19,7 +20,7 @@ def log1p_ratio(ops, w: Array) -> Array:
     return xp.where(small, 2 / (2 + near) * series, xp.log(1 + far) / far)
 
 
-def expm1_ratio(ops, w: Array) -> Array:
+def expm1_ratio(ops: RuleOps, w: Array) -> Array:
     """``expm1(w) / w``, smooth through w = 0, where it and its derivatives come from the series."""
     xp = ops.xp
     small = xp.abs(ops.detach(w)) < 1e-1

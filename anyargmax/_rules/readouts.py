@@ -1,31 +1,32 @@
 """The readouts: weights to an answer. Each returns one answer per position array, stacked last."""
 
+from .ops import RuleOps
 from .rule import Array, Rule
 
 # Arguments: p weights; positions, a tuple with one array per answer that broadcasts against p and
 # varies along the reduced axis of the same place in axes. Static: axes, non-negative integers.
 
 
-def expand(ops, y: Array, axes: tuple[int, ...]) -> Array:
+def expand(ops: RuleOps, y: Array, axes: tuple[int, ...]) -> Array:
     """Put the reduced axes back, with length 1."""
     for axis in sorted(axes):
         y = ops.xp.expand_dims(y, axis=axis)
     return y
 
 
-def _blank(ops, p: Array, answers: list[Array], axes: tuple[int, ...]) -> Array:
+def _blank(ops: RuleOps, p: Array, answers: list[Array], axes: tuple[int, ...]) -> Array:
     """Stack the answers; NaN (with gradient 0) in a row whose weights are all 0, which has no argmax, or hold a NaN."""
     xp = ops.xp
     there = xp.sum(ops.detach(p), axis=axes) > 0
     return xp.stack([xp.where(there, y, float("nan")) for y in answers], axis=-1)
 
 
-def mean(ops, p, positions, *, axes):
+def mean(ops: RuleOps, p, positions, *, axes):
     """``sum_i c_i p_i``."""
     return _blank(ops, p, [ops.xp.sum(p * c, axis=axes) for c in positions], axes)
 
 
-def spread(ops, g, positions, *, axes):
+def spread(ops: RuleOps, g, positions, *, axes):
     """Transpose of `mean`: ``sum_k g_k c_k``, the cotangent of the weights."""
     total = 0.0
     for k, c in enumerate(positions):
@@ -33,7 +34,7 @@ def spread(ops, g, positions, *, axes):
     return total
 
 
-def mean_tangent(ops, t, y, p, positions, *, axes):
+def mean_tangent(ops: RuleOps, t, y, p, positions, *, axes):
     return ops.xp.stack([ops.xp.sum(t * c, axis=axes) for c in positions], axis=-1)
 
 
@@ -47,7 +48,7 @@ MEAN = Rule(
 )
 
 
-def moments(ops, p, positions, *, axes):
+def moments(ops: RuleOps, p, positions, *, axes):
     """For each of the positions the mean, then for each the variance ``sum_i p_i (c_i - mean)^2``."""
     xp = ops.xp
     means = [xp.sum(p * c, axis=axes) for c in positions]
@@ -55,7 +56,7 @@ def moments(ops, p, positions, *, axes):
     return _blank(ops, p, means + variances, axes)
 
 
-def _moment_weights(ops, y, positions, axes):
+def _moment_weights(ops: RuleOps, y, positions, axes):
     """``d mean / dp = c`` and ``d variance / dp = (c - mean)^2``: the term through the mean is 0 on the
     directions that keep ``sum p``, and those are the only ones the weights move in."""
     y = ops.xp.where(ops.detach(y) == ops.detach(y), y, 0.0)  # a row without a mean has weights that do not move
@@ -83,7 +84,7 @@ def _steps(c, axis):
     return c[_around(axis, 1, n)] - c[_around(axis, 0, n - 1)]
 
 
-def _shares(ops, p, axes, k):
+def _shares(ops: RuleOps, p, axes, k):
     """``S_j = sum_{i > j} p_i`` and ``sum_{i <= j} p_i`` for all j but the last, of the marginal weights along axes[k]."""
     xp, axis = ops.xp, axes[k]
     others = tuple(other for other in axes if other != axis)
@@ -94,14 +95,14 @@ def _shares(ops, p, axes, k):
     return above[but_last], below[but_last]
 
 
-def _is_moving(ops, above, below, axis):
+def _is_moving(ops: RuleOps, above, below, axis):
     """Whether more than half of the weight lies above, but for the last digits of a sum, and not all of it."""
     n = above.shape[axis] + 1
     digits = min(n, 32) if isinstance(n, int) else 32  # exports have symbols
     return (above > 0.5 + digits * float(ops.xp.finfo(above.dtype).eps)) & (below > 0)
 
 
-def _slopes(ops, c, moving, axis):
+def _slopes(ops: RuleOps, c, moving, axis):
     """``2 sum_{j < i} (c_{j+1} - c_j)`` over the steps that move."""
     steps = ops.xp.where(moving, 2 * _steps(c, axis), 0.0)
     first = ops.xp.zeros_like(ops.xp.sum(steps, axis=axis, keepdims=True))
@@ -114,7 +115,7 @@ def _held(xp, above, moving):
     return xp.where(moving, -1.0, clipped)
 
 
-def median(ops, p, positions, *, axes):
+def median(ops: RuleOps, p, positions, *, axes):
     """``c_0 + sum_j (c_{j+1} - c_j) clip(2 S_j - 1, 0, 1)`` with ``S_j = sum_{i > j} p_i``.
 
     While the same steps move, that is ``base + sum_i p_i slope_i``. A framework that differentiates a cumulative sum of
@@ -130,7 +131,7 @@ def median(ops, p, positions, *, axes):
     return _blank(ops, p, answers, axes)
 
 
-def _median_slopes(ops, p, positions, axes):
+def _median_slopes(ops: RuleOps, p, positions, axes):
     """``d median / dp_i = 2 sum_{j < i} (c_{j+1} - c_j) [1/2 < S_j < 1]``, broadcastable against p."""
     slopes = []
     for k, c in enumerate(positions):

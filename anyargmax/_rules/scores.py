@@ -4,15 +4,16 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from .ops import RuleOps
 from .rule import Array
 
 
-def log_smallest(ops, dtype) -> float:
+def log_smallest(ops: RuleOps, dtype) -> float:
     """Logarithm of the smallest normal number; of float64 for dtypes that reach below it."""
     return math.log(max(float(ops.xp.finfo(dtype).smallest_normal), 2.0**-1022))
 
 
-def largest(ops, x: Array, axes: tuple[int, ...]) -> Array:
+def largest(ops: RuleOps, x: Array, axes: tuple[int, ...]) -> Array:
     """Return the maximum along the axes, kept; NaN if there is a NaN. An empty batch has none, but no entries to show it either."""
     xp = ops.xp
     if ops.folds(x) and len(axes) == 1 and axes[0] < x.ndim - 1:
@@ -25,7 +26,7 @@ def largest(ops, x: Array, axes: tuple[int, ...]) -> Array:
     return top
 
 
-def _folded(ops, x: Array, axis: int) -> Array:
+def _folded(ops: RuleOps, x: Array, axis: int) -> Array:
     """Maximum along an axis by halves: whole lines beside each other, where a reduction would walk across them."""
     n = x.shape[axis]
     while n > 1:
@@ -35,7 +36,7 @@ def _folded(ops, x: Array, axis: int) -> Array:
     return x
 
 
-def kth_largest(ops, x: Array, k: int, axes: tuple[int, ...]) -> Array:
+def kth_largest(ops: RuleOps, x: Array, k: int, axes: tuple[int, ...]) -> Array:
     """The k-th largest score along the one axis, kept; NaN if there is a NaN."""
     xp, (axis,) = ops.xp, axes
     n = x.shape[axis]
@@ -46,7 +47,7 @@ def kth_largest(ops, x: Array, k: int, axes: tuple[int, ...]) -> Array:
     return xp.where(xp.any(x != x, axis=axes, keepdims=True), math.nan, kth)
 
 
-def root(ops, temperature: Array | None) -> Any:
+def root(ops: RuleOps, temperature: Array | None) -> Any:
     """Return the square root of the temperature, None for None.
 
     A tangent is divided by it before and after the Jacobian. A framework that transposes the product divides a
@@ -62,7 +63,7 @@ def divided(v: Array, divisor: Any) -> Array:
     return v if divisor is None else v / divisor
 
 
-def kept_and_reference(ops, x: Array, mask: Array | None, axes: tuple[int, ...], k: int | None = None):
+def kept_and_reference(ops: RuleOps, x: Array, mask: Array | None, axes: tuple[int, ...], k: int | None = None):
     """Return which scores take part, the score to shift by, and in which rows that is +inf.
 
     The reference is the largest kept score, or the k-th largest. A ``-inf`` score counts as masked. Where
@@ -81,7 +82,7 @@ def kept_and_reference(ops, x: Array, mask: Array | None, axes: tuple[int, ...],
     return keep, reference, peak
 
 
-def is_tame(ops, x: Array, temperature: Array | None, mask: Array | None) -> bool:
+def is_tame(ops: RuleOps, x: Array, temperature: Array | None, mask: Array | None) -> bool:
     """Whether no score needs care: none is masked, NaN or infinite, and none lies so low that its weight would vanish.
 
     That costs two passes of reading and saves several of selecting, where values can be looked at cheaply.
@@ -97,7 +98,7 @@ def is_tame(ops, x: Array, temperature: Array | None, mask: Array | None) -> boo
 
 
 def scaled(
-    ops,
+    ops: RuleOps,
     x: Array,
     temperature: Array | None,
     mask: Array | None,

@@ -1,11 +1,12 @@
 """The small maps round the weights: into the compute dtype, straight-through, and out again."""
 
+from .ops import RuleOps
 from .readouts import expand
 from .rule import Rule
 from .scores import largest
 
 
-def _prepare(ops, x, *, dtype, sign, flat):
+def _prepare(ops: RuleOps, x, *, dtype, sign, flat):
     xp = ops.xp
     if flat:
         x = xp.reshape(x, (-1,))
@@ -14,26 +15,26 @@ def _prepare(ops, x, *, dtype, sign, flat):
     return x if sign > 0 else -x
 
 
-def _prepare_vjp(ops, g, y, x, *, dtype, sign, flat):
+def _prepare_vjp(ops: RuleOps, g, y, x, *, dtype, sign, flat):
     g = g if sign > 0 else -g
     return ops.xp.reshape(ops.xp.astype(g, x.dtype), x.shape)
 
 
-def _prepare_jvp(ops, t, y, x, *, dtype, sign, flat):
+def _prepare_jvp(ops: RuleOps, t, y, x, *, dtype, sign, flat):
     return _prepare(ops, t, dtype=dtype, sign=sign, flat=flat)
 
 
 PREPARE = Rule("prepare", _prepare, (_prepare_vjp,), (_prepare_jvp,), _prepare)
 
 
-def _log(ops, p):
+def _log(ops: RuleOps, p):
     xp = ops.xp
     value = ops.detach(p)
     logarithm = xp.where(value > 0, xp.log(xp.where(value > 0, p, 1.0)), float("nan"))
     return xp.where(value == 0, -float("inf"), logarithm)
 
 
-def _log_product(ops, v, y, p):
+def _log_product(ops: RuleOps, v, y, p):
     xp = ops.xp
     positive = ops.detach(p) > 0
     return xp.where(positive, v, 0.0) / xp.where(positive, p, 1.0)
@@ -42,7 +43,7 @@ def _log_product(ops, v, y, p):
 LOG = Rule("log", _log, (_log_product,), (_log_product,), _log)
 
 
-def _scaled_to_1(ops, p, axes):
+def _scaled_to_1(ops: RuleOps, p, axes):
     """Return weights over the largest of their row, the sum of those, and the largest; of +inf weights each is 1."""
     xp, value = ops.xp, ops.detach(p)
     top = largest(ops, value, axes)
@@ -57,17 +58,17 @@ def _scaled_to_1(ops, p, axes):
     return q, xp.where(ops.detach(total) == 0, 1.0, total), xp.where(peak, float("inf"), scale)
 
 
-def _normalise(ops, p, *, axes):
+def _normalise(ops: RuleOps, p, *, axes):
     q, total, _ = _scaled_to_1(ops, p, axes)
     return q / total
 
 
-def _normalise_vjp(ops, g, q, p, *, axes):
+def _normalise_vjp(ops: RuleOps, g, q, p, *, axes):
     _, total, scale = _scaled_to_1(ops, p, axes)
     return (g - ops.xp.sum(g * q, axis=axes, keepdims=True)) / total / scale
 
 
-def _normalise_jvp(ops, t, q, p, *, axes):
+def _normalise_jvp(ops: RuleOps, t, q, p, *, axes):
     _, total, scale = _scaled_to_1(ops, p, axes)
     return (t - q * ops.xp.sum(t, axis=axes, keepdims=True)) / total / scale
 
@@ -75,7 +76,7 @@ def _normalise_jvp(ops, t, q, p, *, axes):
 NORMALISE = Rule("normalise", _normalise, (_normalise_vjp,), (_normalise_jvp,), _normalise)
 
 
-def _straight_through(ops, y, hard):
+def _straight_through(ops: RuleOps, y, hard):
     """The hard value, exactly, with the derivative of the soft one: ``y - y`` is 0 or NaN."""
     return (hard + (y - ops.detach(y)))[...]  # NumPy makes numbers of arrays without axes
 
@@ -90,7 +91,7 @@ STRAIGHT_THROUGH = Rule(
 )
 
 
-def _blank(ops, y, valid):
+def _blank(ops: RuleOps, y, valid):
     return ops.xp.where(valid, y, float("nan"))
 
 
@@ -104,24 +105,24 @@ BLANK = Rule(
 )
 
 
-def _finish(ops, y, *, axes, count):
+def _finish(ops: RuleOps, y, *, axes, count):
     """Put the reduced axes back if axes names any, and unstack the answers: one array or a tuple."""
     y = expand(ops, y, axes)
     return y[..., 0] if count == 1 else tuple(y[..., k] for k in range(count))
 
 
-def _finish_vjp(ops, g, y, stacked, *, axes, count):
+def _finish_vjp(ops: RuleOps, g, y, stacked, *, axes, count):
     return ops.xp.reshape(ops.xp.stack([g] if count == 1 else list(g), axis=-1), stacked.shape)
 
 
-def _finish_jvp(ops, t, y, stacked, *, axes, count):
+def _finish_jvp(ops: RuleOps, t, y, stacked, *, axes, count):
     return _finish(ops, t, axes=axes, count=count)
 
 
 FINISH = Rule("finish", _finish, (_finish_vjp,), (_finish_jvp,), _finish, native=True)
 
 
-def _halves(ops, y):
+def _halves(ops: RuleOps, y):
     d = y.shape[-1] // 2
     return y[..., :d], y[..., d:]
 

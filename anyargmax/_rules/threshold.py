@@ -3,11 +3,14 @@
 import math
 from functools import partial
 
+from .ops import RuleOps
 from .relaxations import Relaxation
 from .rule import Array
 
 
-def solved(ops, z: Array, keep: Array | None, alpha: Array | None, r: Relaxation, axes: tuple[int, ...]) -> Array:
+def solved(
+    ops: RuleOps, z: Array, keep: Array | None, alpha: Array | None, r: Relaxation, axes: tuple[int, ...]
+) -> Array:
     """Return the weights of scores shifted so that their largest (or k-th largest) is 0."""
     if r.alpha == 1:
         return _settled(ops, r.value(ops, z, keep, None)[0], keep, r, axes)
@@ -18,7 +21,7 @@ def solved(ops, z: Array, keep: Array | None, alpha: Array | None, r: Relaxation
 
 
 def differentiable(
-    ops, z: Array, keep: Array | None, alpha: Array | None, r: Relaxation, axes: tuple[int, ...]
+    ops: RuleOps, z: Array, keep: Array | None, alpha: Array | None, r: Relaxation, axes: tuple[int, ...]
 ) -> Array:
     """Return the same weights in operations that a framework differentiates exactly to second order.
 
@@ -38,12 +41,12 @@ def differentiable(
     return _settled(ops, p if r.k is None else ops.xp.where(keep, p, 0.0), keep, r, axes)
 
 
-def _are_winners(ops, keep, r, axes):
+def _are_winners(ops: RuleOps, keep, r, axes):
     """Whether at most k scores of a row are kept: all of them have weight 1."""
     return ops.xp.sum(ops.xp.astype(keep, ops.xp.int32), axis=axes, keepdims=True) <= r.k
 
 
-def _settled(ops, p, keep, r, axes):
+def _settled(ops: RuleOps, p, keep, r, axes):
     """Make the sum right to the last digits, or all of at most k kept entries 1; drop subnormal weights."""
     xp = ops.xp
     if r.k is not None:
@@ -57,12 +60,12 @@ def _settled(ops, p, keep, r, axes):
     return xp.where(ops.detach(p) < float(xp.finfo(p.dtype).smallest_normal), 0.0, p)
 
 
-def _root(ops, z, keep, alpha, r, axes):
+def _root(ops: RuleOps, z, keep, alpha, r, axes):
     """Return the unknown of a relaxation, of the shape of z with the axes reduced and kept; the row of a NaN gets anything."""
     return ops.by_rows(partial(_root_of_rows, r=r, axes=axes), z, keep, alpha, axes=axes)
 
 
-def _root_of_rows(ops, z, keep, alpha, r, axes):
+def _root_of_rows(ops: RuleOps, z, keep, alpha, r, axes):
     order = r.order(alpha)
     step = partial(r.step, ops, r, z=z, keep=keep, order=order, axes=axes)
     if r.bracket is None:
@@ -74,7 +77,7 @@ def _root_of_rows(ops, z, keep, alpha, r, axes):
     return _bracketed(ops, step, low, high, convex, r)
 
 
-def _newton(ops, step, tau, steps):
+def _newton(ops: RuleOps, step, tau, steps):
     """Newton from ``tau = 0``, where the sum is at least 1: monotone, so it has ended when nothing rises."""
     xp = ops.xp
 
@@ -87,7 +90,7 @@ def _newton(ops, step, tau, steps):
     return tau
 
 
-def _bracketed(ops, step, low, high, convex, r):
+def _bracketed(ops: RuleOps, step, low, high, convex, r):
     """Newton that stays within a bracket, with a bisection where a step would not be half as long as the last."""
     xp = ops.xp
     eps = float(xp.finfo(low.dtype).eps)

@@ -1,6 +1,7 @@
 """The two rules that carry the library: scores to weights, and scores to expected positions."""
 
 from .jacobian import jacobian_product
+from .ops import RuleOps
 from .readouts import mean, mean_tangent, spread
 from .relaxations.entmax import alpha_derivative
 from .rule import Rule
@@ -13,17 +14,17 @@ from .threshold import differentiable, solved
 # integers, and the relaxation.
 
 
-def _weights(ops, x, temperature, alpha, mask, *, axes, relaxation):
+def _weights(ops: RuleOps, x, temperature, alpha, mask, *, axes, relaxation):
     z, keep = scaled(ops, x, temperature, mask, axes, relaxation.k, relaxation.tail)
     return solved(ops, z, keep, alpha, relaxation, axes)
 
 
-def _weights_composite(ops, x, temperature, alpha, mask, *, axes, relaxation):
+def _weights_composite(ops: RuleOps, x, temperature, alpha, mask, *, axes, relaxation):
     z, keep = scaled(ops, x, temperature, mask, axes, relaxation.k, relaxation.tail)
     return differentiable(ops, z, keep, alpha, relaxation, axes)
 
 
-def _still(ops, x, temperature, mask, axes, relaxation):
+def _still(ops: RuleOps, x, temperature, mask, axes, relaxation):
     """Where a score moves nothing: where it is not kept, and in rows that are spread over +inf scores. None: nowhere."""
     if relaxation.alpha == 1 and is_tame(ops, x, temperature, mask):
         return None
@@ -31,54 +32,54 @@ def _still(ops, x, temperature, mask, axes, relaxation):
     return peak | ~keep
 
 
-def _dead(ops, p, still):
+def _dead(ops: RuleOps, p, still):
     """Where a direction is not looked at: where a score moves nothing, or a weight is 0. None: nowhere."""
     return None if still is None else still | (ops.detach(p) == 0)
 
 
-def product(ops, v, p, x, temperature, alpha, mask, *, axes, relaxation, divisor):
+def product(ops: RuleOps, v, p, x, temperature, alpha, mask, *, axes, relaxation, divisor):
     """Return ``J v / divisor``, for the weights p of scores x."""
     still = _still(ops, x, temperature, mask, axes, relaxation)
     moved = divided(jacobian_product(ops, v, p, alpha, relaxation, axes, _dead(ops, p, still)), divisor)
     return moved if still is None else ops.xp.where(still, 0.0, moved)
 
 
-def _vjp_x(ops, g, p, x, temperature, alpha, mask, **static):
+def _vjp_x(ops: RuleOps, g, p, x, temperature, alpha, mask, **static):
     """``J g / T``: J is symmetric."""
     return ops.product(g, p, x, temperature, alpha, mask, divisor=temperature, **static)
 
 
-def _jvp_x(ops, t, p, x, temperature, alpha, mask, **static):
+def _jvp_x(ops: RuleOps, t, p, x, temperature, alpha, mask, **static):
     """``J t / T``, half of the division before J and half behind it."""
     half = root(ops, temperature)
     return ops.product(divided(t, half), p, x, temperature, alpha, mask, divisor=half, **static)
 
 
-def _vjp_temperature(ops, g, p, x, temperature, alpha, mask, *, axes, relaxation):
+def _vjp_temperature(ops: RuleOps, g, p, x, temperature, alpha, mask, *, axes, relaxation):
     """``dp/dT = -J z / T``, so the cotangent is ``-<J g / T, z>``."""
     z, _ = scaled(ops, x, temperature, mask, axes, relaxation.k, relaxation.tail)
     product = _vjp_x(ops, g, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
     return -ops.xp.sum(product * z, axis=axes, keepdims=True)
 
 
-def _jvp_temperature(ops, t, p, x, temperature, alpha, mask, *, axes, relaxation):
+def _jvp_temperature(ops: RuleOps, t, p, x, temperature, alpha, mask, *, axes, relaxation):
     z, _ = scaled(ops, x, temperature, mask, axes, relaxation.k, relaxation.tail)
     return -_vjp_x(ops, z * t, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
 
 
-def _slope_alpha(ops, p, x, temperature, alpha, mask, axes, relaxation):
+def _slope_alpha(ops: RuleOps, p, x, temperature, alpha, mask, axes, relaxation):
     slope = alpha_derivative(ops, p, alpha, axes)
     still = _still(ops, x, temperature, mask, axes, relaxation)
     return slope if still is None else ops.xp.where(_dead(ops, p, still), 0.0, slope)
 
 
-def _vjp_alpha(ops, g, p, x, temperature, alpha, mask, *, axes, relaxation):
+def _vjp_alpha(ops: RuleOps, g, p, x, temperature, alpha, mask, *, axes, relaxation):
     slope = _slope_alpha(ops, p, x, temperature, alpha, mask, axes, relaxation)
     g = ops.xp.where(ops.detach(p) == 0, 0.0, g)
     return ops.xp.sum(g * slope, axis=axes, keepdims=True)
 
 
-def _jvp_alpha(ops, t, p, x, temperature, alpha, mask, *, axes, relaxation):
+def _jvp_alpha(ops: RuleOps, t, p, x, temperature, alpha, mask, *, axes, relaxation):
     return t * _slope_alpha(ops, p, x, temperature, alpha, mask, axes, relaxation)
 
 
@@ -91,18 +92,18 @@ WEIGHTS = Rule(
 )
 
 
-def _expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation):
+def _expectation(ops: RuleOps, x, temperature, alpha, mask, positions, *, axes, relaxation):
     p = _weights(ops, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
     return mean(ops, p, positions, axes=axes)
 
 
-def _expectation_composite(ops, x, temperature, alpha, mask, positions, *, axes, relaxation):
+def _expectation_composite(ops: RuleOps, x, temperature, alpha, mask, positions, *, axes, relaxation):
     p = ops.dense_weights(x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
     return mean(ops, p, positions, axes=axes)
 
 
 def _expectation_vjp(product):
-    def vjp(ops, g, y, x, temperature, alpha, mask, positions, *, axes, relaxation):
+    def vjp(ops: RuleOps, g, y, x, temperature, alpha, mask, positions, *, axes, relaxation):
         p = ops.weights(x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
         v = spread(ops, g, positions, axes=axes)
         return product(ops, v, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
@@ -111,7 +112,7 @@ def _expectation_vjp(product):
 
 
 def _expectation_jvp(product):
-    def jvp(ops, t, y, x, temperature, alpha, mask, positions, *, axes, relaxation):
+    def jvp(ops: RuleOps, t, y, x, temperature, alpha, mask, positions, *, axes, relaxation):
         p = ops.weights(x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
         dp = product(ops, t, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
         return mean_tangent(ops, dp, y, p, positions, axes=axes)

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ..._rules.rule import Array
-from ..kernel import Kernel, Load, Step
+from ..kernel import Kernel, KernelOps, Load, Step
 from ..whole import Call
 
 COST = 0.5  # of the rule, once more than one pass over the memory counts
@@ -34,7 +34,7 @@ class Served(NamedTuple):
     needs_answer: bool  # whether the backward looks at y: a caller may not write into it then
 
 
-def _plan(ops, call: Call, limits: Limits) -> Step | None:
+def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
     from . import dense, dense_vjp, dense_weights
     from .exponential import scaled_exponential
 
@@ -65,4 +65,4 @@ def _run(memory, served: Served, x, load: Load):
     return memory.attach(x, served, *made) if recorded else memory.close(made[0], x)
 
 
-BLOCKS = Kernel("blocks", Limits(), plan=_plan, needs="memory")
+BLOCKS = Kernel("blocks", Limits(), plan=_plan, needs=("memory",))

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..._rules.relaxations import Relaxation
 from ..._rules.rule import Array
-from ..kernel import Kernel
+from ..kernel import Kernel, KernelOps
 from . import compact
 
 LOWEST_ALPHA = 1.05  # below, hardly any score is out of reach of the largest
@@ -26,7 +26,7 @@ def _is_sparse(alpha, mask, axes, r: Relaxation) -> bool:
     return mask is None and bool(axes) and max(axes) - min(axes) + 1 == len(axes)
 
 
-def _memory(ops, x: Array) -> Any:
+def _memory(ops: KernelOps, x: Array) -> Any:
     """The memory of an array of a dtype to compute in; a number as it is."""
     if not hasattr(x, "shape"):
         return 1.0 if x is None else x
@@ -35,7 +35,7 @@ def _memory(ops, x: Array) -> Any:
     return view if usable else None
 
 
-def _solved(ops, x, temperature, alpha, mask, axes, relaxation, limits):
+def _solved(ops: KernelOps, x, temperature, alpha, mask, axes, relaxation, limits):
     """The support of the weights, and the temperature in memory of its own."""
     if not _is_sparse(alpha, mask, axes, relaxation):
         return None
@@ -46,7 +46,7 @@ def _solved(ops, x, temperature, alpha, mask, axes, relaxation, limits):
     return held and (held, temperature.copy() if hasattr(temperature, "shape") else temperature)
 
 
-def _pulled(ops, held, temperature, alpha, spread, g) -> Array | None:
+def _pulled(ops: KernelOps, held, temperature, alpha, spread, g) -> Array | None:
     """The cotangent of the scores; `spread` turns that of the answer into that of the weights on the support."""
     view = _memory(ops, g)
     if view is None:
@@ -54,7 +54,7 @@ def _pulled(ops, held, temperature, alpha, spread, g) -> Array | None:
     return ops.memory.close(compact.dense(held, compact.product(held, spread(view), temperature, alpha)), g)
 
 
-def weights(ops, x, temperature, alpha, mask, *, axes, relaxation, limits) -> Served | None:
+def weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation, limits) -> Served | None:
     """Return the weights, and the function that pulls a cotangent of theirs back to the scores."""
     solved = _solved(ops, x, temperature, alpha, mask, axes, relaxation, limits)
     if solved is None:
@@ -64,7 +64,7 @@ def weights(ops, x, temperature, alpha, mask, *, axes, relaxation, limits) -> Se
     return ops.memory.close(compact.dense(held, held.weights), x), pull
 
 
-def expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation, limits) -> Served | None:
+def expectation(ops: KernelOps, x, temperature, alpha, mask, positions, *, axes, relaxation, limits) -> Served | None:
     """Return the expected positions and their pullback, without laying the weights out."""
     tables = [_memory(ops, c) for c in positions] if relaxation.alpha != 1 else [None]
     if any(table is None for table in tables):
@@ -79,13 +79,13 @@ def expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation
     return ops.memory.close(compact.means(held, places, shape), x), pull
 
 
-def _pulled_expectation(ops, g, y, x, *args, **static) -> Array | None:
+def _pulled_expectation(ops: KernelOps, g, y, x, *args, **static) -> Array | None:
     """The cotangent of the scores of an expectation, of which nothing was kept."""
     made = expectation(ops, x, *args, **static)
     return None if made is None else made[1](g)
 
 
-def product(ops, v, p, x, temperature, alpha, mask, *, axes, relaxation, divisor, limits) -> Array | None:
+def product(ops: KernelOps, v, p, x, temperature, alpha, mask, *, axes, relaxation, divisor, limits) -> Array | None:
     """Return ``J v / divisor`` at weights p, whatever mask they had: they are 0 there."""
     if not _is_sparse(alpha, None, axes, relaxation):
         return None
@@ -105,5 +105,5 @@ SUPPORT = Kernel(
     serves={"weights": weights, "expectation": expectation},
     pulls={"expectation": _pulled_expectation},
     product=product,
-    needs="memory",
+    needs=("memory",),
 )

@@ -10,20 +10,20 @@ from functools import partial
 from ..._rules.relaxations import Relaxation
 from ..._rules.rule import Array, Rule
 from ..._rules.scores import divided, kept_and_reference, root, scaled
-from ..kernel import Kernel, Traced
+from ..kernel import Kernel, KernelOps, Traced
 from .shifted_exp import live, slope_temperature, slope_x
 
 TINY = 2**10  # scores: up to so many, a call of a matrix product takes longer than the sums
 
 
-def _fits(ops, *args, axes, relaxation: Relaxation) -> bool:
+def _fits(ops: KernelOps, *args, axes, relaxation: Relaxation) -> bool:
     """Whether the framework contracts, and the weights are softmax's along neighbouring axes in order."""
     if relaxation.alpha != 1 or not ops.compiler.contracts():
         return False
     return axes == tuple(range(axes[0], axes[0] + len(axes)))
 
 
-def _merged(ops, x, shape, axes):
+def _merged(ops: KernelOps, x, shape, axes):
     """The axes as one, behind all before them and before all behind them; a number or None stays what it is."""
     if getattr(x, "ndim", 0) == 0:
         return x
@@ -32,7 +32,7 @@ def _merged(ops, x, shape, axes):
     return ops.xp.reshape(x, (before, n) if axes[-1] == len(shape) - 1 else (before, n, after))
 
 
-def _table(ops, shape, positions, axes):
+def _table(ops: KernelOps, shape, positions, axes):
     """``[1, c]`` for the entries along the merged axes: the 1 and each of the positions, shape (n,)."""
     xp = ops.xp
     sizes = tuple(shape[axis] for axis in axes)
@@ -40,13 +40,13 @@ def _table(ops, shape, positions, axes):
     return [xp.reshape(c, (math.prod(sizes),)) for c in (xp.ones_like(laid[0]), *laid)]
 
 
-def _top(ops, x):
+def _top(ops: KernelOps, x):
     """The largest score of each row: by a reduction, which a compiler may merge with what follows."""
     reduce = ops.xp.max if math.prod(x.shape) != 0 else ops.xp.sum
     return reduce(ops.detach(x), axis=1, keepdims=True)
 
 
-def _product(ops, e, table):
+def _product(ops: KernelOps, e, table):
     """``[sum e, sum c e, ...]`` of each row, in place of its entries."""
     rows = ops.xp.stack(table)
     known = all(isinstance(n, int) for n in e.shape)
@@ -57,7 +57,7 @@ def _product(ops, e, table):
     return ops.compiler.matmul(ops.xp.broadcast_to(rows, (e.shape[0], *rows.shape)), e)
 
 
-def _repaired(ops, table, x, sums):
+def _repaired(ops: KernelOps, table, x, sums):
     """The sums where infinite scores decide: even over ``+inf``, and 0 if there is nothing but ``-inf``.
 
     Half of any finite score, less the largest finite number, is as good as ``-inf``. Maximum and minimum may pass
@@ -71,7 +71,7 @@ def _repaired(ops, table, x, sums):
     return xp.where(xp.abs(top) == math.inf, xp.where(top > 0, even, 0.0) + number, sums)
 
 
-def _sums(ops, table, x, temperature):
+def _sums(ops: KernelOps, table, x, temperature):
     """The largest score of each row, ``e = exp((x - max) / T)``, and its sums.
 
     A compiler merges the maximum, the exponentials and the product into one loop only if nothing is selected
@@ -87,14 +87,14 @@ def _sums(ops, table, x, temperature):
     return top, e, ops.compiler.branch(ops.xp.any(total != total), repaired, lambda x, sums: sums, x, sums)
 
 
-def _masked(ops, table, x, temperature, mask):
+def _masked(ops: KernelOps, table, x, temperature, mask):
     """Return the largest kept score of each row, ``e = exp((x - max) / T)`` of the kept scores, 0 elsewhere, and its sums."""
     z, keep = scaled(ops, x, temperature, mask, (1,))
     e = ops.xp.where(keep, ops.xp.exp(z), 0.0)
     return kept_and_reference(ops, x, mask, (1,))[1], e, _product(ops, e, table)
 
 
-def _top_and_sums(ops, x, temperature, table):
+def _top_and_sums(ops: KernelOps, x, temperature, table):
     """Return the largest score of each row and the sums of ``exp((x - max) / T)`` in one array.
 
     Along an inner axis that is done in pieces, each of which stays in the cache.
@@ -110,7 +110,7 @@ def _top_and_sums(ops, x, temperature, table):
 def _top_and_sums_jvp(slope):
     """Not in pieces: whatever differentiates a loop may pass over the rules inside it."""
 
-    def jvp(ops, t, y, x, temperature, table):
+    def jvp(ops: KernelOps, t, y, x, temperature, table):
         top = ops.detach(y[:, :1, ...])
         e = live(ops, ops.shifted_exp(x, temperature, top, careful=True), top)
         moved = _product(ops, slope(ops, t, e, x, temperature, top), table)
@@ -128,7 +128,7 @@ TOP_AND_SUMS = Rule(
 )
 
 
-def _mean(ops, sums):
+def _mean(ops: KernelOps, sums):
     """The expected positions, 0 where there are none, the sum of each row, and whether that is 0."""
     total = sums[:, :1, ...]
     empty = ops.detach(total) == 0
@@ -136,21 +136,21 @@ def _mean(ops, sums):
     return sums[:, 1:, ...] / total, total, empty
 
 
-def _arguments(ops, x, temperature, mask, positions, axes):
+def _arguments(ops: KernelOps, x, temperature, mask, positions, axes):
     shape = tuple(x.shape)
     mask = mask if mask is None else ops.xp.broadcast_to(mask, shape)
     merged = [_merged(ops, array, shape, axes) for array in (x, temperature, mask)]
     return *merged, _table(ops, shape, positions, axes)
 
 
-def _restored(ops, y, shape, axes):
+def _restored(ops: KernelOps, y, shape, axes):
     """Answers last, and the other axes as they were."""
     y = y if y.ndim == 2 else ops.xp.moveaxis(y, 1, -1)
     others = tuple(n for axis, n in enumerate(shape) if axis not in axes)
     return ops.xp.reshape(y, (*others, y.shape[-1]))
 
 
-def _expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation) -> Array:
+def _expectation(ops: KernelOps, x, temperature, alpha, mask, positions, *, axes, relaxation) -> Array:
     """``sum_i c_i p_i``, one answer for each of the positions, stacked last."""
     shape = tuple(x.shape)
     x, temperature, mask, table = _arguments(ops, x, temperature, mask, positions, axes)
@@ -164,7 +164,7 @@ def _expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxatio
     return _restored(ops, ops.xp.where(empty, float("nan"), y), shape, axes)
 
 
-def _factors(ops, table, x, temperature, mask, again):
+def _factors(ops: KernelOps, table, x, temperature, mask, again):
     """``e`` as the factor of a derivative, the expected positions, and the sum of each row."""
     if mask is not None:
         top, e, sums = _masked(ops, table, x, temperature, mask)
@@ -181,7 +181,7 @@ def _factors(ops, table, x, temperature, mask, again):
     return live(ops, e, top) if careful else e, y, total
 
 
-def _tangent(ops, t, y, x, temperature, alpha, mask, positions, *, axes, relaxation) -> Array:
+def _tangent(ops: KernelOps, t, y, x, temperature, alpha, mask, positions, *, axes, relaxation) -> Array:
     """``sum_i p_i (c_i - y) t_i / T``: its transpose broadcasts, where that of a contraction would multiply out."""
     xp, shape = ops.xp, tuple(x.shape)
     x, temperature, mask, table = _arguments(ops, x, temperature, mask, positions, axes)
@@ -201,5 +201,5 @@ def _tangent(ops, t, y, x, temperature, alpha, mask, positions, *, axes, relaxat
 
 
 CONTRACTION = Kernel(
-    "contraction", traced={"expectation": Traced(_fits, forward=_expectation, jvp=_tangent)}, needs="compiler"
+    "contraction", traced={"expectation": Traced(_fits, forward=_expectation, jvp=_tangent)}, needs=("compiler",)
 )

@@ -4,14 +4,14 @@ from ..._rules.readouts import mean
 from ..._rules.relaxations import Relaxation
 from ..._rules.rule import Array
 from ..._rules.scores import log_smallest, scaled
-from ..kernel import Kernel, Traced
+from ..kernel import Kernel, KernelOps, Traced
 
 
-def _fits(ops, *args, axes, relaxation: Relaxation) -> bool:
+def _fits(ops: KernelOps, *args, axes, relaxation: Relaxation) -> bool:
     return relaxation.alpha == 1 and len(axes) == 1
 
 
-def _weights(ops, x, temperature, alpha, mask, *, axes, relaxation) -> Array:
+def _weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation) -> Array:
     """Scores to weights, exactly 0 where a score is not kept or its weight would be subnormal."""
     z, keep = scaled(ops, x, temperature, mask, axes, relaxation.k, relaxation.tail)
     if keep is None:
@@ -23,7 +23,7 @@ def _weights(ops, x, temperature, alpha, mask, *, axes, relaxation) -> Array:
     return xp.where(keep & ~small, p, p * 0)
 
 
-def _expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation) -> Array:
+def _expectation(ops: KernelOps, x, temperature, alpha, mask, positions, *, axes, relaxation) -> Array:
     """``sum_i c_i p_i``, one answer for each of the positions, stacked last."""
     p = _weights(ops, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
     return mean(ops, p, positions, axes=axes)
@@ -35,5 +35,5 @@ OWN_SOFTMAX = Kernel(
         **dict.fromkeys(("weights", "dense_weights"), Traced(_fits, forward=_weights)),
         "expectation": Traced(_fits, forward=_expectation),
     },
-    needs="softmax",
+    needs=("softmax",),
 )

@@ -3,27 +3,28 @@
 import math
 
 from ..._rules.rule import Rule
+from ..kernel import KernelOps
 
 
-def _forward(ops, x, temperature, top, *, careful):
+def _forward(ops: KernelOps, x, temperature, top, *, careful):
     """NaN where infinities are subtracted, unless it is careful: then 1 at ``+inf``, and 0 in rows of ``-inf`` alone."""
     xp = ops.xp
     e = xp.exp(x - top if temperature is None else (x - top) / temperature)
     return xp.where(x == top, xp.astype(top != -math.inf, x.dtype), e) if careful else e
 
 
-def live(ops, e, top):
+def live(ops: KernelOps, e, top):
     """``e`` as the factor of a derivative: 0 in rows that an infinite score decides."""
     return ops.xp.where(ops.xp.abs(top) == math.inf, 0.0, e)
 
 
-def slope_x(ops, v, e, x, temperature, top):
+def slope_x(ops: KernelOps, v, e, x, temperature, top):
     """What a tangent of the scores does to ``e``, which is live."""
     v = ops.xp.where(ops.detach(e) == 0, 0.0, v) * e
     return v if temperature is None else v / temperature
 
 
-def slope_temperature(ops, t, e, x, temperature, top):
+def slope_temperature(ops: KernelOps, t, e, x, temperature, top):
     """What a tangent of the temperature does to ``e``, which is live."""
     dead = ops.detach(e) == 0
     z = ops.xp.where(dead, 0.0, x - ops.xp.where(dead, 0.0, top)) / temperature
@@ -31,13 +32,13 @@ def slope_temperature(ops, t, e, x, temperature, top):
 
 
 def _product(slope):
-    def product(ops, v, e, x, temperature, top, *, careful):
+    def product(ops: KernelOps, v, e, x, temperature, top, *, careful):
         return slope(ops, v, live(ops, e, top), x, temperature, top)
 
     return product
 
 
-def _vjp_temperature(ops, g, *args, careful):
+def _vjp_temperature(ops: KernelOps, g, *args, careful):
     return ops.xp.sum(_product(slope_temperature)(ops, g, *args, careful=careful), axis=1, keepdims=True)
 
 

@@ -9,15 +9,15 @@ import math
 from ..._rules.relaxations import Relaxation
 from ..._rules.rule import Array
 from ..._rules.scores import largest
-from ..kernel import Kernel, Traced
+from ..kernel import Kernel, KernelOps, Traced
 
 
-def _fits(ops, x, temperature, *args, axes, relaxation: Relaxation) -> bool:
+def _fits(ops: KernelOps, x, temperature, *args, axes, relaxation: Relaxation) -> bool:
     """Whether the weights are those of softmax at one temperature, and values cannot be looked at."""
     return relaxation.alpha == 1 and (temperature is None or isinstance(temperature, float)) and not ops.is_concrete(x)
 
 
-def _normalised(ops, x, temperature, mask, axes):
+def _normalised(ops: KernelOps, x, temperature, mask, axes):
     """The weights before the smallest are dropped, NaN where everything is masked, and the sums of the exponentials.
 
     Infinite scores are selected: they have no derivative, and the difference of two of them is not a number.
@@ -32,14 +32,14 @@ def _normalised(ops, x, temperature, mask, axes):
     return e / total, total
 
 
-def _weights(ops, x, temperature, alpha, mask, *, axes, relaxation) -> Array:
+def _weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation) -> Array:
     """Scores to weights, exactly 0 below the smallest normal number."""
     p, total = _normalised(ops, x, temperature, mask, axes)
     small = ops.detach(p) < float(ops.xp.finfo(p.dtype).smallest_normal)
     return ops.xp.where(small | (ops.detach(total) == 0), 0.0, p)
 
 
-def _expectation(ops, x, temperature, alpha, mask, positions, *, axes, relaxation) -> Array:
+def _expectation(ops: KernelOps, x, temperature, alpha, mask, positions, *, axes, relaxation) -> Array:
     """``sum_i c_i p_i``, one answer for each of the positions, stacked last; NaN if all is masked."""
     xp = ops.xp
     p, total = _normalised(ops, x, temperature, mask, axes)

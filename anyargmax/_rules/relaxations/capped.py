@@ -1,9 +1,10 @@
 """The k largest by a clipped line: ``phi(u) = clip(u, 0, 1)``, sparsemax at k = 1."""
 
+from ..ops import RuleOps
 from .record import Relaxation, newton_by_parts, value_by_parts
 
 
-def _parts(ops, u, keep):
+def _parts(ops: RuleOps, u, keep):
     """1 where the weight is 1, beside it the weight where it moves."""
     xp, value = ops.xp, ops.detach(u)
     # Scores that tie with the threshold, or lie 1 above it, do so whatever the threshold's last digits are.
@@ -13,12 +14,12 @@ def _parts(ops, u, keep):
     return u * s, xp.astype(keep & high, u.dtype), s
 
 
-def _slope(ops, p, order):
+def _slope(ops: RuleOps, p, order):
     value = ops.detach(p)
     return ops.xp.where((value > 0) & (value < 1), 1.0, value * 0)
 
 
-def _bracket(ops, z, keep, axes, k):
+def _bracket(ops: RuleOps, z, keep, axes, k):
     zero = ops.xp.zeros_like(ops.xp.sum(z, axis=axes, keepdims=True))
     return zero - 1, zero
 

@@ -7,17 +7,18 @@ digits left. With q for the largest weight, they are ``p_i = q phi(z_i q^(1 - al
 import math
 from functools import partial
 
+from ..ops import RuleOps
 from ..ratios import expm1_ratio, log1p_ratio
 from ..rule import Array
 from .record import Relaxation, not_vanishing, total
 
 
-def _exponential(ops, u, keep, order):
+def _exponential(ops: RuleOps, u, keep, order):
     p = ops.xp.exp(u) if keep is None else ops.xp.where(keep, ops.xp.exp(u), 0.0)
     return p, p
 
 
-def _value(ops, u, keep, order):
+def _value(ops: RuleOps, u, keep, order):
     xp = ops.xp
     rise = (order - 1) * u
     alive = ~(ops.detach(rise) <= -1) if keep is None else keep & ~(ops.detach(rise) <= -1)
@@ -32,7 +33,7 @@ def _value(ops, u, keep, order):
     return xp.where(alive, p, 0.0), xp.where(alive, s, 0.0)
 
 
-def _slope(ops, p, order):
+def _slope(ops: RuleOps, p, order):
     """``phi' = p^(2 - alpha)``."""
     xp, value = ops.xp, ops.detach(p)
     if isinstance(order, float) and order == 2:
@@ -42,7 +43,7 @@ def _slope(ops, p, order):
     return xp.where(value > 0, xp.exp(exponent * xp.log(positive)), p * 0)
 
 
-def _norm_step(ops, r, root, z, keep, order, axes):
+def _norm_step(ops: RuleOps, r, root, z, keep, order, axes):
     """Newton's step on the norm ``(sum p^a)^(1/a) = 1``, ``a = alpha - 1`` being the norm's inverse order.
 
     For alpha <= 2 that is convex and nearly linear, and at alpha = 1 one step is exact.
@@ -56,7 +57,7 @@ def _norm_step(ops, r, root, z, keep, order, axes):
     return sums * log * expm1_ratio(ops, -(order - 1) * log) / slope, None
 
 
-def _of_largest(ops, r, root, z, keep, order):
+def _of_largest(ops: RuleOps, r, root, z, keep, order):
     """The weights, and the slopes of their sum, from minus the largest weight."""
     xp = ops.xp
     largest = -root
@@ -66,23 +67,23 @@ def _of_largest(ops, r, root, z, keep, order):
     return largest * e, s
 
 
-def _largest_weights(ops, r, root, z, keep, order, axes):
+def _largest_weights(ops: RuleOps, r, root, z, keep, order, axes):
     return _of_largest(ops, r, root, z, keep, order)[0]
 
 
-def _largest_step(ops, r, root, z, keep, order, axes, solved=False):
+def _largest_step(ops: RuleOps, r, root, z, keep, order, axes, solved=False):
     p, s = _of_largest(ops, r, root, z, keep, order)
     over = total(ops, p, axes) - 1
     over = over - ops.detach(over) if solved else over
     return over / not_vanishing(ops, total(ops, s, axes)), over
 
 
-def _largest_bracket(ops, z, keep, axes, k):
+def _largest_bracket(ops: RuleOps, z, keep, axes, k):
     zero = ops.xp.zeros_like(ops.xp.sum(z, axis=axes, keepdims=True))
     return zero - 1, zero - 1 / math.prod([z.shape[axis] for axis in axes])
 
 
-def _form(ops, r, z, order, axes):
+def _form(ops: RuleOps, r, z, order, axes):
     """Return the record whose unknown is the largest weight where a threshold may lose weights in its digits."""
     if isinstance(order, float) and order <= 2:
         sizes = [z.shape[axis] for axis in axes]
@@ -96,7 +97,7 @@ def _is_convex(order):
     return order - 1 <= 1
 
 
-def _weights_slope(ops, p, order):
+def _weights_slope(ops: RuleOps, p, order):
     return p
 
 
@@ -121,7 +122,7 @@ def entmax(alpha: float | None) -> Relaxation:
     return SOFTMAX if alpha == 1 else ENTMAX._replace(alpha=alpha)
 
 
-def alpha_derivative(ops, p: Array, alpha: Array, axes: tuple[int, ...]) -> Array:
+def alpha_derivative(ops: RuleOps, p: Array, alpha: Array, axes: tuple[int, ...]) -> Array:
     """``dp/d alpha = w - s sum(w) / sum(s)`` with ``w = p [y/(1+y) - log1p(y)] / a^2``, ``y = p^a - 1``, a = alpha - 1.
 
     From the weights alone, without the cancellation of the published form (Correia, Niculae and Martins

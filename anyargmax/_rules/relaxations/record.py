@@ -3,22 +3,23 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ..ops import RuleOps
 from ..rule import Array
 from ..scores import log_smallest
 
 
-def not_vanishing(ops, slope: Array) -> Array:
+def not_vanishing(ops: RuleOps, slope: Array) -> Array:
     """Return a slope whose square does not underflow, by which a derivative of a step would be divided."""
     least = float(ops.xp.finfo(slope.dtype).smallest_normal) ** 0.5
     return ops.xp.where(ops.detach(slope) < least, least, slope)
 
 
-def total(ops, x: Array, axes: tuple[int, ...]) -> Array:
+def total(ops: RuleOps, x: Array, axes: tuple[int, ...]) -> Array:
     """Return the sum along the axes, kept."""
     return ops.xp.sum(x, axis=axes, keepdims=True)
 
 
-def newton(ops, r, root, z, keep, order, axes):
+def newton(ops: RuleOps, r, root, z, keep, order, axes):
     """Return Newton's step on ``sum phi = k``, and how far the sum is over k."""
     p, s = r.value(ops, z - root, keep, order)
     over = total(ops, p, axes) - (1 if r.k is None else r.k)
@@ -31,7 +32,7 @@ def newton_by_parts(parts):
     A sum near k of whole weights would be rounded to multiples of k eps; a sum of parts is not.
     """
 
-    def step(ops, r, root, z, keep, order, axes):
+    def step(ops: RuleOps, r, root, z, keep, order, axes):
         rest, whole, s = parts(ops, z - root, keep)
         over = total(ops, rest, axes) + (total(ops, whole, axes) - r.k)
         return over / not_vanishing(ops, total(ops, s, axes)), over
@@ -42,7 +43,7 @@ def newton_by_parts(parts):
 def value_by_parts(parts):
     """Make phi and its derivative of parts."""
 
-    def value(ops, u, keep, order):
+    def value(ops: RuleOps, u, keep, order):
         rest, whole, s = parts(ops, u, keep)
         # A compiler selects where a product with 0 and 1 stands: NaN is added again.
         return rest + whole + 0 * ops.detach(u), s
@@ -50,11 +51,11 @@ def value_by_parts(parts):
     return value
 
 
-def _weights(ops, r, root, z, keep, order, axes):
+def _weights(ops: RuleOps, r, root, z, keep, order, axes):
     return r.value(ops, z - root, keep, order)[0]
 
 
-def _as_it_is(ops, r, z, order, axes):
+def _as_it_is(ops: RuleOps, r, z, order, axes):
     return r
 
 

@@ -2,11 +2,12 @@
 
 import math
 
+from ..ops import RuleOps
 from ..scores import log_smallest
 from .record import Relaxation, newton_by_parts, value_by_parts
 
 
-def _parts(ops, u, keep):
+def _parts(ops: RuleOps, u, keep):
     """1 where the weight is at least 1/2, beside it what is missing there, and the weight elsewhere."""
     xp = ops.xp
     kept, high = xp.astype(keep, u.dtype), xp.astype(ops.detach(u) >= 0, u.dtype)
@@ -16,11 +17,11 @@ def _parts(ops, u, keep):
     return q * sign * kept, high * kept, q * (1 - q) * kept
 
 
-def _slope(ops, p, order):
+def _slope(ops: RuleOps, p, order):
     return p * (1 - p)
 
 
-def _bracket(ops, z, keep, axes, k):
+def _bracket(ops: RuleOps, z, keep, axes, k):
     xp = ops.xp
     n = math.prod([z.shape[axis] for axis in axes])
     start = xp.zeros_like(xp.sum(z, axis=axes, keepdims=True))
@@ -33,7 +34,7 @@ def _bracket(ops, z, keep, axes, k):
 _newton = newton_by_parts(_parts)
 
 
-def _step(ops, r, root, z, keep, order, axes):
+def _step(ops: RuleOps, r, root, z, keep, order, axes):
     """Take Newton's step on the logarithm of the odds ``sum p : n - sum p``, which is nearly linear in the threshold."""
     xp, k = ops.xp, r.k
     move, over = _newton(ops, r, root, z, keep, order, axes)

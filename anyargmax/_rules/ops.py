@@ -1,0 +1,77 @@
+"""What rules see of a framework: its array functions, what its adapter knows, and the other rules."""
+
+from collections.abc import Callable
+from typing import Any
+
+from .rule import Array
+
+Function = Callable[..., Any]
+
+
+class Namespace:
+    """The array functions that the library uses, of the Array API standard. An adapter's namespace has at least these.
+
+    Dtypes are ``bool``, ``int32``, ``int64`` and the floating ones of the framework.
+    """
+
+    abs: Function
+    all: Function
+    any: Function
+    arange: Function
+    asarray: Function
+    astype: Function
+    bitwise_invert: Function
+    broadcast_to: Function
+    concat: Function
+    cumulative_sum: Function
+    exp: Function
+    expand_dims: Function
+    expm1: Function
+    finfo: Function
+    full_like: Function
+    iinfo: Function
+    isdtype: Function
+    isfinite: Function
+    isinf: Function
+    log: Function
+    log1p: Function
+    max: Function
+    maximum: Function
+    min: Function
+    minimum: Function
+    moveaxis: Function
+    ones_like: Function
+    reshape: Function
+    sort: Function
+    sqrt: Function
+    stack: Function
+    sum: Function
+    where: Function
+    zeros: Function
+    zeros_like: Function
+    bool: Any
+    float32: Any
+    int32: Any
+    int64: Any
+
+
+class RuleOps:
+    """What the first argument of every function of a rule has."""
+
+    xp: Namespace
+    # Of the adapter: `_frameworks/protocol.py` says what they are.
+    detach: Callable[[Array], Array]
+    is_concrete: Callable[[Array], bool]
+    is_cheap_to_read: Callable[[Array], bool]
+    place: Callable[[Array], dict[str, Any]]
+    iterate: Callable[..., Any]
+    by_rows: Callable[..., Array]
+    concat: Callable[..., Array]
+    cumulative_sum: Callable[..., Array]
+    maximum_drops_nan: bool
+    repeats_ranges: bool
+    folds: Callable[[Array], bool]
+    # Other rules, lifted.
+    weights: Callable[..., Array]
+    dense_weights: Callable[..., Array]
+    product: Callable[..., Array]
