@@ -135,7 +135,7 @@ def _adapter(framework):
 
         adapter = jax
     elif framework == "autograd":
-        from ..backends import autograd
+        from ..backends.autograd import adapter as autograd
 
         adapter = autograd
     else:

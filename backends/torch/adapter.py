@@ -8,20 +8,18 @@ from torch.autograd import forward_ad
 
 from ..._compat import array_namespace
 from ..._kernels import selection
-from .memory import array_classes, memory, traits
-
-__all__ = ["array_classes", "memory", "traits"]
+from .memory import array_classes, memory, traits  # noqa: F401 - the library asks for them here
 
 name = "torch"
 namespace = array_namespace(torch.empty(0))
-
-
-def owns(x):
-    return isinstance(x, torch.Tensor)
+softmax = torch.softmax  # the framework's own, for scores that need no care
+repeats_ranges = True  # a compiled loop computes a range again for each entry that it is multiplied by
+owns = torch.is_tensor
+default_float = torch.get_default_dtype
 
 
 def detach(x):
-    return x.detach() if isinstance(x, torch.Tensor) else x
+    return x.detach() if torch.is_tensor(x) else x
 
 
 def _transformed():
@@ -41,22 +39,43 @@ def is_cheap_to_read(x):
     return type(x) in (torch.Tensor, torch.nn.Parameter) and x.device.type == "cpu" and is_concrete(x)
 
 
-repeats_ranges = True  # a compiled loop computes a range again for each entry that it is multiplied by
-softmax = torch.softmax  # the framework's own, for scores that need no care
-
-
 def place(x):
     """Keyword arguments that create an array beside x."""
     return {"device": x.device}
 
 
-def default_float():
-    return torch.get_default_dtype()
-
-
 def cumulative_sum(x, *, axis):
     """The namespace's own looks up its namespace in a cache, at which Dynamo warns."""
     return torch.cumsum(x, dim=axis)
+
+
+def _recorded(rule, ops):
+    """A `Function` of a rule, for answers that a kernel may have given with their way back."""
+
+    class Op(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, static, served, *args):
+            y, ctx.pull = (rule.forward(ops, *args, **static), None) if served is None else served
+            ctx.static, ctx.others = static, [None if torch.is_tensor(arg) else (arg,) for arg in args]
+            ctx.save_for_backward(y, *filter(torch.is_tensor, args))
+            return y
+
+        @staticmethod
+        def backward(ctx, g):
+            needed = ctx.needs_input_grad[2:]
+            grads = [None] * len(needed)
+            if ctx.pull is not None and not any(needed[1:]) and not torch.is_grad_enabled():
+                grads[0] = ctx.pull(g)
+            if grads[0] is None:
+                y, *saved = ctx.saved_tensors
+                rest = iter(saved)
+                args = [next(rest) if other is None else other[0] for other in ctx.others]
+                for k, product in enumerate(rule.vjps):
+                    grads[k] = product(ops, g, y, *args, **ctx.static) if needed[k] else None
+            return None, None, *grads
+
+    Op.__name__ = Op.__qualname__ = f"{rule.name}_rule"
+    return Op.apply
 
 
 def lift(rule, ops):
@@ -67,34 +86,7 @@ def lift(rule, ops):
     """
     if rule.native or (rule.composed and not rule.is_served):
         return partial(rule.composite, ops)
-
-    class Op(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, static, served, *args):
-            y, ctx.pull = (rule.forward(ops, *args, **static), None) if served is None else served
-            is_tensor = [isinstance(arg, torch.Tensor) for arg in args]
-            ctx.static, ctx.is_tensor = static, is_tensor
-            ctx.others = [None if tensor else arg for arg, tensor in zip(args, is_tensor, strict=True)]
-            ctx.save_for_backward(y, *(arg for arg, tensor in zip(args, is_tensor, strict=True) if tensor))
-            return y
-
-        @staticmethod
-        def backward(ctx, g):
-            needed = ctx.needs_input_grad[2:]
-            if ctx.pull is not None and not any(needed[1:]) and not torch.is_grad_enabled():
-                dx = ctx.pull(g)
-                if dx is not None:
-                    return None, None, dx, *[None] * (len(needed) - 1)
-            y, *saved = ctx.saved_tensors
-            rest = iter(saved)
-            args = [next(rest) if tensor else other for tensor, other in zip(ctx.is_tensor, ctx.others, strict=True)]
-            grads = [
-                product(ops, g, y, *args, **ctx.static) if need else None
-                for product, need in zip(rule.vjps, needed, strict=False)
-            ]
-            return None, None, *grads, *[None] * (len(needed) - len(grads))
-
-    Op.__name__ = Op.__qualname__ = f"{rule.name}_rule"
+    recorded = _recorded(rule, ops)
 
     def op(*args, **static):
         if torch.compiler.is_compiling() or _transformed():
@@ -102,8 +94,8 @@ def lift(rule, ops):
         served = selection.served(rule, ops, tuple(map(detach, args)), static) if rule.is_served else None
         if served is None and rule.composed:
             return rule.composite(ops, *args, **static)
-        if torch.is_grad_enabled() and any(isinstance(arg, torch.Tensor) and arg.requires_grad for arg in args):
-            return Op.apply(static, served, *args)
+        if torch.is_grad_enabled() and any(torch.is_tensor(arg) and arg.requires_grad for arg in args):
+            return recorded(static, served, *args)
         return rule.forward(ops, *args, **static) if served is None else served[0]
 
     return op

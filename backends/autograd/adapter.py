@@ -7,11 +7,15 @@ import numpy as np
 from autograd import make_jvp, make_vjp
 from autograd.builtins import tuple as boxed_tuple
 from autograd.extend import defjvp, defvjp, primitive
-from autograd.numpy.numpy_boxes import ArrayBox
 from autograd.tracer import getval, isbox
 
-from .._kernels import selection
-from .._kernels.kernel import Memory
+from ..._kernels import selection
+from .memory import array_classes, memory, traits  # noqa: F401 - the library asks for them here
+
+
+def _always(value):
+    return lambda *_: value
+
 
 name = "autograd"
 takes_numpy = True  # beside a box, every other array is a constant
@@ -20,27 +24,9 @@ owns = isbox
 detach = getval
 concat = anp.concatenate
 cumulative_sum = anp.cumsum
-
-
-def is_concrete(x):
-    """Whether the values may be looked at: a box always carries its value."""
-    return True
-
-
-def is_cheap_to_read(x):
-    """Whether looking at a value waits for nothing: NumPy always has it."""
-    return True
-
-
-def place(x):
-    """Keyword arguments that create an array beside x."""
-    return {}
-
-
-def default_float():
-    return anp.float64
-
-
+is_concrete = is_cheap_to_read = _always(True)  # a box always carries its value
+place = _always({})  # keyword arguments that create an array beside another
+default_float = _always(anp.float64)
 quiet = np.errstate(all="ignore")  # of NumPy's warnings, round every rule
 eagerly = partial(np.errstate, all="ignore")
 
@@ -78,44 +64,6 @@ def lift(rule, ops):
     defvjp(op, *map(maker, range(len(rule.vjps)), rule.vjps))
     defjvp(op, *map(pusher, rule.jvps))
     return op
-
-
-array_classes = (ArrayBox,)
-
-
-def traits(x):
-    """What determines how an array is computed with: of a box round an array, not round another box."""
-    value = x._value
-    return (value.dtype, value.shape) if type(value) is np.ndarray else None
-
-
-@primitive
-def _attached(x, served, y, state):
-    """An answer that a kernel has given, and what it keeps for the backward pass to take once."""
-    return y
-
-
-def _pull(ans, x, served, y, state):
-    def pull(g):
-        if not (isbox(g) or isbox(x)):
-            dx = served.backward(np.asarray(g), np.asarray(ans), x, state.pop("kept", None))
-            if dx is not None:
-                return dx
-        return make_vjp(served.core)(x)[0](g)
-
-    return pull
-
-
-defvjp(_attached, _pull)
-defjvp(_attached, lambda t, ans, x, served, y, state: make_jvp(served.core)(x)(t)[1])
-
-memory = Memory(
-    open=lambda x: x if type(x) is np.ndarray else None,
-    view=getval,
-    close=lambda array, like: array,
-    load=lambda x: (True, 1, True),
-    attach=lambda x, served, y, kept: _attached(x, served, y, {"kept": kept}),
-)
 
 
 def _boxed(y):

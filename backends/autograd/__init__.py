@@ -1,0 +1,1 @@
+"""HIPS autograd: the adapter, and what kernels need of its boxes."""
