@@ -20,7 +20,7 @@ def made(ops: Ops, core, x, arrays, options, reads=False, answer=None, split=Non
         with_none = arrays if split is None else (arrays[0], None)
         way = selection.planned(ops, x, arrays[0], soft, partial(_by_rules, ops, stacked, with_none, soft), answer)
     if way is not None:
-        served = partial(selection.answered, way)
+        served = way.answer
         if split is not None:
             call = partial(_split, split, served)
         else:

@@ -86,10 +86,13 @@ def _quietly(namespace):
     return quietly
 
 
+_UNRECORDED, _RECORDED = (False, 1, True), (True, 1, True)
+
+
 def _load(x):
     """Whether a backward pass is recorded; a tangent goes by the rules."""
     tape = _tape.get()
-    return (False, 1, True) if tape is None else (True, 1, True) if tape.reverse else None
+    return _UNRECORDED if tape is None else _RECORDED if tape.reverse else None
 
 
 def _attach(x, served, y, kept):

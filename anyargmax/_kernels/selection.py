@@ -92,59 +92,85 @@ def ways(ops: KernelOps) -> dict[tuple[str, str], tuple[tuple[Kernel, Any], ...]
     return found
 
 
-def _serving(ops: KernelOps, part: str, name: str = "") -> Iterator[tuple[Kernel, Any, Any]]:
+def _serving(ops: KernelOps, key: tuple[str, str]) -> list[tuple[Kernel, Any, Any]]:
     """The kernels of a framework that may serve, in its order, with their functions and limits."""
-    allowed, limits = _Setting.allowed, _Setting.limits
-    for kernel, f in ops.ways.get((part, name), ()):
-        if (_engines or "memory" not in kernel.needs) if allowed is None else kernel.name in allowed:
-            yield kernel, f, limits.get(kernel.name, kernel.limits)
+    found, allowed, limits = ops.ways.get(key), _Setting.allowed, _Setting.limits
+    if found is None:
+        return []
+    return [
+        (kernel, f, limits.get(kernel.name, kernel.limits))
+        for kernel, f in found
+        if ((_engines or "memory" not in kernel.needs) if allowed is None else kernel.name in allowed)
+    ]
+
+
+class _Orders(dict[Load | None, tuple[Callable[..., Any], ...]]):
+    """For each load the kernels of a call in order of cost, as it was found when the load was met first."""
+
+    def __init__(self, steps: tuple[Step, ...]):
+        super().__init__({None: ()})
+        self.steps = steps
+
+    def __missing__(self, load: Load) -> tuple[Callable[..., Any], ...]:
+        costs = sorted((step.cost(load), k) for k, step in enumerate(self.steps))
+        self[load] = order = tuple(self.steps[k].run for cost, k in costs if cost <= 1)
+        return order
 
 
 class Way(NamedTuple):
-    """A whole call with the kernels that can do it."""
+    """A whole call of scores alone by kernels, and the bytes of tables that it holds."""
 
-    memory: Any
-    core: Callable[[Array], Array]
-    steps: tuple[Step, ...]
+    answer: Callable[[Array], Array]
     nbytes: int
-    orders: dict[Load | None, tuple[Step, ...]]  # as they were found to cost the least
 
 
 def planned(ops: KernelOps, x, controls, options, make: Callable[[], Callable[[Array], Array]], answer) -> Way | None:
-    """Return the kernels for a whole call; None if there is none. ``make()`` gives the way of the rules.
+    """Return a whole call by kernels; None if there is none that can do it. ``make()`` gives the way of the rules.
 
     `answer` is the shape of what the positions are reduced to; None of a call for the weights.
     """
-    planners = [(plan, limits) for _, plan, limits in _serving(ops, "plan")]
+    planners = [(plan, limits) for _, plan, limits in _serving(ops, ("plan", ""))]
     if not planners:  # such a framework may have lazy shapes
         return None
     call = whole.of(ops, x, controls, options, make, answer)
     if call is None:
         return None
     steps = [plan(ops, call, limits) for plan, limits in planners]
-    return Way(
-        ops.memory, call.core, tuple(step for step in steps if step is not None), call.plan.tables.nbytes, {None: ()}
-    )
+    noted = tuple(step._replace(run=_noted(step)) for step in steps if step is not None)
+    return Way(_in_order(ops.memory.load, _Orders(noted), call.core), call.plan.tables.nbytes)
 
 
-def answered(way: Way, x: Array) -> Array:
-    """Do a whole call: by the kernels in order of cost, each asked once, the rules last."""
-    load = way.memory.load(x)
-    steps = way.orders.get(load)
-    if steps is None:
-        costs = sorted((step.cost(load), k) for k, step in enumerate(way.steps))
-        steps = way.orders[load] = tuple(way.steps[k] for cost, k in costs if cost <= 1)
-    for step in steps:
+def _noted(step: Step) -> Callable[..., Any]:
+    """The run of a step that notes it, where anyone listens: a call is made anew whenever that changes."""
+    if _Setting.taken is None:
+        return step.run
+
+    def run(x, load):
         y = step.run(x, load)
         if y is not None:
             _note(step.name)
-            return y
-    return way.core(x)
+        return y
+
+    return run
+
+
+def _in_order(load_of, orders: _Orders, core):
+    """Do a whole call by the kernels in order of cost, each asked once, the rules last."""
+
+    def answer(x):
+        load = load_of(x)
+        for run in orders[load]:
+            y = run(x, load)
+            if y is not None:
+                return y
+        return core(x)
+
+    return answer
 
 
 def served(rule: Rule, ops: KernelOps, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
     """Return the answer of a rule, and the function that pulls a cotangent of it back, by a kernel; None if none serves."""
-    for kernel, serve, limits in _serving(ops, "serves", rule.name):
+    for kernel, serve, limits in _serving(ops, ("serves", rule.name)):
         made = serve(ops, *args, limits=limits, **static)
         if made is not None:
             _note(kernel.name)
@@ -160,7 +186,7 @@ def forward(rule: Rule, ops: KernelOps, args: tuple[Any, ...], static: dict[str,
 
 def product(ops: KernelOps, *args, **static):
     """Return ``J v / divisor`` at weights: by the kernel that serves these arrays, or by the rule."""
-    for _, multiply, limits in _serving(ops, "product"):
+    for _, multiply, limits in _serving(ops, ("product", "")):
         moved = multiply(ops, *args, limits=limits, **static)
         if moved is not None:
             return moved
@@ -181,8 +207,10 @@ def selecting(rule: Rule) -> Rule:
 def _traced(rule: Rule, part: str, general, before: int):
     """A map of a rule, of which so many arguments come before those of the rule."""
 
+    key = part, rule.name
+
     def chosen(ops: KernelOps, *args, **static):
-        for kernel, form, _ in _serving(ops, part, rule.name):
+        for kernel, form, _ in _serving(ops, key):
             if form.fits(ops, *args[before:], **static):
                 _note(kernel.name)
                 return getattr(form, part)(ops, *args, **static)
@@ -192,7 +220,7 @@ def _traced(rule: Rule, part: str, general, before: int):
 
 
 def _pulled(rule: Rule, ops: KernelOps, g, y, *args, **static):
-    for _, pull, limits in _serving(ops, "pulls", rule.name):
+    for _, pull, limits in _serving(ops, ("pulls", rule.name)):
         dx = pull(ops, g, y, *args, limits=limits, **static)
         if dx is not None:
             return dx

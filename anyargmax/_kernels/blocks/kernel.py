@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ..._rules.rule import Array
-from ..kernel import Kernel, KernelOps, Load, Step
+from ..kernel import Kernel, KernelOps, Load, Memory, Step
 from ..whole import Call
 
 COST = 0.5  # of the rule, once more than one pass over the memory counts
@@ -50,19 +50,24 @@ def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
         partial(backward.backward, plan, call.mask),
         not call.answers,
     )
-    return Step("blocks", partial(_run, ops.memory, served), _cost)
+    return Step("blocks", _running(ops.memory, served), _cost)
 
 
 def _cost(load: Load) -> float:
     return COST
 
 
-def _run(memory, served: Served, x, load: Load):
-    recorded = load[0]
-    made = served.forward(memory.view(x), recorded and memory.keeps())
-    if made is None:
-        return None
-    return memory.attach(x, served, *made) if recorded else memory.close(made[0], x)
+def _running(memory: Memory, served: Served):
+    forward, view, keeps, attach, close = served.forward, memory.view, memory.keeps, memory.attach, memory.close
+
+    def run(x, load: Load):
+        recorded = load[0]
+        made = forward(view(x), recorded and keeps())
+        if made is None:
+            return None
+        return attach(x, served, *made) if recorded else close(made[0], x)
+
+    return run
 
 
 BLOCKS = Kernel("blocks", Limits(), plan=_plan, needs=("memory",))
