@@ -34,7 +34,9 @@ def _split(split, call, x):
 
 def _by_rules(ops: Ops, core, arrays, options):
     """A core function of the scores alone."""
-    if ops.jit is not None and all(a is None for a in (*arrays[0], *arrays[1:])):
+    if ops.jit is None:
+        return composition.alone(ops, core, arrays, options)
+    if all(a is None for a in (*arrays[0], *arrays[1:])):
         return ops.alone(core, arrays, options)
     return partial(_beside, ops, core, arrays, options)
 
