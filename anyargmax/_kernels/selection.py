@@ -137,7 +137,7 @@ def planned(ops: KernelOps, x, controls, options, make: Callable[[], Callable[[A
         return None
     steps = [plan(ops, call, limits) for plan, limits in planners]
     noted = tuple(step._replace(run=_noted(step)) for step in steps if step is not None)
-    return Way(_in_order(ops.memory.load, _Orders(noted), call.core), call.plan.tables.nbytes)
+    return Way(_in_order(ops.memory.load, _Orders(noted), call.by_rules), call.plan.tables.nbytes)
 
 
 def _noted(step: Step) -> Callable[..., Any]:
@@ -154,7 +154,7 @@ def _noted(step: Step) -> Callable[..., Any]:
     return run
 
 
-def _in_order(load_of, orders: _Orders, core):
+def _in_order(load_of, orders: _Orders, by_rules):
     """Do a whole call by the kernels in order of cost, each asked once, the rules last."""
 
     def answer(x):
@@ -163,7 +163,7 @@ def _in_order(load_of, orders: _Orders, core):
             y = run(x, load)
             if y is not None:
                 return y
-        return core(x)
+        return by_rules(x)
 
     return answer
 

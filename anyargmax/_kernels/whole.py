@@ -12,11 +12,11 @@ from .kernel import KernelOps
 class Call(NamedTuple):
     """A validated call as a function of its scores alone, on arrays of one shape and dtype.
 
-    ``core(x)`` is the way of the rules: any array, differentiable. The plan sees the array as (outer, n, inner), of
+    ``by_rules(x)`` is the way of the rules: any array, differentiable. The plan sees the array as (outer, n, inner), of
     which n is reduced, and holds the table of positions.
     """
 
-    core: Callable[[Array], Array]
+    by_rules: Callable[[Array], Array]
     sizes: tuple[int, ...]
     axes: tuple[int, ...]
     plan: Any

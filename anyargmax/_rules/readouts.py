@@ -26,7 +26,7 @@ def mean(ops: RuleOps, p, positions, *, axes):
     return _blank(ops, p, [ops.xp.sum(p * c, axis=axes) for c in positions], axes)
 
 
-def spread(ops: RuleOps, g, positions, *, axes):
+def mean_transposed(ops: RuleOps, g, positions, *, axes):
     """Transpose of `mean`: ``sum_k g_k c_k``, the cotangent of the weights."""
     total = 0.0
     for k, c in enumerate(positions):
@@ -41,10 +41,10 @@ def mean_tangent(ops: RuleOps, t, y, p, positions, *, axes):
 MEAN = Rule(
     name="mean",
     forward=mean,
-    vjps=(lambda ops, g, y, p, positions, *, axes: spread(ops, g, positions, axes=axes),),
+    vjps=(lambda ops, g, y, p, positions, *, axes: mean_transposed(ops, g, positions, axes=axes),),
     jvps=(mean_tangent,),
     composite=mean,
-    native=True,
+    inlined=True,
 )
 
 
@@ -66,10 +66,10 @@ def _moment_weights(ops: RuleOps, y, positions, axes):
 MOMENTS = Rule(
     name="moments",
     forward=moments,
-    vjps=(lambda ops, g, y, p, c, *, axes: spread(ops, g, _moment_weights(ops, y, c, axes), axes=axes),),
+    vjps=(lambda ops, g, y, p, c, *, axes: mean_transposed(ops, g, _moment_weights(ops, y, c, axes), axes=axes),),
     jvps=(lambda ops, t, y, p, c, *, axes: mean_tangent(ops, t, y, p, _moment_weights(ops, y, c, axes), axes=axes),),
     composite=moments,
-    native=True,
+    inlined=True,
 )
 
 
@@ -143,8 +143,8 @@ def _median_slopes(ops: RuleOps, p, positions, axes):
 MEDIAN = Rule(
     name="median",
     forward=median,
-    vjps=(lambda ops, g, y, p, c, *, axes: spread(ops, g, _median_slopes(ops, p, c, axes), axes=axes),),
+    vjps=(lambda ops, g, y, p, c, *, axes: mean_transposed(ops, g, _median_slopes(ops, p, c, axes), axes=axes),),
     jvps=(lambda ops, t, y, p, c, *, axes: mean_tangent(ops, t, y, p, _median_slopes(ops, p, c, axes), axes=axes),),
     composite=median,
-    native=True,
+    inlined=True,
 )

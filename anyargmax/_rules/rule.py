@@ -16,7 +16,7 @@ class Rule(NamedTuple):
     and in the arguments, so a framework that differentiates them gets exact second derivatives.
 
     ``composite`` is the same map in operations that any framework differentiates natively, at any order:
-    the second, independent route to every derivative. ``native`` says that nothing is gained over it,
+    the second, independent route to every derivative. ``inlined`` says that nothing is gained over it,
     so that adapters run it as it stands. ``composed`` says that ``composite`` calls other rules: a
     framework that keeps intermediate results for the backward pass is served best by that.
     ``is_served`` says that kernels may answer in its place: they are asked with arrays that nothing records.
@@ -27,6 +27,6 @@ class Rule(NamedTuple):
     vjps: tuple[Callable[..., Any], ...]
     jvps: tuple[Callable[..., Any], ...]
     composite: Callable[..., Any]
-    native: bool = False
+    inlined: bool = False
     composed: bool = False
     is_served: bool = False

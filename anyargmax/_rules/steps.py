@@ -87,7 +87,7 @@ STRAIGHT_THROUGH = Rule(
     (lambda ops, g, y, soft, hard: g,),
     (lambda ops, t, y, soft, hard: t,),
     _straight_through,
-    native=True,
+    inlined=True,
 )
 
 
@@ -101,7 +101,7 @@ BLANK = Rule(
     (lambda ops, g, y, answer, valid: ops.xp.where(valid, g, 0.0),),
     (lambda ops, t, y, answer, valid: ops.xp.where(valid, t, 0.0),),
     _blank,
-    native=True,
+    inlined=True,
 )
 
 
@@ -119,7 +119,7 @@ def _finish_jvp(ops: RuleOps, t, y, stacked, *, axes, count):
     return _finish(ops, t, axes=axes, count=count)
 
 
-FINISH = Rule("finish", _finish, (_finish_vjp,), (_finish_jvp,), _finish, native=True)
+FINISH = Rule("finish", _finish, (_finish_vjp,), (_finish_jvp,), _finish, inlined=True)
 
 
 def _halves(ops: RuleOps, y):
@@ -133,5 +133,5 @@ HALVES = Rule(
     (lambda ops, g, y, stacked: ops.xp.concat(list(g), axis=-1),),
     (lambda ops, t, y, stacked: _halves(ops, t),),
     _halves,
-    native=True,
+    inlined=True,
 )

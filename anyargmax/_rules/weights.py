@@ -2,7 +2,7 @@
 
 from .jacobian import jacobian_product
 from .ops import RuleOps
-from .readouts import mean, mean_tangent, spread
+from .readouts import mean, mean_tangent, mean_transposed
 from .relaxations.entmax import alpha_derivative
 from .rule import Rule
 from .scores import divided, is_tame, kept_and_reference, root, scaled
@@ -105,7 +105,7 @@ def _expectation_composite(ops: RuleOps, x, temperature, alpha, mask, positions,
 def _expectation_vjp(product):
     def vjp(ops: RuleOps, g, y, x, temperature, alpha, mask, positions, *, axes, relaxation):
         p = ops.weights(x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
-        v = spread(ops, g, positions, axes=axes)
+        v = mean_transposed(ops, g, positions, axes=axes)
         return product(ops, v, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
 
     return vjp

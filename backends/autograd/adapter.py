@@ -43,7 +43,7 @@ def _in_dtype_of(x, dx):
 
 def lift(rule, ops):
     """Register a rule: reverse mode by its VJPs, forward mode by its JVPs, both differentiable again."""
-    if rule.native:
+    if rule.inlined:
         return quiet(partial(rule.forward, ops))
 
     @primitive

@@ -29,13 +29,13 @@ def _pull(ans, x, served, y, state):
             dx = served.backward(np.asarray(g), np.asarray(ans), x, state.pop("kept", None))
             if dx is not None:
                 return dx
-        return make_vjp(served.core)(x)[0](g)
+        return make_vjp(served.by_rules)(x)[0](g)
 
     return pull
 
 
 defvjp(_attached, _pull)
-defjvp(_attached, lambda t, ans, x, served, y, state: make_jvp(served.core)(x)(t)[1])
+defjvp(_attached, lambda t, ans, x, served, y, state: make_jvp(served.by_rules)(x)(t)[1])
 
 memory = Memory(
     open=lambda x: x if type(x) is np.ndarray else None,

@@ -70,7 +70,7 @@ def iterate(advance, state, unrolled):
 
 def lift(rule, ops):
     """Register a rule's JVPs; they are linear in the tangent, so JAX transposes them for reverse mode."""
-    if rule.native:
+    if rule.inlined:
         return partial(rule.forward, ops)
 
     @partial(jax.custom_jvp, nondiff_argnums=(0,))

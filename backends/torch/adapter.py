@@ -84,7 +84,7 @@ def lift(rule, ops):
     A `Function` with a `jvp` is refused by `torch.compile(fullgraph=True)` and silently wrong for the
     JVP of a JVP, so that everything but plain reverse mode takes the rule's composite operations.
     """
-    if rule.native or (rule.composed and not rule.is_served):
+    if rule.inlined or (rule.composed and not rule.is_served):
         return partial(rule.composite, ops)
     recorded = _recorded(rule, ops)
 

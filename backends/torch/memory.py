@@ -94,10 +94,10 @@ class _Attached(torch.autograd.Function):
             if dx is not None:
                 return torch.from_numpy(dx), None, None, None
         if torch.is_grad_enabled():
-            return *torch.autograd.grad(ctx.call.core(x), x, g, create_graph=True), None, None, None
+            return *torch.autograd.grad(ctx.call.by_rules(x), x, g, create_graph=True), None, None, None
         with torch.enable_grad():
             x = x.detach().requires_grad_()
-            y = ctx.call.core(x)
+            y = ctx.call.by_rules(x)
         return *torch.autograd.grad(y, x, g), None, None, None
 
 

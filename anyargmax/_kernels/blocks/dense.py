@@ -68,8 +68,8 @@ def flattened(shape, axes, tables):
     full = []
     for axis, table in zip(axes, tables, strict=True):
         place = sorted(axes).index(axis)
-        spread = table.reshape((-1,) + (1,) * (len(inside) - place - 1))
-        full.append(np.broadcast_to(spread, inside).reshape(-1))
+        laid = table.reshape((-1,) + (1,) * (len(inside) - place - 1))
+        full.append(np.broadcast_to(laid, inside).reshape(-1))
     return full
 
 
@@ -98,7 +98,7 @@ def weighed(p: Plan, e, k, out=None):
     return out
 
 
-def _spread(p: Plan, e, k, mean):
+def _variance(p: Plan, e, k, mean):
     """``sum_i (tables[k]_i - mean)^2 e_i`` of a block."""
     square = p.tables[k][:, None] - mean[:, None, :]
     square *= square
@@ -174,7 +174,7 @@ def answers(p: Plan, e, s, out):
         mean = weighed(p, e, k, out[k])
         mean /= s
         if p.moments:
-            np.divide(_spread(p, e, k, mean), s, out=out[len(p.tables) - 1 + k])
+            np.divide(_variance(p, e, k, mean), s, out=out[len(p.tables) - 1 + k])
     return out
 
 

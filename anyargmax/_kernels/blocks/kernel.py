@@ -25,10 +25,10 @@ class Served(NamedTuple):
     """A call of the kernel, on NumPy arrays, and what does it where the kernel declines.
 
     ``forward(x, keep)`` returns y and, if it is to keep them, what ``backward(g, y, x, kept)`` can use, once, instead of
-    computing it again. Either may return None, and then the core must do it.
+    computing it again. Either may return None, and then ``by_rules(x)`` does it.
     """
 
-    core: Callable[[Array], Array]
+    by_rules: Callable[[Array], Array]
     forward: Callable[..., Any]
     backward: Callable[..., Any]
     needs_answer: bool  # whether the backward looks at y: a caller may not write into it then
@@ -45,7 +45,7 @@ def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
     scaled, safe = scaled_exponential(dtype, call.plan.divisor, ops.memory.exponential, limits.powers_of_two)
     plan = call.plan._replace(exponential=scaled, safe=safe, limits=limits)
     served = Served(
-        call.core,
+        call.by_rules,
         partial(forward.forward, plan, call.mask),
         partial(backward.backward, plan, call.mask),
         not call.answers,

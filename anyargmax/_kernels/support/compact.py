@@ -270,7 +270,7 @@ def means(held: Support, places, shape: tuple[int, ...]):
 
 
 @_quietly
-def spread(held: Support, places, g):
+def means_transposed(held: Support, places, g):
     """Transpose of `means`: ``sum_k g_k place_k`` on the support."""
     rows = g.reshape(-1, len(places)).astype("float64")
     return sum(rows[held.row, k] * place for k, place in enumerate(places))

@@ -46,12 +46,12 @@ def _solved(ops: KernelOps, x, temperature, alpha, mask, axes, relaxation, limit
     return held and (held, temperature.copy() if hasattr(temperature, "shape") else temperature)
 
 
-def _pulled(ops: KernelOps, held, temperature, alpha, spread, g) -> Array | None:
-    """The cotangent of the scores; `spread` turns that of the answer into that of the weights on the support."""
+def _pulled(ops: KernelOps, held, temperature, alpha, transposed, g) -> Array | None:
+    """The cotangent of the scores; `transposed` turns that of the answer into that of the weights on the support."""
     view = _memory(ops, g)
     if view is None:
         return None
-    return ops.memory.close(compact.dense(held, compact.product(held, spread(view), temperature, alpha)), g)
+    return ops.memory.close(compact.dense(held, compact.product(held, transposed(view), temperature, alpha)), g)
 
 
 def weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation, limits) -> Served | None:
@@ -75,7 +75,7 @@ def expectation(ops: KernelOps, x, temperature, alpha, mask, positions, *, axes,
     held, temperature = solved
     places = [compact.along(held, table, axis, max(axes)) for axis, table in zip(axes, tables, strict=True)]
     shape = tuple(n for axis, n in enumerate(x.shape) if axis not in axes)
-    pull = partial(_pulled, ops, held, temperature, relaxation.alpha, partial(compact.spread, held, places))
+    pull = partial(_pulled, ops, held, temperature, relaxation.alpha, partial(compact.means_transposed, held, places))
     return ops.memory.close(compact.means(held, places, shape), x), pull
 
 
