@@ -7,12 +7,12 @@ from functools import partial
 
 import numpy as np
 import pytest
-from anyargmax.backends.jax import compiled
 from conftest import PRESENT
 
 from anyargmax import soft_argmax, spatial_soft_argmax
 from anyargmax._frameworks import kept_calls
-from anyargmax._kernels.traced import contraction
+from anyargmax._kernels import selection
+from anyargmax._kernels.traced.contraction import CONTRACTION
 from anyargmax.validation.tolerance import EPS, assert_close
 
 if "jax" not in PRESENT:
@@ -62,17 +62,19 @@ def work(f, *arguments):
     return analysis["bytes accessed"], analysis["transcendentals"], max(repeated_sums(compiled.as_text()), default=1)
 
 
-@pytest.fixture(params=["few", "many", "pieces"])
-def way(request, monkeypatch):
+WAYS = {
+    "few": {},
+    "many": {"tiny": 0, "few": 0},
+    "pieces": {"tiny": 0, "few": 0, "piece": 8, "line": 1},
+}
+
+
+@pytest.fixture(params=WAYS)
+def way(request):
     """Each of the ways that depend on how many scores there are, for a few: with care, merged, and in pieces."""
-    if request.param != "few":
-        monkeypatch.setattr(contraction, "TINY", 0)
-        monkeypatch.setattr(compiled, "FEW", 0)
-    if request.param == "pieces":
-        monkeypatch.setattr(compiled, "PIECE", 8)
-        monkeypatch.setattr(compiled, "LINE", 1)
     jax.clear_caches()
-    yield request.param
+    with selection.only("contraction", limits={"contraction": WAYS[request.param]}):
+        yield request.param
     jax.clear_caches()
 
 
@@ -254,7 +256,7 @@ def test_one_row_with_infinities_among_many_scores(rng):
     """Only such rows are computed again."""
     x = rng.normal(size=(len(CARE), 2000))
     x[:, :4] = CARE
-    assert x.size > compiled.FEW
+    assert x.size > CONTRACTION.limits.few
     g = rng.normal(size=len(CARE))
     expected, pullback = PRESENT["numpy"].vjp(partial(soft_argmax, axis=1), x)
     y, dx = value_and_gradient(partial(soft_argmax, axis=1))(jnp.asarray(x), jnp.asarray(g))

@@ -29,7 +29,8 @@ class Step(NamedTuple):
 class Traced(NamedTuple):
     """Maps of a rule in the array operations that a compiler makes few loops of, lifted as those of the rule are.
 
-    ``fits(ops, *args, **static)`` takes the arguments of the rule. None is the map of the rule.
+    ``fits(ops, *args, **static)`` takes the arguments of the rule, and the maps take `limits` too. None is the map of the
+    rule.
     """
 
     fits: Callable[..., bool]
@@ -118,11 +119,11 @@ class Compiler(NamedTuple):
     contract, matmul
         Sums of products, in no fewer digits than the arrays have: ``contract(x, y, axes=...)`` as `tensordot`.
     merges
-        ``merges(x) -> bool``: whether loops over x are merged only if nothing is selected in them, and are worth a branch.
+        ``merges(x, limits) -> bool``: whether loops over x are merged only if nothing is selected in them, and are worth a branch.
     branch
         ``branch(condition, f, g, *arrays)``: one of two functions of the arrays.
     in_pieces
-        ``in_pieces(f, x, *others)``: a function that reduces the middle one of three axes, a piece after the other.
+        ``in_pieces(limits, f, x, *others)``: a function that reduces the middle one of three axes, a piece after the other.
     apart
         ``apart(x)``: x such that what is made of it is not merged with what it was made of.
     """
@@ -130,7 +131,7 @@ class Compiler(NamedTuple):
     contracts: Callable[[], bool]
     contract: Callable[..., Array]
     matmul: Callable[..., Array]
-    merges: Callable[[Array], bool]
+    merges: Callable[[Array, Any], bool]
     branch: Callable[..., Any]
     in_pieces: Callable[..., Array]
     apart: Callable[[Array], Array]

@@ -210,10 +210,10 @@ def _traced(rule: Rule, part: str, general, before: int):
     key = part, rule.name
 
     def chosen(ops: KernelOps, *args, **static):
-        for kernel, form, _ in _serving(ops, key):
+        for kernel, form, limits in _serving(ops, key):
             if form.fits(ops, *args[before:], **static):
                 _note(kernel.name)
-                return getattr(form, part)(ops, *args, **static)
+                return getattr(form, part)(ops, *args, limits=limits, **static)
         return general(ops, *args, **static)
 
     return chosen

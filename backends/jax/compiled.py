@@ -8,7 +8,6 @@ import jax.numpy as namespace
 from ..._kernels.kernel import Compiler
 
 maximum_drops_nan = True  # in the loops that XLA makes for a CPU
-FEW = 2**14  # numbers
 
 
 def _contracts():
@@ -26,9 +25,9 @@ def folds(x):
     return _is_on_one_cpu()
 
 
-def _merges(x):
+def _merges(x, limits):
     """Whether loops over x are merged by XLA only if nothing is selected in them, and are worth a branch for it."""
-    return is_known(x.shape) and x.size > FEW and _is_on_one_cpu()
+    return is_known(x.shape) and x.size > limits.few and _is_on_one_cpu()
 
 
 def is_known(shape):
@@ -36,11 +35,7 @@ def is_known(shape):
     return all(isinstance(n, int) for n in shape)
 
 
-PIECE = 2**17  # numbers that stay in a processor's cache
-LINE = 64  # numbers beside each other, at least
-
-
-def _in_pieces(f, x, *others):
+def _in_pieces(limits, f, x, *others):
     """Apply a function that reduces the middle one of three axes, piece by piece on a CPU.
 
     The others are numbers, None, or arrays to be cut like x.
@@ -48,9 +43,9 @@ def _in_pieces(f, x, *others):
     if not is_known(x.shape) or not _is_on_one_cpu():
         return f(x, *others)
     before, n, after = x.shape
-    wide = before * n * LINE <= 2 * PIECE
+    wide = before * n * limits.line <= 2 * limits.piece
     axis, size, unit = (2, after, before * n) if wide else (0, before, n * after)
-    width = max(LINE if wide else 1, PIECE // max(unit, 1))
+    width = max(limits.line if wide else 1, limits.piece // max(unit, 1))
     if size <= width:
         return f(x, *others)
 

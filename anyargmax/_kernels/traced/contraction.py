@@ -6,6 +6,7 @@ compute a sum again inside each use of it, for every entry of the row; a product
 
 import math
 from functools import partial
+from typing import NamedTuple
 
 from ..._rules.relaxations import Relaxation
 from ..._rules.rule import Array, Rule
@@ -13,7 +14,14 @@ from ..._rules.scores import divided, kept_and_reference, root, scaled
 from ..kernel import Kernel, KernelOps, Traced
 from .shifted_exp import live, slope_temperature, slope_x
 
-TINY = 2**10  # scores: up to so many, a call of a matrix product takes longer than the sums
+
+class Limits(NamedTuple):
+    """Numbers of scores at which another form is quicker."""
+
+    tiny: int = 2**10  # up to so many, a call of a matrix product takes longer than the sums
+    few: int = 2**14  # up to so many, a branch costs more than what is selected in the loops
+    piece: int = 2**17  # so many stay in a processor's cache
+    line: int = 64  # so many lie beside each other, at least
 
 
 def _fits(ops: KernelOps, *args, axes, relaxation: Relaxation) -> bool:
@@ -46,18 +54,18 @@ def _top(ops: KernelOps, x):
     return reduce(ops.detach(x), axis=1, keepdims=True)
 
 
-def _product(ops: KernelOps, e, table):
+def _product(ops: KernelOps, limits, e, table):
     """``[sum e, sum c e, ...]`` of each row, in place of its entries."""
     rows = ops.xp.stack(table)
     known = all(isinstance(n, int) for n in e.shape)
-    if known and e.ndim == 2 and math.prod(e.shape) <= TINY:
+    if known and e.ndim == 2 and math.prod(e.shape) <= limits.tiny:
         return ops.xp.sum(ops.xp.expand_dims(e, axis=1) * ops.xp.expand_dims(rows, axis=0), axis=-1)
     if e.ndim == 2:
         return ops.compiler.contract(e, rows, axes=((1,), (1,)))
     return ops.compiler.matmul(ops.xp.broadcast_to(rows, (e.shape[0], *rows.shape)), e)
 
 
-def _repaired(ops: KernelOps, table, x, sums):
+def _repaired(ops: KernelOps, limits, table, x, sums):
     """The sums where infinite scores decide: even over ``+inf``, and 0 if there is nothing but ``-inf``.
 
     Half of any finite score, less the largest finite number, is as good as ``-inf``. Maximum and minimum may pass
@@ -66,54 +74,54 @@ def _repaired(ops: KernelOps, table, x, sums):
     xp, x = ops.xp, ops.detach(x)
     top = _top(ops, x)
     capped = xp.minimum(x * 0.5, float(xp.finfo(x.dtype).max))
-    even = _product(ops, xp.exp(capped - _top(ops, capped)), table)
+    even = _product(ops, limits, xp.exp(capped - _top(ops, capped)), table)
     number = 0 * xp.sum(xp.exp(-xp.abs(x)), axis=1, keepdims=True)
     return xp.where(xp.abs(top) == math.inf, xp.where(top > 0, even, 0.0) + number, sums)
 
 
-def _sums(ops: KernelOps, table, x, temperature):
+def _sums(ops: KernelOps, limits, table, x, temperature):
     """The largest score of each row, ``e = exp((x - max) / T)``, and its sums.
 
     A compiler merges the maximum, the exponentials and the product into one loop only if nothing is selected
     among them. So rows with infinities become NaN, which shows in the sums, and the few that do are repaired.
     """
-    top, careful = _top(ops, x), not ops.compiler.merges(x)
+    top, careful = _top(ops, x), not ops.compiler.merges(x, limits)
     e = ops.shifted_exp(x, temperature, top, careful=careful)
-    sums = _product(ops, e, table)
+    sums = _product(ops, limits, e, table)
     if careful:
         return top, e, sums
     total = sums[:, :1, ...]
-    repaired = partial(_repaired, ops, table)
+    repaired = partial(_repaired, ops, limits, table)
     return top, e, ops.compiler.branch(ops.xp.any(total != total), repaired, lambda x, sums: sums, x, sums)
 
 
-def _masked(ops: KernelOps, table, x, temperature, mask):
+def _masked(ops: KernelOps, limits, table, x, temperature, mask):
     """Return the largest kept score of each row, ``e = exp((x - max) / T)`` of the kept scores, 0 elsewhere, and its sums."""
     z, keep = scaled(ops, x, temperature, mask, (1,))
     e = ops.xp.where(keep, ops.xp.exp(z), 0.0)
-    return kept_and_reference(ops, x, mask, (1,))[1], e, _product(ops, e, table)
+    return kept_and_reference(ops, x, mask, (1,))[1], e, _product(ops, limits, e, table)
 
 
-def _top_and_sums(ops: KernelOps, x, temperature, table):
+def _top_and_sums(ops: KernelOps, x, temperature, table, *, limits):
     """Return the largest score of each row and the sums of ``exp((x - max) / T)`` in one array.
 
     Along an inner axis that is done in pieces, each of which stays in the cache.
     """
 
     def both(x, temperature):
-        top, _, sums = _sums(ops, table, x, temperature)
+        top, _, sums = _sums(ops, limits, table, x, temperature)
         return ops.xp.concat([top, sums], axis=1)
 
-    return both(x, temperature) if x.ndim == 2 else ops.compiler.in_pieces(both, x, temperature)
+    return both(x, temperature) if x.ndim == 2 else ops.compiler.in_pieces(limits, both, x, temperature)
 
 
 def _top_and_sums_jvp(slope):
     """Not in pieces: whatever differentiates a loop may pass over the rules inside it."""
 
-    def jvp(ops: KernelOps, t, y, x, temperature, table):
+    def jvp(ops: KernelOps, t, y, x, temperature, table, *, limits):
         top = ops.detach(y[:, :1, ...])
         e = live(ops, ops.shifted_exp(x, temperature, top, careful=True), top)
-        moved = _product(ops, slope(ops, t, e, x, temperature, top), table)
+        moved = _product(ops, limits, slope(ops, t, e, x, temperature, top), table)
         return ops.xp.concat([ops.xp.zeros_like(top), moved], axis=1)
 
     return jvp
@@ -150,44 +158,44 @@ def _restored(ops: KernelOps, y, shape, axes):
     return ops.xp.reshape(y, (*others, y.shape[-1]))
 
 
-def _expectation(ops: KernelOps, x, temperature, alpha, mask, positions, *, axes, relaxation) -> Array:
+def _expectation(ops: KernelOps, x, temperature, alpha, mask, positions, *, axes, relaxation, limits) -> Array:
     """``sum_i c_i p_i``, one answer for each of the positions, stacked last."""
     shape = tuple(x.shape)
     x, temperature, mask, table = _arguments(ops, x, temperature, mask, positions, axes)
     if mask is not None:
-        sums = _masked(ops, table, x, temperature, mask)[2]
+        sums = _masked(ops, limits, table, x, temperature, mask)[2]
     elif x.ndim == 2:
-        sums = _sums(ops, table, x, temperature)[2]
+        sums = _sums(ops, limits, table, x, temperature)[2]
     else:
-        sums = ops.top_and_sums(x, temperature, tuple(table))[:, 1:, ...]
+        sums = ops.top_and_sums(x, temperature, tuple(table), limits=limits)[:, 1:, ...]
     y, _, empty = _mean(ops, sums)
     return _restored(ops, ops.xp.where(empty, float("nan"), y), shape, axes)
 
 
-def _factors(ops: KernelOps, table, x, temperature, mask, again):
+def _factors(ops: KernelOps, limits, table, x, temperature, mask, again):
     """``e`` as the factor of a derivative, the expected positions, and the sum of each row."""
     if mask is not None:
-        top, e, sums = _masked(ops, table, x, temperature, mask)
+        top, e, sums = _masked(ops, limits, table, x, temperature, mask)
         return live(ops, e, top), *_mean(ops, sums)[:2]
-    careful = not ops.compiler.merges(x)
+    careful = not ops.compiler.merges(x, limits)
     if again:
-        made = ops.top_and_sums(x, temperature, tuple(table))
+        made = ops.top_and_sums(x, temperature, tuple(table), limits=limits)
         rows = (ops.detach(made[:, :1, ...]), *_mean(ops, made[:, 1:, ...])[:2])
         top, y, total = (ops.compiler.apart(row) for row in rows)
         e = ops.shifted_exp(x, temperature, top, careful=careful)
     else:
-        top, e, sums = _sums(ops, table, x, temperature)
+        top, e, sums = _sums(ops, limits, table, x, temperature)
         y, total, _ = _mean(ops, sums)
     return live(ops, e, top) if careful else e, y, total
 
 
-def _tangent(ops: KernelOps, t, y, x, temperature, alpha, mask, positions, *, axes, relaxation) -> Array:
+def _tangent(ops: KernelOps, t, y, x, temperature, alpha, mask, positions, *, axes, relaxation, limits) -> Array:
     """``sum_i p_i (c_i - y) t_i / T``: its transpose broadcasts, where that of a contraction would multiply out."""
     xp, shape = ops.xp, tuple(x.shape)
     x, temperature, mask, table = _arguments(ops, x, temperature, mask, positions, axes)
     # e is made again rather than kept where it was made in pieces, and where the scores were reshaped: then a
     # compiler gives what it keeps a buffer of its own.
-    e, y, total = _factors(ops, table, x, temperature, mask, again=x.ndim == 3 or shape != x.shape)
+    e, y, total = _factors(ops, limits, table, x, temperature, mask, again=x.ndim == 3 or shape != x.shape)
     # Nothing moves where e is 0, nor where it is NaN, unless its row is.
     number = 1 + 0 * ops.detach(y[:, :1, ...])
     moves, half = ops.detach(e) > 0, root(ops, temperature)
@@ -201,5 +209,8 @@ def _tangent(ops: KernelOps, t, y, x, temperature, alpha, mask, positions, *, ax
 
 
 CONTRACTION = Kernel(
-    "contraction", traced={"expectation": Traced(_fits, forward=_expectation, jvp=_tangent)}, needs=("compiler",)
+    "contraction",
+    Limits(),
+    traced={"expectation": Traced(_fits, forward=_expectation, jvp=_tangent)},
+    needs=("compiler",),
 )

@@ -11,7 +11,7 @@ def _fits(ops: KernelOps, *args, axes, relaxation: Relaxation) -> bool:
     return relaxation.alpha == 1 and len(axes) == 1
 
 
-def _weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation) -> Array:
+def _weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation, limits) -> Array:
     """Scores to weights, exactly 0 where a score is not kept or its weight would be subnormal."""
     z, keep = scaled(ops, x, temperature, mask, axes, relaxation.k, relaxation.tail)
     if keep is None:
@@ -23,9 +23,9 @@ def _weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation) -
     return xp.where(keep & ~small, p, p * 0)
 
 
-def _expectation(ops: KernelOps, x, temperature, alpha, mask, positions, *, axes, relaxation) -> Array:
+def _expectation(ops: KernelOps, x, temperature, alpha, mask, positions, *, axes, relaxation, limits) -> Array:
     """``sum_i c_i p_i``, one answer for each of the positions, stacked last."""
-    p = _weights(ops, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+    p = _weights(ops, x, temperature, alpha, mask, axes=axes, relaxation=relaxation, limits=limits)
     return mean(ops, p, positions, axes=axes)
 
 

@@ -32,14 +32,14 @@ def _normalised(ops: KernelOps, x, temperature, mask, axes):
     return e / total, total
 
 
-def _weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation) -> Array:
+def _weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation, limits) -> Array:
     """Scores to weights, exactly 0 below the smallest normal number."""
     p, total = _normalised(ops, x, temperature, mask, axes)
     small = ops.detach(p) < float(ops.xp.finfo(p.dtype).smallest_normal)
     return ops.xp.where(small | (ops.detach(total) == 0), 0.0, p)
 
 
-def _expectation(ops: KernelOps, x, temperature, alpha, mask, positions, *, axes, relaxation) -> Array:
+def _expectation(ops: KernelOps, x, temperature, alpha, mask, positions, *, axes, relaxation, limits) -> Array:
     """``sum_i c_i p_i``, one answer for each of the positions, stacked last; NaN if all is masked."""
     xp = ops.xp
     p, total = _normalised(ops, x, temperature, mask, axes)

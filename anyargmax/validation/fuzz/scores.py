@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ..._kernels.blocks.kernel import BLOCKS
 from ..._kernels.native import NATIVE
 from ..._kernels.support.sparse import SUPPORT
-from ..._kernels.traced import contraction
+from ..._kernels.traced.contraction import CONTRACTION
 from ..tolerance import COMPUTED_IN, round_to
 from .kinds import Draw, bytes_of, number
 
@@ -22,7 +22,7 @@ THRESHOLDS = (
     BLOCKS.limits.few,
     BLOCKS.limits.columns,
     SUPPORT.limits.columns,
-    contraction.TINY,
+    CONTRACTION.limits.tiny,
     SUPPORT.limits.always,
     SUPPORT.limits.columns * SUPPORT.limits.depth,
     NATIVE.limits.alone,
