@@ -45,13 +45,8 @@ def place(x):
     return {}
 
 
-def canonical_dtype(dtype):
-    """What JAX makes of a dtype: float32 of float64, unless 64 bits are enabled."""
-    return jax.dtypes.canonicalize_dtype(dtype)
-
-
-def default_float():
-    return jax.dtypes.canonicalize_dtype(float)
+canonical_dtype = jax.dtypes.canonicalize_dtype  # float32 of float64, unless 64 bits are enabled
+default_float = partial(canonical_dtype, float)
 
 
 def iterate(advance, state, unrolled):
