@@ -47,9 +47,13 @@ def of(ops: KernelOps, x, controls, options, make, answer) -> Call | None:
     return Call(make(), sizes, axes, plan, mask, answer is not None)
 
 
+# The options that kernels for whole calls know, at their defaults: with any other that is set, the rules do the call.
+_KNOWN = {"kept": (), "sign": 1, "flat": False, "readout": "mean", "hard": False, "coordinates": "index"}
+
+
 def _is_softmax(ops: KernelOps, x, controls, o) -> bool:
     """Whether the weights are those of softmax at one temperature, and the memory of x may be read."""
-    softmax = o.relaxation.alpha == 1 and not o.zero_background and o.window is None
+    softmax = o.relaxation.alpha == 1 and o._replace(**_KNOWN) == type(o)(o.axes, o.dtype)
     number = controls.temperature is None or isinstance(controls.temperature, float)
     known = x.dtype == o.dtype and str(x.dtype).rpartition(".")[2] in ("float32", "float64")
     there = x.ndim > 0 and math.prod(x.shape) != 0
