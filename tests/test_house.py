@@ -2,6 +2,7 @@
 
 import ast
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,9 +11,12 @@ from conftest import backend_parameters
 import anyargmax
 import anyargmax.backends
 from anyargmax import soft_argmax, soft_one_hot
+from anyargmax._calls import annotations
 from anyargmax._kernels import selection
 from anyargmax._kernels.support import compact
 from anyargmax._rules import ops
+from anyargmax._rules.readouts import READOUTS
+from anyargmax._rules.relaxations import WINNERS
 
 SOURCE = Path(anyargmax.__file__).resolve().parent
 ADAPTERS = Path(next(iter(anyargmax.backends.__path__))).resolve()
@@ -150,3 +154,9 @@ def test_no_adapter_is_asked_for_a_default_but_in_the_protocol():
         if {"ops", "adapter"} & {getattr(node.args[0], "id", ""), getattr(node.args[0], "attr", "")}
     ]
     assert asked == []
+
+
+def test_the_words_of_an_option_are_those_that_have_a_meaning():
+    assert set(get_args(annotations.Readouts)) == set(READOUTS)
+    assert set(get_args(annotations.Readout)) == set(READOUTS) - {"moments"}  # two answers
+    assert set(get_args(annotations.Kind)) == set(WINNERS)

@@ -2,13 +2,16 @@
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from .._frameworks.registry import Ops
 from .._rules.relaxations import WINNERS, Relaxation, entmax
 from . import composition, validate
+from .annotations import Readout, Readouts
 from .composition import Controls, Options
 from .making import made
+
+_ONE = get_args(Readout)  # the readouts that give one answer
 
 
 def hashable(axes: Any) -> Any:
@@ -51,7 +54,7 @@ def position(
     readout,
     hard,
     *,
-    readouts=("mean", "median"),
+    readouts=_ONE,
     sign=1,
 ):
     """Validate what reduces one axis, or the flattened array, to one position, and make the call."""
@@ -80,7 +83,7 @@ def position(
 
 
 def _position_made(ops: Ops, x, axes, controls, positions, options):
-    if positions is not None or options.readout == "median":
+    if positions is not None:
         return made(ops, composition.position, x, (controls, positions), options)
     reduced = tuple(n for a, n in enumerate(x.shape) if a not in axes)
     if options.readout == "moments":
@@ -99,7 +102,7 @@ def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero
     options = Options(
         axes=axes,
         dtype=dtype,
-        readout=validate.choice(readout, "readout", ("mean", "median", "moments")),
+        readout=validate.choice(readout, "readout", get_args(Readouts)),
         hard=validate.flag(hard, "hard"),
         coordinates=validate.choice(coordinates, "coordinates", ("index", "corner", "center")),
         relaxation=relaxation,
@@ -112,8 +115,6 @@ def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero
             raise ValueError("`hard` must be False with readout 'moments', got True. A single entry has no variance.")
         answer = (*rest, 2 * len(axes))
         return made(ops, composition.coordinate_moments, x, (controls,), options, True, answer, ops.halves)
-    if options.readout == "median":
-        return made(ops, composition.coordinates, x, (controls,), options)
     return made(ops, composition.coordinates, x, (controls,), options, True, (*rest, len(axes)))
 
 

@@ -15,7 +15,7 @@ from .._kernels.traced.contraction import TOP_AND_SUMS
 from .._kernels.traced.shifted_exp import SHIFTED_EXP
 from .._rules.background import COMPENSATED
 from .._rules.losses import FENCHEL_YOUNG
-from .._rules.readouts import MEAN, MEDIAN, MOMENTS
+from .._rules.readouts import READOUTS
 from .._rules.rule import Array
 from .._rules.steps import BLANK, FINISH, HALVES, LOG, NORMALISE, PREPARE, STRAIGHT_THROUGH
 from .kept_calls import describe
@@ -27,7 +27,7 @@ COMPILED = 256  # functions, of which each alpha that is a number makes one; the
 RULES = (
     *(PREPARE, LOG, NORMALISE),
     *(WEIGHTS, DENSE_WEIGHTS, EXPECTATION, COMPENSATED, FENCHEL_YOUNG),
-    *(MEAN, MOMENTS, MEDIAN, SHIFTED_EXP, TOP_AND_SUMS),
+    *(*READOUTS.values(), SHIFTED_EXP, TOP_AND_SUMS),
     *(STRAIGHT_THROUGH, BLANK, FINISH, HALVES),
 )
 
@@ -59,9 +59,6 @@ class Ops(KernelOps):
     expectation: Callable[..., Array]
     compensated: Callable[..., Array]
     fenchel_young: Callable[..., Array]
-    mean: Callable[..., Array]
-    moments: Callable[..., Array]
-    median: Callable[..., Array]
     straight_through: Callable[..., Array]
     blank: Callable[..., Array]
     finish: Callable[..., Any]

@@ -54,10 +54,11 @@ _KNOWN = {"kept": (), "sign": 1, "flat": False, "readout": "mean", "hard": False
 def _is_softmax(ops: KernelOps, x, controls, o) -> bool:
     """Whether the weights are those of softmax at one temperature, and the memory of x may be read."""
     softmax = o.relaxation.alpha == 1 and o._replace(**_KNOWN) == type(o)(o.axes, o.dtype)
+    read = o.readout in ("mean", "moments")
     number = controls.temperature is None or isinstance(controls.temperature, float)
     known = x.dtype == o.dtype and str(x.dtype).rpartition(".")[2] in ("float32", "float64")
     there = x.ndim > 0 and math.prod(x.shape) != 0
-    return bool(softmax and number and known and there and ops.memory.open(ops.detach(x)) is not None)
+    return bool(softmax and read and number and known and there and ops.memory.open(ops.detach(x)) is not None)
 
 
 def _plan(dense, sizes, dtype, axes, temperature, o, answer):

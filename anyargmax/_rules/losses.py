@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from .ops import RuleOps
-from .readouts import expand
+from .readouts.stacked import expand
 from .rule import Array, Rule
 from .scores import is_tame, kept_and_reference, largest
 

@@ -1,7 +1,7 @@
 """The small maps round the weights: into the compute dtype, straight-through, and out again."""
 
 from .ops import RuleOps
-from .readouts import expand
+from .readouts.stacked import expand
 from .rule import Rule
 from .scores import largest
 

@@ -2,7 +2,7 @@
 
 from .jacobian import jacobian_product
 from .ops import RuleOps
-from .readouts import mean, mean_tangent, mean_transposed
+from .readouts.mean import mean, mean_tangent, mean_transposed
 from .relaxations.entmax import alpha_derivative
 from .rule import Rule
 from .scores import divided, is_tame, kept_and_reference, root, scaled

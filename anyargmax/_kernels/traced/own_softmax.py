@@ -1,6 +1,6 @@
 """The kernel of a framework's own softmax along one axis, on scores that are shifted and kept as for any relaxation."""
 
-from ..._rules.readouts import mean
+from ..._rules.readouts.mean import mean
 from ..._rules.relaxations import Relaxation
 from ..._rules.rule import Array
 from ..._rules.scores import log_smallest, scaled

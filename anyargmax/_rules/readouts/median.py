@@ -1,76 +1,9 @@
-"""The readouts: weights to an answer. Each returns one answer per position array, stacked last."""
+"""The median of positions under weights, interpolated between the two entries that half of the weight lies between."""
 
-from .ops import RuleOps
-from .rule import Array, Rule
-
-# Arguments: p weights; positions, a tuple with one array per answer that broadcasts against p and
-# varies along the reduced axis of the same place in axes. Static: axes, non-negative integers.
-
-
-def expand(ops: RuleOps, y: Array, axes: tuple[int, ...]) -> Array:
-    """Put the reduced axes back, with length 1."""
-    for axis in sorted(axes):
-        y = ops.xp.expand_dims(y, axis=axis)
-    return y
-
-
-def _blank(ops: RuleOps, p: Array, answers: list[Array], axes: tuple[int, ...]) -> Array:
-    """Stack the answers; NaN (with gradient 0) in a row whose weights are all 0, which has no argmax, or hold a NaN."""
-    xp = ops.xp
-    there = xp.sum(ops.detach(p), axis=axes) > 0
-    return xp.stack([xp.where(there, y, float("nan")) for y in answers], axis=-1)
-
-
-def mean(ops: RuleOps, p, positions, *, axes):
-    """``sum_i c_i p_i``."""
-    return _blank(ops, p, [ops.xp.sum(p * c, axis=axes) for c in positions], axes)
-
-
-def mean_transposed(ops: RuleOps, g, positions, *, axes):
-    """Transpose of `mean`: ``sum_k g_k c_k``, the cotangent of the weights."""
-    total = 0.0
-    for k, c in enumerate(positions):
-        total = total + expand(ops, g[..., k], axes) * c
-    return total
-
-
-def mean_tangent(ops: RuleOps, t, y, p, positions, *, axes):
-    return ops.xp.stack([ops.xp.sum(t * c, axis=axes) for c in positions], axis=-1)
-
-
-MEAN = Rule(
-    name="mean",
-    forward=mean,
-    vjps=(lambda ops, g, y, p, positions, *, axes: mean_transposed(ops, g, positions, axes=axes),),
-    jvps=(mean_tangent,),
-    composite=mean,
-    inlined=True,
-)
-
-
-def moments(ops: RuleOps, p, positions, *, axes):
-    """For each of the positions the mean, then for each the variance ``sum_i p_i (c_i - mean)^2``."""
-    xp = ops.xp
-    means = [xp.sum(p * c, axis=axes) for c in positions]
-    variances = [xp.sum(p * (c - expand(ops, m, axes)) ** 2, axis=axes) for c, m in zip(positions, means, strict=True)]
-    return _blank(ops, p, means + variances, axes)
-
-
-def _moment_weights(ops: RuleOps, y, positions, axes):
-    """``d mean / dp = c`` and ``d variance / dp = (c - mean)^2``: the term through the mean is 0 on the
-    directions that keep ``sum p``, and those are the only ones the weights move in."""
-    y = ops.xp.where(ops.detach(y) == ops.detach(y), y, 0.0)  # a row without a mean has weights that do not move
-    return (*positions, *((c - expand(ops, y[..., k], axes)) ** 2 for k, c in enumerate(positions)))
-
-
-MOMENTS = Rule(
-    name="moments",
-    forward=moments,
-    vjps=(lambda ops, g, y, p, c, *, axes: mean_transposed(ops, g, _moment_weights(ops, y, c, axes), axes=axes),),
-    jvps=(lambda ops, t, y, p, c, *, axes: mean_tangent(ops, t, y, p, _moment_weights(ops, y, c, axes), axes=axes),),
-    composite=moments,
-    inlined=True,
-)
+from ..ops import RuleOps
+from ..rule import Rule
+from .mean import mean_tangent, mean_transposed
+from .stacked import blank
 
 
 def _around(axis, start, stop):
@@ -128,7 +61,7 @@ def median(ops: RuleOps, p, positions, *, axes):
         travelled = xp.sum(_steps(c, axes[k]) * _held(xp, above, moving), axis=axes[k], keepdims=True)
         base = xp.sum(c[_around(axes[k], 0, 1)] + travelled, axis=axes)
         answers.append(base + xp.sum(p * _slopes(ops, c, moving, axes[k]), axis=axes))
-    return _blank(ops, p, answers, axes)
+    return blank(ops, p, answers, axes)
 
 
 def _median_slopes(ops: RuleOps, p, positions, axes):

@@ -1,0 +1,32 @@
+"""The mean of positions under weights."""
+
+from ..ops import RuleOps
+from ..rule import Rule
+from .stacked import blank, expand
+
+
+def mean(ops: RuleOps, p, positions, *, axes):
+    """``sum_i c_i p_i``."""
+    return blank(ops, p, [ops.xp.sum(p * c, axis=axes) for c in positions], axes)
+
+
+def mean_transposed(ops: RuleOps, g, positions, *, axes):
+    """Transpose of `mean`: ``sum_k g_k c_k``, the cotangent of the weights."""
+    total = 0.0
+    for k, c in enumerate(positions):
+        total = total + expand(ops, g[..., k], axes) * c
+    return total
+
+
+def mean_tangent(ops: RuleOps, t, y, p, positions, *, axes):
+    return ops.xp.stack([ops.xp.sum(t * c, axis=axes) for c in positions], axis=-1)
+
+
+MEAN = Rule(
+    name="mean",
+    forward=mean,
+    vjps=(lambda ops, g, y, p, positions, *, axes: mean_transposed(ops, g, positions, axes=axes),),
+    jvps=(mean_tangent,),
+    composite=mean,
+    inlined=True,
+)
