@@ -1,5 +1,8 @@
 """Framework x call x dtype: value, VJP and JVP against the oracle, the invariants and finite differences."""
 
+import inspect
+from typing import Literal, get_args, get_origin
+
 import pytest
 from conftest import MISSING, NAMES, PRESENT
 
@@ -81,8 +84,6 @@ def test_second_derivatives_are_the_oracles(name, call):
 
 
 def test_every_public_function_and_option_is_in_the_matrix():
-    import inspect
-
     for name, function in FUNCTIONS.items():
         options = set(inspect.signature(function).parameters) - {"x", "p"}
         called = {option for call in CALLS if call.function == name for option in (*call.options, *call.arrays)}
@@ -95,3 +96,13 @@ def test_every_public_function_and_option_is_in_the_matrix():
         }
         assert options - called - elsewhere <= {"hard"}, name  # the value of hard=True is argmax, not the oracle's
     assert callable(validation.check)
+
+
+@pytest.mark.parametrize("name", list(FUNCTIONS))
+def test_every_word_of_an_option_is_in_the_matrix(name):
+    """A readout, a kind or coordinates that no call has would be compared with nothing."""
+    for option, parameter in inspect.signature(FUNCTIONS[name]).parameters.items():
+        words = set(get_args(parameter.annotation)) if get_origin(parameter.annotation) is Literal else set()
+        called = {call.options.get(option, parameter.default) for call in CALLS if call.function == name}
+        alike = {call.options.get(option, parameter.default) for call in CALLS if call.function == "soft_argmax"}
+        assert words <= (called | alike if name == "soft_argmin" else called), option
