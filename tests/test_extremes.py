@@ -68,6 +68,24 @@ def test_sigmoid_weights_have_their_gradient_where_scores_tie(backend, scores, k
     assert_close(tangent(backend, f, x, t), along, "float64", "derivative")
 
 
+@with_derivatives
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("scores", "k", "temperature"), [([0.0, 5.0, 800.0], 2, 1.0), ([-1.0, -0.5, 3.0], 2, 0.004)], ids=str
+)
+def test_sigmoid_weights_beside_a_sure_winner_have_their_gradient(backend, scores, k, temperature, dtype, rng):
+    """What the winner misses is so little that a derivative by it overflows: the others share the rest."""
+    x, z = np.asarray(scores), np.asarray(scores) / temperature
+    # The winner has weight 1: of two scores one wins, and each has the sigmoid of half of their difference.
+    p = 1 / (1 + np.exp(-(z[:2] - z[1::-1]) / 2))
+    s = np.append(p * (1 - p), 0.0)
+    g = rng.normal(size=3)
+    expected = s * (g - (s @ g) / s.sum())
+    f = lambda x: soft_top_k(x, k, kind="sigmoid", temperature=temperature)  # noqa: E731
+    assert_close(temperature * gradient(backend, f, x, g, dtype), expected, dtype, "derivative")
+    assert_close(temperature * tangent(backend, f, x, g, dtype), expected, dtype, "derivative")
+
+
 @pytest.mark.parametrize("backend", backend_parameters(("torch",)))
 def test_compiled_sigmoid_weights_have_their_gradient_where_scores_tie(backend):
     import torch
@@ -379,6 +397,34 @@ def test_a_hot_loss_has_the_gradient_of_its_target(backend, alpha):
     assert_close(dy / 1e36, -np.asarray([[1.0], [-2.0]]) * slope, "float32", "derivative")
 
 
+def test_a_loss_at_an_infinite_temperature_is_no_product_of_it_with_0(backend):
+    x, t = backend.asarray(np.asarray([1.0, 2.0])), backend.asarray(np.asarray([INF]))
+    mask = backend.asarray(np.asarray([True, False]))
+    for target, options, expected in (
+        (np.asarray(0), {"mask": mask}, 0.0),
+        (np.asarray(1), {"mask": mask}, INF),
+        (np.asarray([0.5, 0.5]), {}, 0.0),
+        (np.asarray([0.25, 0.75]), {}, INF),
+    ):
+        f = partial(loss_of, target=backend.asarray(target), temperature=t, **options)
+        assert float(backend.to_numpy(f(x))) == expected
+
+
+@pytest.mark.parametrize("backend", backend_parameters(("autograd", "torch", "torch-func", "jax")))
+@pytest.mark.parametrize("temperature", [INF, 1e308, 1e300, 2.0], ids=str)
+def test_a_loss_near_the_end_of_the_range_moves_with_its_temperature(backend, temperature):
+    """By ``H(p) - H(y)``; the value is that times T as far as it can be told from it."""
+    x, y = np.asarray([1.0, 2.0, 3.0, 4.0, 5.0]), np.asarray([0.1, 0.2, 0.3, 0.2, 0.2])
+    p = np.exp((x - 5) / temperature) / np.sum(np.exp((x - 5) / temperature))
+    entropies = -np.sum(p * np.log(p)) + np.sum(y * np.log(y))
+    f = lambda t: fenchel_young_loss(backend.asarray(x), backend.asarray(y), temperature=t)  # noqa: E731
+    loss, pullback = backend.vjp(f, backend.asarray(np.asarray([temperature])))
+    assert_close(backend.to_numpy(pullback(backend.asarray(1.0))[0]), np.asarray([entropies]), "float64", "derivative")
+    expected = (p - y) @ x / temperature + entropies if temperature < INF else INF
+    got = float(backend.to_numpy(loss))
+    assert_close(np.asarray(got / min(temperature, 1e308)), np.asarray(expected), "float64", "value")
+
+
 @with_derivatives
 def test_a_score_beside_an_infinite_slope_has_its_gradient_in_every_way(backend):
     """At the solved threshold a step has the derivative of its sum, and none of the slope that it is divided by."""
@@ -468,6 +514,57 @@ def test_a_learned_temperature_near_0_has_gradient_0_on_a_zero_background(backen
         backend = PRESENT["autograd"]
     _, pullback = backend.vjp(lambda t: soft_argmax(x, axis=-1, zero_background=True, temperature=t), t)
     np.testing.assert_array_equal(backend.to_numpy(pullback(backend.asarray(np.asarray([1.0]), dtype))[0]), 0)
+
+
+def slope_by_the_temperature(x, t):
+    """``d/dT`` of the position on a zero background, in float128 and with the scores less their largest."""
+    x, t = oracle.exact(x), oracle.number(t)
+    top = np.max(x)
+    near, rest = np.exp((x - top) / t), np.exp(-top / t)
+    w, moved = near - rest, -((x - top) * near + top * rest) / t**2
+    c = np.arange(len(x))
+    return np.sum(moved * c) / np.sum(w) - np.sum(w * c) * np.sum(moved) / np.sum(w) ** 2
+
+
+@with_derivatives
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("scores", "temperature"),
+    [
+        pytest.param(np.exp(-((np.arange(16) - 7.3) ** 2) / 8), 0.01, id="a heatmap"),
+        pytest.param(np.asarray([200.0, 201.0, 199.0]), 0.05, id="three scores"),
+        pytest.param(np.asarray([1e6, 1e6 + 1, 1e6 - 1]), 1.0, id="scores far from zero"),
+        pytest.param(np.asarray([0.3, 0.2, 0.0]), 0.5, id="a temperature above the scores"),
+    ],
+)
+def test_a_learned_temperature_below_the_scores_loses_no_digits_on_a_zero_background(
+    backend, scores, temperature, dtype
+):
+    x, t = backend.asarray(scores, dtype), backend.asarray(np.asarray([temperature]), dtype)
+    expected = float(slope_by_the_temperature(backend.to_numpy(x), backend.to_numpy(t)[0]))
+    if backend.name == "numpy":  # which differentiates by autograd
+        backend = PRESENT["autograd"]
+    f = lambda t: soft_argmax(x, zero_background=True, temperature=t)  # noqa: E731
+    _, pullback = backend.vjp(f, t)
+    dt = backend.to_numpy(pullback(backend.asarray(np.asarray(1.0), dtype))[0])
+    assert_close(temperature * dt, np.asarray([temperature * expected]), dtype, "derivative")
+    moved = backend.to_numpy(backend.jvp(f, (t,), (backend.asarray(np.ones(1), dtype),))[1])
+    assert_close(temperature * moved, np.asarray(temperature * expected), dtype, "derivative")
+
+
+@with_derivatives
+@pytest.mark.parametrize(
+    ("scores", "temperature"), [([1.9, 3.4e38, 3.4e38], 0.2), ([0.07, 0.15], 1e-30), ([0.3, 1.6], INF)], ids=str
+)
+def test_a_learned_temperature_far_from_the_scores_is_still_on_a_zero_background(backend, scores, temperature):
+    x, t = backend.asarray(np.asarray(scores), "float32"), backend.asarray(np.asarray([temperature]), "float32")
+    if backend.name == "numpy":  # which differentiates by autograd
+        backend = PRESENT["autograd"]
+    f = lambda t: soft_argmax(x, zero_background=True, temperature=t)  # noqa: E731
+    _, pullback = backend.vjp(f, t)
+    np.testing.assert_array_equal(backend.to_numpy(pullback(backend.asarray(np.asarray(1.0), "float32"))[0]), 0)
+    moved = backend.jvp(f, (t,), (backend.asarray(np.ones(1), "float32"),))[1]
+    np.testing.assert_array_equal(backend.to_numpy(moved), 0)
 
 
 @with_derivatives

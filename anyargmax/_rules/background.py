@@ -20,7 +20,7 @@ def _parts(ops: RuleOps, x, temperature, mask, axes):
     shrunk, far = _vanishing(ops, -top, temperature), _vanishing(ops, far, temperature)
     grown, low = _grown(ops, near, temperature)
     high = far - shrunk
-    w = xp.where(small, shrunk * low, high if temperature is None else temperature * high)
+    w = xp.where(small, shrunk * low, high if temperature is None else _unless(xp, small, temperature) * high)
     w = xp.where(alive, xp.where(value < 0, float("nan"), w), 0.0)
     e = xp.where(alive, xp.where(small, shrunk * (1 + grown), far), 0.0)
     return w, e, keep, xp.sum(w, axis=axes, keepdims=True)
@@ -47,7 +47,12 @@ def _grown(ops: RuleOps, z, temperature):
     rise = z / temperature
     tiny = ops.detach(rise) < float(xp.finfo(z.dtype).eps) / 2
     grown = xp.expm1(xp.where(tiny, 0.0, rise))
-    return xp.where(tiny, rise, grown), xp.where(tiny, z * (1 + rise / 2), temperature * grown)
+    return xp.where(tiny, rise, grown), xp.where(tiny, z * (1 + rise / 2), _unless(xp, tiny, temperature) * grown)
+
+
+def _unless(xp, condition, temperature):
+    """A temperature, 1 in an array of them where a product is not looked at: one that is infinite has no derivative there."""
+    return temperature if isinstance(temperature, float) else xp.where(condition, 1.0, temperature)
 
 
 def _is_blank(ops: RuleOps, total):
@@ -89,20 +94,36 @@ def _jvp_x(ops: RuleOps, t, p, x, temperature, mask, *, axes):
     return ops.xp.where(still, 0.0, product)
 
 
-def _kept(ops: RuleOps, x, mask, axes):
-    keep, _, peak = kept_and_reference(ops, x, mask, axes)
-    return ops.xp.where(keep & ~peak, x, 0.0)
+def _shifted(ops: RuleOps, p, x, temperature, mask, axes):
+    """Return ``x - c`` of the kept scores and ``c J 1``, so that ``J x = J (x - c) + c J 1``.
+
+    c is the largest score if that is above T: far above it, ``J x`` would cancel to nothing, and ``J 1 =
+    (1 - n p) / (T sum expm1(x / T))`` vanishes. Below T there is nothing to be gained, and c is 0.
+    """
+    xp = ops.xp
+    keep, top, peak = kept_and_reference(ops, x, mask, axes)
+    _, e, _, total = _parts(ops, x, temperature, mask, axes)
+    top = xp.where((top > ops.detach(temperature)) & ~peak, top, 0.0)
+    alive, blank = keep & ~peak, _is_blank(ops, total)
+    count = xp.sum(xp.astype(alive, x.dtype), axis=axes, keepdims=True)
+    ones = top * (_vanishing(ops, -top, temperature) / xp.where(blank, 1.0, total))
+    offset = xp.where(ops.detach(e) == 0, 0.0, x - top)  # what is too low for a weight does not move
+    return offset, xp.where(alive & ~blank, ones * (1 - count * p), 0.0)
 
 
 def _vjp_temperature(ops: RuleOps, g, p, x, temperature, mask, *, axes):
-    """``dp/dT = -J x / T^2``."""
-    product = _vjp_x(ops, g, p, x, temperature, mask, axes=axes) * _kept(ops, x, mask, axes) / temperature
-    return -ops.xp.sum(product, axis=axes, keepdims=True)
+    """``dp/dT = -J x / T``."""
+    offset, ones = _shifted(ops, p, x, temperature, mask, axes)
+    pulled = _vjp_x(ops, g, p, x, temperature, mask, axes=axes) * offset
+    through = ops.xp.where(ops.detach(ones) == 0, 0.0, g) * ones
+    return -ops.xp.sum((pulled + through) / temperature, axis=axes, keepdims=True)
 
 
 def _jvp_temperature(ops: RuleOps, t, p, x, temperature, mask, *, axes):
     half = root(ops, temperature)
-    return -_jvp_x(ops, _kept(ops, x, mask, axes) / half * t / half, p, x, temperature, mask, axes=axes)
+    offset, ones = _shifted(ops, p, x, temperature, mask, axes)
+    moved = _jvp_x(ops, offset / half * t / half, p, x, temperature, mask, axes=axes)
+    return -(moved + ones / half * (t / half))
 
 
 COMPENSATED = Rule(

@@ -71,26 +71,30 @@ def _times(ops: RuleOps, temperature, entropy):
     return entropy if temperature is None else temperature * entropy
 
 
-def _finite(ops: RuleOps, temperature):
-    """Return the temperature, the largest number for an infinite one: the entropy of a target may be 0."""
+def _times_difference(ops: RuleOps, temperature, difference):
+    """Return ``T (H(p) - H(y))``, 0 where the entropies are equal: an infinite temperature has no product with 0."""
     if temperature is None or isinstance(temperature, float):
-        return temperature
-    most = float(ops.xp.finfo(temperature.dtype).max)
-    return ops.xp.where(ops.detach(temperature) > most, most, temperature)
+        return _times(ops, temperature, difference)
+    equal = ops.detach(difference) == 0
+    return ops.xp.where(equal, 1.0, temperature) * difference
 
 
-def _times_hot(ops: RuleOps, temperature, entropy):
-    """Return the product where it is differentiated, and a temperature near the end of the range would overflow in its derivative.
+def _times_differentiably(ops: RuleOps, temperature, own, wanted):
+    """Return ``T (H(p) - H(y))`` where it is differentiated, and a temperature near the end of the range would overflow.
 
-    The part above a bound is a product with a constant: beside it, a change of the weights' entropy has no digits.
+    The value, with its derivative by T, is that of a product with a constant. The entropy of the weights moves at a
+    temperature below a bound: beside one above it, what it changes has no digits. That of the target moves at any.
     """
     xp = ops.xp
-    most = float(xp.finfo(entropy.dtype).max) * 2.0**-12
-    if temperature is None or (isinstance(temperature, float) and temperature < most):
-        return _times(ops, temperature, entropy)
-    temperature = xp.zeros_like(entropy) + temperature if isinstance(temperature, float) else temperature
-    hot = ops.detach(temperature) > most
-    return xp.where(hot, most, temperature) * entropy + xp.where(hot, temperature - most, 0.0) * ops.detach(entropy)
+    most = float(xp.finfo(own.dtype).max)
+    if temperature is None or (isinstance(temperature, float) and temperature < most * 2.0**-12):
+        return _times(ops, temperature, own) - _times(ops, temperature, wanted)
+    temperature = xp.zeros_like(own) + temperature if isinstance(temperature, float) else temperature
+    value, still, wished = ops.detach(temperature), ops.detach(own), ops.detach(wanted)
+    bound = most * 2.0**-12
+    moving = xp.where(value > bound, bound, temperature) * (own - still)
+    moving = moving - xp.where(value > most, most, temperature) * (wanted - wished)
+    return moving + xp.where(still == wished, 0.0, temperature * (still - wished))
 
 
 def _loss(ops: RuleOps, x, target, temperature, mask, *, axes, relaxation, steep=False):
@@ -105,9 +109,9 @@ def _loss(ops: RuleOps, x, target, temperature, mask, *, axes, relaxation, steep
     gap = xp.sum(moved * z, axis=axes, keepdims=True)
     own, wanted = _entropy(ops, p, relaxation, axes), _entropy(ops, target, relaxation, axes, steep)
     if steep:
-        loss = gap + _times_hot(ops, temperature, own) - _times(ops, _finite(ops, temperature), wanted)
+        loss = gap + _times_differentiably(ops, temperature, own, wanted)
     else:
-        loss = gap + _times(ops, temperature, own - wanted)
+        loss = gap + _times_difference(ops, temperature, own - wanted)
     if rows.keep is not None:
         barred = xp.any(~rows.keep & (ops.detach(target) > 0), axis=axes, keepdims=True)
         loss = xp.where(barred & (ops.detach(loss) == -float("inf")), 0.0, loss)

@@ -35,14 +35,19 @@ _newton = newton_by_parts(_parts)
 
 
 def _step(ops: RuleOps, r, root, z, keep, order, axes):
-    """Take Newton's step on the logarithm of the odds ``sum p : n - sum p``, which is nearly linear in the threshold."""
+    """Take Newton's step on the logarithm of the odds ``sum p : n - sum p``, which is nearly linear in the threshold.
+
+    Near its end, the quotient of that logarithm is its series: the derivative of a quotient of tiny numbers overflows.
+    """
     xp, k = ops.xp, r.k
     move, over = _newton(ops, r, root, z, keep, order, axes)
     count = xp.sum(xp.astype(keep, over.dtype), axis=axes, keepdims=True)
     rest = xp.where(count > k, count - k, 1.0)
     odds = xp.log1p(over / k) - xp.log1p(-over / rest)
-    factor = (over + k) * (rest - over) / (rest + k) * odds / xp.where(over == 0, 1.0, over)
-    return xp.where((over == 0) | (factor != factor), move, move * factor), over
+    near = xp.abs(ops.detach(over)) < float(xp.finfo(over.dtype).eps) ** 0.5
+    series = 1 / k + 1 / rest + over / 2 * (1 / rest**2 - 1 / k**2)
+    factor = (over + k) * (rest - over) / (rest + k) * xp.where(near, series, odds / xp.where(near, 1.0, over))
+    return xp.where(factor != factor, move, move * factor), over
 
 
 SIGMOID = Relaxation("sigmoid", value_by_parts(_parts), _slope, _bracket, steps=32, step=_step)
