@@ -137,6 +137,8 @@ def planned(ops: KernelOps, x, controls, options, make: Callable[[], Callable[[A
         return None
     steps = [plan(ops, call, limits) for plan, limits in planners]
     noted = tuple(step._replace(run=_noted(step)) for step in steps if step is not None)
+    if not noted:
+        return None
     return Way(_in_order(ops.memory.load, _Orders(noted), call.by_rules), call.plan.tables.nbytes)
 
 
@@ -206,7 +208,6 @@ def selecting(rule: Rule) -> Rule:
 
 def _traced(rule: Rule, part: str, general, before: int):
     """A map of a rule, of which so many arguments come before those of the rule."""
-
     key = part, rule.name
 
     def chosen(ops: KernelOps, *args, **static):

@@ -27,7 +27,8 @@ class Call(NamedTuple):
 def of(ops: KernelOps, x, controls, options, make, answer) -> Call | None:
     """Describe a call; None if it is none of softmax at one temperature, or the memory of x may not be read.
 
-    ``make()`` gives the way of the rules. `answer` is the shape of what the positions are reduced to; None of a call for the weights.
+    ``make()`` gives the way of the rules. `answer` is the shape of what the positions are reduced to; None of a call for
+    the weights.
     """
     if not _is_softmax(ops, x, controls, options):
         return None
