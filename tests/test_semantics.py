@@ -419,3 +419,13 @@ def test_the_public_names_are_exactly_those_promised():
     promised |= {"fenchel_young_loss", "soft_one_hot", "soft_top_k", "spatial_soft_argmax", "vjp"}
     assert set(anyargmax.__all__) == promised
     assert all(getattr(anyargmax, name).__doc__ for name in anyargmax.__all__)
+
+
+@pytest.mark.parametrize("options", [{}, {"readout": "median"}, {"alpha": 1.5}, {"hard": True}], ids=str)
+def test_positions_of_another_dtype_leave_the_answer_that_of_the_scores(backend, options):
+    """They are converted once: a product with them would be promoted."""
+    x, c = np.asarray([[0.0, 1.0, 5.0], [3.0, 0.0, 0.0]]), np.asarray([0.5, 2.0, 4.0])
+    wide = soft_argmax(backend.asarray(x, "float32"), axis=-1, positions=backend.asarray(c, "float64"), **options)
+    same = soft_argmax(backend.asarray(x, "float32"), axis=-1, positions=backend.asarray(c, "float32"), **options)
+    assert backend.to_numpy(wide).dtype == np.float32
+    np.testing.assert_array_equal(backend.to_numpy(wide), backend.to_numpy(same))
