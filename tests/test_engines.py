@@ -35,6 +35,7 @@ from anyargmax.validation.tolerance import EPS, TOLERANCE, assert_close
 INF, NAN = np.inf, np.nan
 last = partial(soft_argmax, axis=-1)
 engined = pytest.mark.parametrize("backend", backend_parameters(("numpy", "autograd", "torch")))
+needs_torch = pytest.mark.skipif("torch" not in PRESENT, reason="torch is not installed")
 torch_only = pytest.mark.parametrize("backend", backend_parameters(("torch",)))
 
 
@@ -321,13 +322,12 @@ def test_any_layout_of_a_tensor_gives_what_a_copy_gives(backend, layout, use):
     assert_close(backend.to_numpy(view.grad), backend.to_numpy(copy.grad), "float64", "derivative")
 
 
+@needs_torch
 class TestTorch:
     """What a `Function` with an engine inside must stand."""
 
     @pytest.fixture
     def backend(self, use):
-        if "torch" not in PRESENT:
-            pytest.skip("torch is not installed")
         set_engines(use, block=64)
         return PRESENT["torch"]
 
@@ -676,9 +676,8 @@ def test_a_temperature_array_is_never_kept():
     assert len(kept_calls._calls) == before
 
 
+@needs_torch
 def test_another_default_dtype_is_seen_by_a_kept_call():
-    if "torch" not in PRESENT:
-        pytest.skip("torch is not installed")
     import torch
 
     x = torch.arange(6)
