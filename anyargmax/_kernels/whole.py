@@ -2,11 +2,33 @@
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from .._rules.positions import table
 from .._rules.rule import Array
-from .kernel import KernelOps
+from .kernel import KernelOps, Load, Memory
+
+
+class Plan(NamedTuple):
+    """A call on C-contiguous arrays of one shape, seen as (outer, n, inner), of which n is reduced."""
+
+    outer: int
+    n: int
+    inner: int
+    divisor: float | None  # the temperature, negative for the smallest score; None is 1
+    tables: Any  # (k + 1, n): the positions, and a last row of ones
+    span: float  # largest position
+    shape: tuple[int, ...]  # of the answer
+    moments: bool  # whether each position is followed, after all of them, by its variance
+    exponential: Any = None  # fills memory with exp(x / divisor)
+    safe: tuple[float, float] = (0.0, 0.0)  # sums of these for which no shift by the largest score is needed
+    limits: Any = None  # those of the kernel
+
+    @property
+    def readings(self) -> int:
+        """How many numbers a row is reduced to."""
+        return (len(self.tables) - 1) * (1 + self.moments)
 
 
 class Call(NamedTuple):
@@ -33,15 +55,15 @@ def of(ops: KernelOps, x, controls, options, make, answer) -> Call | None:
     if not _is_softmax(ops, x, controls, options):
         return None
     try:
-        from .blocks import dense
-    except ModuleNotFoundError:  # no NumPy
+        import numpy as np
+    except ModuleNotFoundError:
         return None
     mask = None if controls.mask is None else ops.memory.open(controls.mask)
     if (mask is None) != (controls.mask is None):
         return None
     sizes = tuple(x.shape)
     axes = tuple(range(len(sizes))) if options.flat else options.axes
-    plan = _plan(dense, sizes, str(x.dtype).rpartition(".")[2], axes, controls.temperature, options, answer)
+    plan = _plan(np, sizes, str(x.dtype).rpartition(".")[2], axes, controls.temperature, options, answer)
     if plan is None:
         return None
     mask = mask.reshape(sizes) if mask is not None and options.flat else mask
@@ -62,13 +84,65 @@ def _is_softmax(ops: KernelOps, x, controls, o) -> bool:
     return bool(softmax and read and number and known and there and ops.memory.open(ops.detach(x)) is not None)
 
 
-def _plan(dense, sizes, dtype, axes, temperature, o, answer):
+def _plan(np, sizes, dtype, axes, temperature, o, answer):
     n = math.prod(sizes[axis] for axis in axes)
     divisor = temperature if o.sign == 1 else -(temperature or 1.0)
     tables = []
     if answer is not None:
-        like = dense.stand_in((n,) if o.flat else sizes, dtype)
-        tables = [table(dense.NUMPY, like, axis, o.coordinates) for axis in o.axes]
-        tables = tables if o.flat else dense.flattened(sizes, axes, tables)
+        made_by: Any = SimpleNamespace(xp=np, repeats_ranges=False, place=lambda x: {})
+        like = np.broadcast_to(np.zeros((), dtype=dtype), (n,) if o.flat else sizes)
+        tables = [table(made_by, like, axis, o.coordinates) for axis in o.axes]
+        tables = tables if o.flat else _flattened(np, sizes, axes, tables)
     result = sizes if answer is None else answer
-    return dense.planned(sizes, axes, dtype, tables, divisor, result, o.readout == "moments")
+    return _planned(np, sizes, axes, dtype, tables, divisor, result, o.readout == "moments")
+
+
+def _planned(np, shape, axes, dtype, tables, divisor, result, moments=False) -> Plan | None:
+    """Plan the reduction of neighbouring axes, in which the flattened positions are `tables`; None if they are not."""
+    first, last = min(axes), max(axes)
+    if last - first + 1 != len(axes):
+        return None
+    n = math.prod(shape[first : last + 1])
+    matrix = np.ones((len(tables) + 1, n), dtype=dtype)
+    for row, positions in zip(matrix, tables, strict=False):
+        row[:] = positions
+    span = max(1.0, float(np.max(np.abs(matrix)))) ** (1 + moments)
+    sizes = math.prod(shape[:first]), n, math.prod(shape[last + 1 :])
+    return Plan(*sizes, divisor, matrix, span, result, moments)
+
+
+def _flattened(np, shape, axes, tables):
+    """Each table along its one of the axes, over all of the entries that the axes hold, in their order in memory."""
+    inside = [shape[axis] for axis in sorted(axes)]
+    full = []
+    for axis, values in zip(axes, tables, strict=True):
+        place = sorted(axes).index(axis)
+        laid = values.reshape((-1,) + (1,) * (len(inside) - place - 1))
+        full.append(np.broadcast_to(laid, inside).reshape(-1))
+    return full
+
+
+class Served(NamedTuple):
+    """A call of the kernel, on NumPy arrays, and what does it where the kernel declines.
+
+    ``forward(x, keep)`` returns y and, if it is to keep them, what ``backward(g, y, x, kept)`` can use, once, instead of
+    computing it again. Either may return None, and then ``by_rules(x)`` does it.
+    """
+
+    by_rules: Callable[[Array], Array]
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    needs_answer: bool  # whether the backward looks at y: a caller may not write into it then
+
+
+def running(memory: Memory, served: Served):
+    forward, view, keeps, attach, close = served.forward, memory.view, memory.keeps, memory.attach, memory.close
+
+    def run(x, load: Load):
+        recorded = load[0]
+        made = forward(view(x), recorded and keeps())
+        if made is None:
+            return None
+        return attach(x, served, *made) if recorded else close(made[0], x)
+
+    return run

@@ -8,69 +8,13 @@ exponentials, and these are kept for the backward pass, whose gradient takes ove
 again with it; what is not finite then (a ``+inf`` score) is left to the rule.
 """
 
-import math
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from .exponential import Exponential
-
-# What a table of positions is made with.
-NUMPY = SimpleNamespace(xp=np, repeats_ranges=False, place=lambda x: {})
+from ..whole import Plan
 
 Kept = tuple[Any, Any, Any]  # exponentials, their sums, and the answers
-
-
-class Plan(NamedTuple):
-    """A call on C-contiguous arrays of one shape, seen as (outer, n, inner), of which n is reduced."""
-
-    outer: int
-    n: int
-    inner: int
-    divisor: float | None  # the temperature, negative for the smallest score; None is 1
-    tables: Any  # (k + 1, n): the positions, and a last row of ones
-    span: float  # largest position
-    shape: tuple[int, ...]  # of the answer
-    moments: bool  # whether each position is followed, after all of them, by its variance
-    exponential: Exponential = np.exp  # fills memory with exp(x / divisor)
-    safe: tuple[float, float] = (0.0, 0.0)  # sums of these for which no shift by the largest score is needed
-    limits: Any = None  # those of the kernel
-
-    @property
-    def readings(self) -> int:
-        """How many numbers a row is reduced to."""
-        return (len(self.tables) - 1) * (1 + self.moments)
-
-
-def planned(shape, axes, dtype, tables, divisor, result, moments=False) -> Plan | None:
-    """Plan the reduction of neighbouring axes, in which the flattened positions are `tables`; None if they are not."""
-    first, last = min(axes), max(axes)
-    if last - first + 1 != len(axes):
-        return None
-    n = math.prod(shape[first : last + 1])
-    matrix = np.ones((len(tables) + 1, n), dtype=dtype)
-    for row, positions in zip(matrix, tables, strict=False):
-        row[:] = positions
-    span = max(1.0, float(np.max(np.abs(matrix)))) ** (1 + moments)
-    sizes = math.prod(shape[:first]), n, math.prod(shape[last + 1 :])
-    return Plan(*sizes, divisor, matrix, span, result, moments)
-
-
-def stand_in(shape, dtype):
-    """An array of this shape that takes no memory."""
-    return np.broadcast_to(np.zeros((), dtype=dtype), shape)
-
-
-def flattened(shape, axes, tables):
-    """Each table along its one of the axes, over all of the entries that the axes hold, in their order in memory."""
-    inside = [shape[axis] for axis in sorted(axes)]
-    full = []
-    for axis, table in zip(axes, tables, strict=True):
-        place = sorted(axes).index(axis)
-        laid = table.reshape((-1,) + (1,) * (len(inside) - place - 1))
-        full.append(np.broadcast_to(laid, inside).reshape(-1))
-    return full
 
 
 def blocks(p: Plan, itemsize, spare=False):
