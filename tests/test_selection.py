@@ -10,7 +10,7 @@ from anyargmax import soft_argmax, soft_one_hot
 from anyargmax._compat import array_namespace
 from anyargmax._frameworks import binding
 from anyargmax._kernels import selection
-from anyargmax._kernels.kernel import Kernel
+from anyargmax._kernels.kernel import Kernel, Step
 from anyargmax.validation import catalogue
 from anyargmax.validation.comparison import assert_call_agrees
 from anyargmax.validation.tolerance import assert_close
@@ -106,12 +106,19 @@ def test_what_was_allowed_before_is_allowed_after_an_error():
     assert dict(vars(selection._Setting)) == before
 
 
-def test_a_kernel_takes_a_file_and_an_entry_in_its_adapters_list(monkeypatch):
-    """A kernel of a framework's own is asked before those of the library."""
+@pytest.mark.parametrize(
+    ("part", "temperature"), [("plans", 1.0), ("serves", np.asarray([[2.0]]))], ids=["a whole call", "a rule"]
+)
+def test_a_kernel_takes_a_file_and_an_entry_in_its_adapters_list(part, temperature, monkeypatch):
+    """A kernel of a framework's own is asked before those of the library, for a whole call and for a rule."""
     ops, asked = binding.of_namespace(array_namespace(np.zeros(1))), []
-    kernel = Kernel("mine", serves={"weights": lambda ops, x, *args, limits, **static: asked.append(x.shape)})
-    monkeypatch.setattr(ops, "kernels", (kernel,))
+    step = Step("mine", lambda x, load: asked.append(x.shape), lambda load: 0.0)
+    parts = {
+        "plans": {"entmax": lambda ops, call, limits: step},
+        "serves": {"weights": lambda ops, x, *args, limits, **static: asked.append(x.shape)},
+    }
+    monkeypatch.setattr(ops, "kernels", (Kernel("mine", **{part: parts[part]}),))
     monkeypatch.setattr(ops, "ways", selection.ways(ops))
     with selection.only("mine", "support") as taken:
-        soft_one_hot(np.asarray([[0.0, 1.0, 5.0]]), alpha=2)
+        soft_one_hot(np.asarray([[0.0, 1.0, 5.0]]), alpha=2, temperature=temperature)
     assert (asked, taken) == ([(1, 3)], ["support"])

@@ -154,7 +154,7 @@ def test_positions_and_their_gradients_are_the_rules(backend, dtype, name, alpha
     g = round_to(rng.normal(size=np.shape(backend.to_numpy(f(x)))), dtype)
     del answers[:]
     y, dx = value_and_gradient(backend, f, x, g)
-    assert [len(np.shape(answer)) for answer in answers][-1] == x.ndim
+    assert [answer.size for answer in answers] == [g.size, backend.to_numpy(x).size]
     rule_y, rule_dx = by_the_rule(lambda: value_and_gradient(backend, f, x, g))
     scale = max(1.0, float(np.max(np.abs(rule_y))))
     assert_close(y / scale, rule_y / scale, dtype, "value")
@@ -166,7 +166,7 @@ def test_only_the_positions_are_laid_out(backend, answers):
     """Without a gradient, nothing of the size of the scores is made."""
     x = backend.asarray(np.random.default_rng(0).normal(size=(4, 50)))
     soft_argmax(x, axis=-1, alpha=2)
-    assert [answer.shape for answer in answers] == [(4, 1)]
+    assert [answer.size for answer in answers] == [4]
 
 
 @served

@@ -25,6 +25,7 @@ class Options(NamedTuple):
     relaxation: Relaxation = SOFTMAX
     window: tuple[int, ...] | None = None
     zero_background: bool = False
+    dense: bool = False  # whether the kernels that give single rules have declined already
 
 
 class Controls(NamedTuple):
@@ -70,7 +71,8 @@ def _windowed(ops: Ops, x: Array, c: Controls, o: Options) -> Controls:
 def _soft(ops: Ops, z: Array, c: Controls, o: Options) -> Array:
     if o.zero_background:
         return ops.compensated(z, c.temperature, c.mask, axes=o.axes)
-    return ops.weights(z, c.temperature, c.alpha, c.mask, axes=o.axes, relaxation=o.relaxation)
+    weigh = ops.dense_weights if o.dense else ops.weights
+    return weigh(z, c.temperature, c.alpha, c.mask, axes=o.axes, relaxation=o.relaxation)
 
 
 def weights(ops: Ops, x, controls: Controls, *, options: Options):
@@ -88,7 +90,7 @@ def answers(ops: Ops, x, controls: Controls, positions, *, options: Options) -> 
     z = _scores(ops, x, o)
     c = _windowed(ops, x, controls, o)
     places = tuple(table(ops, z, axis, o.coordinates) for axis in o.axes) if positions is None else (positions,)
-    if o.readout == "mean" and positions is None and not o.zero_background:
+    if o.readout == "mean" and positions is None and not (o.zero_background or o.dense):
         y = ops.expectation(z, *c, places, axes=o.axes, relaxation=o.relaxation)
     else:
         y = getattr(ops, o.readout)(_soft(ops, z, c, o), places, axes=o.axes)

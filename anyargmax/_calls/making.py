@@ -18,7 +18,8 @@ def made(ops: Ops, core, x, arrays, options, reads=False, answer=None, split=Non
     if reads:
         stacked = core if split is None else composition.answers
         with_none = arrays if split is None else (arrays[0], None)
-        way = selection.planned(ops, x, arrays[0], soft, partial(_by_rules, ops, stacked, with_none, soft), answer)
+        make = partial(_by_changed_rules, ops, stacked, with_none, soft)
+        way = selection.planned(ops, x, arrays[0], soft, make, answer)
     if way is not None:
         served = way.answer
         if split is not None:
@@ -30,6 +31,10 @@ def made(ops: Ops, core, x, arrays, options, reads=False, answer=None, split=Non
 
 def _split(split, call, x):
     return split(call(x))
+
+
+def _by_changed_rules(ops: Ops, core, arrays, options, **changes):
+    return _by_rules(ops, core, arrays, options._replace(**changes))
 
 
 def _by_rules(ops: Ops, core, arrays, options):

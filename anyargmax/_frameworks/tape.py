@@ -106,7 +106,7 @@ def _recorded(call, state):
     """A kernel's call as a rule that is used once: the gradient may take over the memory of what was kept."""
 
     def pull(ops, g, y, x):
-        dx = call.backward(array_namespace(x).asarray(g), y, x, state.pop("kept", None))
+        dx = call.backward(array_namespace(x).asarray(g), y, x, call.take(state))
         return vjp(call.by_rules, x)[1](g)[0] if dx is None else dx
 
     return Rule("kernel", forward=call.by_rules, vjps=(pull,), jvps=(), composite=call.by_rules)

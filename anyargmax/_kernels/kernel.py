@@ -48,8 +48,9 @@ class Kernel(NamedTuple):
         For messages and for `selection.only`.
     limits
         A NamedTuple of the sizes that decide how, and whether, it serves; given back to it as an argument.
-    plan
-        ``plan(ops, call, limits) -> Step | None``, once for each kind of whole call of softmax on plain memory.
+    plans
+        For the name of a relaxation ``f(ops, call, limits) -> Step | None``, once for each kind of whole call on plain
+        memory.
     serves
         For the name of a rule ``f(ops, *args, limits, **static)``: None, or the answer and the function that pulls a
         cotangent of it back to the first argument, for arrays that nothing records.
@@ -65,7 +66,7 @@ class Kernel(NamedTuple):
 
     name: str
     limits: Any = None
-    plan: Callable[..., Step | None] | None = None
+    plans: Mapping[str, Callable[..., Step | None]] = _NONE
     serves: Mapping[str, Callable[..., Any]] = _NONE
     pulls: Mapping[str, Callable[..., Any]] = _NONE
     product: Callable[..., Any] | None = None

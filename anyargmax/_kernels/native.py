@@ -99,4 +99,4 @@ def _weights(ops: KernelOps, temperature, axes):
     return native
 
 
-NATIVE = Kernel("native", Limits(), plan=_plan, needs=("memory", "softmax"))
+NATIVE = Kernel("native", Limits(), plans={"softmax": _plan}, needs=("memory", "softmax"))

@@ -81,10 +81,9 @@ def ways(ops: KernelOps) -> dict[tuple[str, str], tuple[tuple[Kernel, Any], ...]
     for kernel in (*ops.kernels, *BUILT_IN):
         if any(getattr(ops, name) is None for name in kernel.needs):
             continue
-        parts: dict[str, Mapping[str, Any]] = {"serves": kernel.serves, "pulls": kernel.pulls}
+        parts: dict[str, Mapping[str, Any]] = {"plan": kernel.plans, "serves": kernel.serves, "pulls": kernel.pulls}
         for part in ("forward", "composite", "jvp"):
             parts[part] = {name: form for name, form in kernel.traced.items() if getattr(form, part) is not None}
-        parts["plan"] = {} if kernel.plan is None else {"": kernel.plan}
         parts["product"] = {} if kernel.product is None else {"": kernel.product}
         for part, maps in parts.items():
             for name, f in maps.items():
@@ -124,22 +123,25 @@ class Way(NamedTuple):
     nbytes: int
 
 
-def planned(ops: KernelOps, x, controls, options, make: Callable[[], Callable[[Array], Array]], answer) -> Way | None:
-    """Return a whole call by kernels; None if there is none that can do it. ``make()`` gives the way of the rules.
+def planned(ops: KernelOps, x, controls, options, make: Callable[..., Callable[[Array], Array]], answer) -> Way | None:
+    """Return a whole call by kernels; None if there is none that can do it.
 
-    `answer` is the shape of what the positions are reduced to; None of a call for the weights.
+    ``make(dense=False)`` gives the way of the rules. `answer` is the shape of what the positions are reduced to; None of
+    a call for the weights.
     """
-    planners = [(plan, limits) for _, plan, limits in _serving(ops, ("plan", ""))]
+    planners = _serving(ops, ("plan", options.relaxation.name))
     if not planners:  # such a framework may have lazy shapes
         return None
     call = whole.of(ops, x, controls, options, make, answer)
     if call is None:
         return None
-    steps = [plan(ops, call, limits) for plan, limits in planners]
-    noted = tuple(step._replace(run=_noted(step)) for step in steps if step is not None)
-    if not noted:
+    made = [(kernel, plan(ops, call, limits)) for kernel, plan, limits in planners]
+    steps = tuple(step._replace(run=_noted(step)) for _, step in made if step is not None)
+    if not steps:
         return None
-    return Way(_in_order(ops.memory.load, _Orders(noted), call.by_rules), call.plan.tables.nbytes)
+    asked_by_rules = any(kernel.serves for kernel, step in made if step is not None)
+    declined = make(dense=True) if asked_by_rules else call.by_rules
+    return Way(_in_order(ops.memory.load, _Orders(steps), call.by_rules, declined), call.plan.tables.nbytes)
 
 
 def _noted(step: Step) -> Callable[..., Any]:
@@ -156,16 +158,18 @@ def _noted(step: Step) -> Callable[..., Any]:
     return run
 
 
-def _in_order(load_of, orders: _Orders, by_rules):
-    """Do a whole call by the kernels in order of cost, each asked once, the rules last."""
+def _in_order(load_of, orders: _Orders, by_rules, declined):
+    """Do a whole call by the kernels in order of cost, each asked once, the rules last: another way if none was asked."""
 
     def answer(x):
         load = load_of(x)
+        if load is None:
+            return by_rules(x)
         for run in orders[load]:
             y = run(x, load)
             if y is not None:
                 return y
-        return by_rules(x)
+        return declined(x)
 
     return answer
 

@@ -1,4 +1,4 @@
-"""A whole call of softmax on the memory of a plain array, described for the kernels that can do it at once."""
+"""A whole call on the memory of a plain array, described for the kernels that can do it at once."""
 
 import math
 from collections.abc import Callable
@@ -39,20 +39,21 @@ class Call(NamedTuple):
     """
 
     by_rules: Callable[[Array], Array]
+    alpha: float  # 1 for softmax
     sizes: tuple[int, ...]
     axes: tuple[int, ...]
-    plan: Any
+    plan: Plan
     mask: Any  # in memory
     answers: bool  # whether it reduces the axes; if not, it gives the weights
 
 
 def of(ops: KernelOps, x, controls, options, make, answer) -> Call | None:
-    """Describe a call; None if it is none of softmax at one temperature, or the memory of x may not be read.
+    """Describe a call; None if it has other options, or no temperature or alpha that is a number, or memory that may not be read.
 
     ``make()`` gives the way of the rules. `answer` is the shape of what the positions are reduced to; None of a call for
     the weights.
     """
-    if not _is_softmax(ops, x, controls, options):
+    if not _is_readable(ops, x, controls, options):
         return None
     try:
         import numpy as np
@@ -67,21 +68,22 @@ def of(ops: KernelOps, x, controls, options, make, answer) -> Call | None:
     if plan is None:
         return None
     mask = mask.reshape(sizes) if mask is not None and options.flat else mask
-    return Call(make(), sizes, axes, plan, mask, answer is not None)
+    return Call(make(), options.relaxation.alpha, sizes, axes, plan, mask, answer is not None)
 
 
 # The options that kernels for whole calls know, at their defaults: with any other that is set, the rules do the call.
 _KNOWN = {"kept": (), "sign": 1, "flat": False, "readout": "mean", "hard": False, "coordinates": "index"}
 
 
-def _is_softmax(ops: KernelOps, x, controls, o) -> bool:
-    """Whether the weights are those of softmax at one temperature, and the memory of x may be read."""
-    softmax = o.relaxation.alpha == 1 and o._replace(**_KNOWN) == type(o)(o.axes, o.dtype)
+def _is_readable(ops: KernelOps, x, controls, o) -> bool:
+    """Whether the options are known ones, temperature and alpha are numbers, and the memory of x may be read."""
+    known = o._replace(**_KNOWN) == type(o)(o.axes, o.dtype, relaxation=o.relaxation)
     read = o.readout in ("mean", "moments")
     number = controls.temperature is None or isinstance(controls.temperature, float)
-    known = x.dtype == o.dtype and str(x.dtype).rpartition(".")[2] in ("float32", "float64")
+    number = number and controls.alpha is None and o.relaxation.alpha is not None
+    computed = x.dtype == o.dtype and str(x.dtype).rpartition(".")[2] in ("float32", "float64")
     there = x.ndim > 0 and math.prod(x.shape) != 0
-    return bool(softmax and read and number and known and there and ops.memory.open(ops.detach(x)) is not None)
+    return bool(known and read and number and computed and there and ops.memory.open(ops.detach(x)) is not None)
 
 
 def _plan(np, sizes, dtype, axes, temperature, o, answer):
@@ -91,8 +93,9 @@ def _plan(np, sizes, dtype, axes, temperature, o, answer):
     if answer is not None:
         made_by: Any = SimpleNamespace(xp=np, repeats_ranges=False, place=lambda x: {})
         like = np.broadcast_to(np.zeros((), dtype=dtype), (n,) if o.flat else sizes)
-        tables = [table(made_by, like, axis, o.coordinates) for axis in o.axes]
-        tables = tables if o.flat else _flattened(np, sizes, axes, tables)
+        laid = [table(made_by, like, axis, o.coordinates) for axis in o.axes]
+        inside = (n,) if o.flat else tuple(m if axis in axes else 1 for axis, m in enumerate(sizes))
+        tables = [np.broadcast_to(values, inside).reshape(-1) for values in laid]
     result = sizes if answer is None else answer
     return _planned(np, sizes, axes, dtype, tables, divisor, result, o.readout == "moments")
 
@@ -111,28 +114,22 @@ def _planned(np, shape, axes, dtype, tables, divisor, result, moments=False) -> 
     return Plan(*sizes, divisor, matrix, span, result, moments)
 
 
-def _flattened(np, shape, axes, tables):
-    """Each table along its one of the axes, over all of the entries that the axes hold, in their order in memory."""
-    inside = [shape[axis] for axis in sorted(axes)]
-    full = []
-    for axis, values in zip(axes, tables, strict=True):
-        place = sorted(axes).index(axis)
-        laid = values.reshape((-1,) + (1,) * (len(inside) - place - 1))
-        full.append(np.broadcast_to(laid, inside).reshape(-1))
-    return full
-
-
 class Served(NamedTuple):
-    """A call of the kernel, on NumPy arrays, and what does it where the kernel declines.
+    """A call of a kernel, on NumPy arrays, and what does it where the kernel declines.
 
-    ``forward(x, keep)`` returns y and, if it is to keep them, what ``backward(g, y, x, kept)`` can use, once, instead of
+    ``forward(x, keep)`` returns y and, if it is to keep them, what ``backward(g, y, x, kept)`` can use instead of
     computing it again. Either may return None, and then ``by_rules(x)`` does it.
     """
 
     by_rules: Callable[[Array], Array]
     forward: Callable[..., Any]
     backward: Callable[..., Any]
-    needs_answer: bool  # whether the backward looks at y: a caller may not write into it then
+    needs_answer: bool = False  # whether the backward looks at y: a caller may not write into it then
+    lasts: bool = False  # whether what is kept may be used again, and is all that the backward looks at
+
+    def take(self, state: dict[str, Any]) -> Any:
+        """Return what was kept; only once if the gradient takes over its memory."""
+        return state.get("kept") if self.lasts else state.pop("kept", None)
 
 
 def running(memory: Memory, served: Served):

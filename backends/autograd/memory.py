@@ -26,7 +26,7 @@ def _attached(x, served, y, state):
 def _pull(ans, x, served, y, state):
     def pull(g):
         if not (isbox(g) or isbox(x)):
-            dx = served.backward(np.asarray(g), np.asarray(ans), x, state.pop("kept", None))
+            dx = served.backward(np.asarray(g), np.asarray(ans), x, served.take(state))
             if dx is not None:
                 return dx
         return make_vjp(served.by_rules)(x)[0](g)

@@ -85,20 +85,26 @@ class _Attached(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, g):
-        x, *answer = ctx.saved_tensors
-        arrays = [None] if torch.is_grad_enabled() else [_open(array) for array in (g, x, *answer)]
-        if all(array is not None for array in arrays):
-            g_memory, x_memory, *y_memory = arrays
-            kept = ctx.state.pop("kept", None)  # once: the gradient may take over its memory
-            dx = ctx.call.backward(g_memory, y_memory[0] if y_memory else None, x_memory, kept)
-            if dx is not None:
-                return torch.from_numpy(dx), None, None, None
-        if torch.is_grad_enabled():
-            return *torch.autograd.grad(ctx.call.by_rules(x), x, g, create_graph=True), None, None, None
+        again = torch.is_grad_enabled()
+        dx = None if again else _pulled(ctx, g)
+        if dx is not None:
+            return torch.from_numpy(dx), None, None, None
+        x = ctx.saved_tensors[0]
         with torch.enable_grad():
-            x = x.detach().requires_grad_()
+            x = x if again else x.detach().requires_grad_()
             y = ctx.call.by_rules(x)
-        return *torch.autograd.grad(y, x, g), None, None, None
+        return *torch.autograd.grad(y, x, g, create_graph=again), None, None, None
+
+
+def _pulled(ctx, g):
+    """The kernel's cotangent of the scores, in memory; scores that were written into do not matter to what lasts."""
+    call, kept = ctx.call, ctx.call.take(ctx.state)
+    saved = () if call.lasts and kept is not None else ctx.saved_tensors
+    memory = [_open(array) for array in (g, *saved)]
+    if any(array is None for array in memory):
+        return None
+    g, x, y = (*memory, None, None)[:3]
+    return call.backward(g, y, x, kept)
 
 
 def _attach(x, served, y, kept):

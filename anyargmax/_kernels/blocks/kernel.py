@@ -42,4 +42,4 @@ def _cost(load: Load) -> float:
     return COST
 
 
-BLOCKS = Kernel("blocks", Limits(), plan=_plan, needs=("memory",))
+BLOCKS = Kernel("blocks", Limits(), plans={"softmax": _plan}, needs=("memory",))

@@ -262,11 +262,11 @@ def along(held: Support, table, axis: int, last: int):
 
 @_quietly
 def means(held: Support, places, shape: tuple[int, ...]):
-    """The expectation of each of the places in each row, the places last."""
+    """The expectation of each of the places in each row, the places last, in an array of this shape."""
     import numpy as np
 
     columns = [np.add.reduceat(held.weights * place, held.starts) for place in places]
-    return np.stack(columns, axis=-1).reshape((*shape, len(places))).astype(held.dtype)
+    return np.stack(columns, axis=-1).reshape(shape).astype(held.dtype)
 
 
 @_quietly

@@ -1,4 +1,4 @@
-"""The kernel of sparse weights: what a rule gives and the cotangent of its scores, from compact memory.
+"""The kernel of sparse weights: a whole call, or what a rule gives, and the cotangent of its scores, from compact memory.
 
 Each function returns None where the rule must do it: masks, values that are recorded or in no plain memory,
 rows with NaN or infinities, weights that are not sparse.
@@ -11,12 +11,15 @@ from typing import Any
 
 from ..._rules.relaxations import Relaxation
 from ..._rules.rule import Array
-from ..kernel import Kernel, KernelOps
+from ..kernel import Kernel, KernelOps, Load, Step
+from ..whole import Call, Served, running
 from . import compact
 
 LOWEST_ALPHA = 1.05  # below, hardly any score is out of reach of the largest
 
-Served = tuple[Array, Callable[[Array], Array | None]]
+COST = 0.5  # of the rule
+
+Answered = tuple[Array, Callable[[Array], Array | None]]
 
 
 def _is_sparse(alpha, mask, axes, r: Relaxation) -> bool:
@@ -54,7 +57,7 @@ def _pulled(ops: KernelOps, held, temperature, alpha, transposed, g) -> Array | 
     return ops.memory.close(compact.dense(held, compact.product(held, transposed(view), temperature, alpha)), g)
 
 
-def weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation, limits) -> Served | None:
+def weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation, limits) -> Answered | None:
     """Return the weights, and the function that pulls a cotangent of theirs back to the scores."""
     solved = _solved(ops, x, temperature, alpha, mask, axes, relaxation, limits)
     if solved is None:
@@ -64,7 +67,7 @@ def weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation, li
     return ops.memory.close(compact.dense(held, held.weights), x), pull
 
 
-def expectation(ops: KernelOps, x, temperature, alpha, mask, positions, *, axes, relaxation, limits) -> Served | None:
+def expectation(ops: KernelOps, x, temperature, alpha, mask, positions, *, axes, relaxation, limits) -> Answered | None:
     """Return the expected positions and their pullback, without laying the weights out."""
     tables = [_memory(ops, c) for c in positions] if relaxation.alpha != 1 else [None]
     if any(table is None for table in tables):
@@ -76,7 +79,7 @@ def expectation(ops: KernelOps, x, temperature, alpha, mask, positions, *, axes,
     places = [compact.along(held, table, axis, max(axes)) for axis, table in zip(axes, tables, strict=True)]
     shape = tuple(n for axis, n in enumerate(x.shape) if axis not in axes)
     pull = partial(_pulled, ops, held, temperature, relaxation.alpha, partial(compact.means_transposed, held, places))
-    return ops.memory.close(compact.means(held, places, shape), x), pull
+    return ops.memory.close(compact.means(held, places, (*shape, len(places))), x), pull
 
 
 def _pulled_expectation(ops: KernelOps, g, y, x, *args, **static) -> Array | None:
@@ -99,9 +102,48 @@ def product(ops: KernelOps, v, p, x, temperature, alpha, mask, *, axes, relaxati
     return ops.memory.close(compact.dense(held, moved), v)
 
 
+def _plan(ops: KernelOps, call: Call, limits) -> Step | None:
+    """A whole call, on NumPy arrays that are seen as (outer, n, inner)."""
+    plan = call.plan
+    divisor = 1.0 if plan.divisor is None else plan.divisor
+    if not LOWEST_ALPHA <= call.alpha <= 2 or call.mask is not None or plan.moments or divisor < 0:
+        return None
+    shape = plan.outer, plan.n, plan.inner
+
+    def solved(x):
+        return compact.support(x.reshape(shape), divisor, (1,), call.alpha, limits)
+
+    def places(held):
+        return [positions[held.entry] for positions in plan.tables[:-1]]
+
+    def forward(x, keep):
+        held = solved(x)
+        if held is None:
+            return None
+        if call.answers:
+            y = compact.means(held, places(held), plan.shape)
+        else:
+            y = compact.dense(held, held.weights).reshape(plan.shape)
+        return y, held if keep else None
+
+    def backward(g, y, x, kept):
+        held = solved(x) if kept is None else kept
+        if held is None:
+            return None
+        v = compact.means_transposed(held, places(held), g) if call.answers else compact.at(held, g.reshape(shape))
+        return compact.dense(held, compact.product(held, v, divisor, call.alpha)).reshape(call.sizes)
+
+    return Step("support", running(ops.memory, Served(call.by_rules, forward, backward, lasts=True)), _cost)
+
+
+def _cost(load: Load) -> float:
+    return COST
+
+
 SUPPORT = Kernel(
     "support",
     compact.Limits(),
+    plans={"entmax": _plan},
     serves={"weights": weights, "expectation": expectation},
     pulls={"expectation": _pulled_expectation},
     product=product,

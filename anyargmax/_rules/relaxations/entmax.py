@@ -101,7 +101,7 @@ def _weights_slope(ops: RuleOps, p, order):
     return p
 
 
-SOFTMAX = Relaxation("entmax", _exponential, _weights_slope, None, steps=1, step=_norm_step, alpha=1.0)
+SOFTMAX = Relaxation("softmax", _exponential, _weights_slope, None, steps=1, step=_norm_step, alpha=1.0)
 ENTMAX = Relaxation("entmax", _value, _slope, None, steps=24, step=_norm_step, form=_form)
 BY_LARGEST = Relaxation(
     "entmax",
