@@ -80,8 +80,13 @@ def weights(ops: Ops, x, controls: Controls, *, options: Options):
     o = options
     p = _soft(ops, _scores(ops, x, o), controls, o)
     if o.hard:
-        p = ops.straight_through(p, ops.xp.astype(_chosen(ops, x, controls.mask, o), p.dtype))
+        p = ops.straight_through(p, hard_weights(ops, x, controls, options=o))
     return _restored(ops, p, x)
+
+
+def hard_weights(ops: Ops, x, controls: Controls, *, options: Options):
+    """Scores to the weights of the winners alone, in the dtype of the computation."""
+    return ops.xp.astype(_chosen(ops, x, controls.mask, options), options.dtype)
 
 
 def answers(ops: Ops, x, controls: Controls, positions, *, options: Options) -> Array:
@@ -89,7 +94,7 @@ def answers(ops: Ops, x, controls: Controls, positions, *, options: Options) -> 
     o = options
     z = _scores(ops, x, o)
     c = _windowed(ops, x, controls, o)
-    places = tuple(table(ops, z, axis, o.coordinates) for axis in o.axes) if positions is None else (positions,)
+    places = _places(ops, z, positions, o)
     if o.readout == "mean" and positions is None and not (o.zero_background or o.dense):
         y = ops.expectation(z, *c, places, axes=o.axes, relaxation=o.relaxation)
     else:
@@ -99,15 +104,36 @@ def answers(ops: Ops, x, controls: Controls, positions, *, options: Options) -> 
     return y
 
 
+def _places(ops: Ops, z, positions, o: Options):
+    """What the entries of each of the axes stand for."""
+    return tuple(table(ops, z, axis, o.coordinates) for axis in o.axes) if positions is None else (positions,)
+
+
+def hard_answers(ops: Ops, x, controls: Controls, positions, *, options: Options) -> Array:
+    """Scores to the answers of the winners, one for each of the axes, stacked last."""
+    o = options
+    return at(ops, _chosen(ops, x, controls.mask, o), _places(ops, _scores(ops, x, o), positions, o), o.axes)
+
+
 def position(ops: Ops, x, controls: Controls, positions, *, options: Options):
     """Scores to one position a row, or to its mean and variance."""
     y = answers(ops, x, controls, positions, options=options)
     return ops.finish(y, axes=options.kept, count=2 if options.readout == "moments" else 1)
 
 
+def hard_position(ops: Ops, x, controls: Controls, positions, *, options: Options):
+    """Scores to the position of the winner of a row."""
+    return ops.finish(hard_answers(ops, x, controls, positions, options=options), axes=options.kept, count=1)
+
+
 def coordinates(ops: Ops, x, controls: Controls, *, options: Options):
     """Scores to one coordinate for each of the axes, stacked last."""
     return answers(ops, x, controls, None, options=options)
+
+
+def hard_coordinates(ops: Ops, x, controls: Controls, *, options: Options):
+    """Scores to the coordinates of the winner, stacked last."""
+    return hard_answers(ops, x, controls, None, options=options)
 
 
 def coordinate_moments(ops: Ops, x, controls: Controls, *, options: Options):
@@ -147,3 +173,7 @@ def _restored(ops: Ops, p: Array, x: Array) -> Array:
     if x.dtype == p.dtype or not ops.xp.isdtype(x.dtype, "real floating"):
         return p
     return ops.prepare(p, dtype=x.dtype, sign=1, flat=False)
+
+
+# What the straight-through value of a function is made of where its soft value is at hand.
+HARD = {weights: hard_weights, position: hard_position, coordinates: hard_coordinates}

@@ -14,18 +14,20 @@ def made(ops: Ops, core, x, arrays, options, reads=False, answer=None, split=Non
     that shape, or the weights where that is None. A kernel gives several answers in one array, which is split.
     """
     soft = options._replace(hard=False)
-    call, way = _by_rules(ops, core, arrays, options), None
+    way = None
     if reads:
         stacked = core if split is None else composition.answers
         with_none = arrays if split is None else (arrays[0], None)
         make = partial(_by_changed_rules, ops, stacked, with_none, soft)
         way = selection.planned(ops, x, arrays[0], soft, make, answer)
-    if way is not None:
-        served = way.answer
-        if split is not None:
-            call = partial(_split, split, served)
-        else:
-            call = partial(_straight_through, ops, served, call) if options.hard else served
+    if way is None:
+        call = _by_rules(ops, core, arrays, options)
+    elif split is not None:
+        call = partial(_split, split, way.answer)
+    elif options.hard:
+        call = partial(_straight_through, ops, way.answer, _by_rules(ops, composition.HARD[core], arrays, options))
+    else:
+        call = way.answer
     return call, 0 if way is None else way.nbytes, ops.xp.isdtype(x.dtype, "real floating")
 
 
