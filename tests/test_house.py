@@ -1,6 +1,8 @@
 """The order of the house: imports run one way, and a kernel is asked once."""
 
 import ast
+import sys
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -12,6 +14,8 @@ import anyargmax
 import anyargmax.backends
 from anyargmax import soft_argmax, soft_one_hot
 from anyargmax._calls import annotations
+from anyargmax._frameworks import kept_calls
+from anyargmax._frameworks.names import PROBES
 from anyargmax._kernels import selection
 from anyargmax._kernels.support import compact
 from anyargmax._rules import ops
@@ -46,6 +50,8 @@ def imported(name, path, known):
             for alias in node.names:
                 full = ".".join([*base, alias.name])
                 yield full if full in known else ".".join(base)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "import_module" and name.startswith("_"):
+            yield from (f"backends.{framework}.adapter" for framework in PROBES)  # which it names by them
 
 
 def floor(name):
@@ -108,6 +114,38 @@ def test_a_kernel_that_declines_is_asked_once(backend, f, monkeypatch, rng):
         _, pullback = backend.vjp(lambda x: f(x, axis=-1, alpha=1.5), x)
         assert len(asked) == 1
     assert np.all(np.isfinite(backend.to_numpy(pullback(f(x, axis=-1))[0])))
+
+
+def files_passed(f):
+    """The files of the library whose functions a call enters."""
+    entered, homes = set(), (str(SOURCE), str(ADAPTERS))
+
+    def note(frame, event, _):
+        if event == "call" and frame.f_code.co_filename.startswith(homes):
+            entered.add(frame.f_code.co_filename)
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        f()
+    finally:
+        sys.setprofile(before)
+    return entered
+
+
+@pytest.mark.parametrize("backend", backend_parameters(("torch",)))
+@pytest.mark.parametrize("f", [soft_argmax, soft_one_hot], ids=lambda f: f.__name__)
+def test_a_call_goes_a_short_way(backend, f, rng):
+    """At most 12 files when it is made, and 8 once it is kept."""
+    x = backend.asarray(rng.normal(size=(4, 9)), "float32")
+    call = partial(f, x, axis=-1, alpha=1.5)
+    with selection.only("support"):
+        call()
+        kept_calls.forget()
+        first, kept = files_passed(call), files_passed(call)
+    assert 5 <= len(kept) <= 8
+    assert kept <= first
+    assert len(first) <= 12
 
 
 # What is a framework's own and used where that framework is known.

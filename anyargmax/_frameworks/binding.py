@@ -1,11 +1,12 @@
 """The operations of each framework: its namespace and the rules, lifted by its adapter once.
 
-``from .binding import torch`` loads the adapter for PyTorch on first use. It is an import statement
-because that is the one lazy import which `torch.compile(fullgraph=True)` follows on a cold start.
+``binding.torch`` loads the adapter for PyTorch on first use: as an attribute of the module, because that is a lazy
+import which `torch.compile(fullgraph=True)` follows on a cold start.
 """
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 from .._kernels import selection
@@ -19,6 +20,7 @@ from .._rules.readouts import READOUTS
 from .._rules.rule import Array
 from .._rules.steps import BLANK, FINISH, HALVES, LOG, NORMALISE, PREPARE, STRAIGHT_THROUGH
 from .kept_calls import describe
+from .names import PROBES
 from .protocol import attributes
 from .tape import adapter_of
 
@@ -46,7 +48,7 @@ class Ops(KernelOps):
     jvp: Callable[..., Any]
     to_numpy: Callable[[Array], Any] | None
     takes_numpy: bool
-    canonical_dtype: Callable[[Any], Any]
+    canonical_dtype: Callable[[Any], Any] | None
     quietly: Callable[..., Any]
     eagerly: Callable[[], Any]
     jit: Callable[..., Any] | None
@@ -121,30 +123,13 @@ def of_namespace(xp) -> Ops:
     return _of_namespaces[xp]
 
 
-def _adapter(framework):
-    adapter: Any
-    if framework == "torch":
-        from ..backends.torch import adapter as torch
-
-        adapter = torch
-    elif framework == "jax":
-        from ..backends.jax import adapter as jax
-
-        adapter = jax
-    elif framework == "autograd":
-        from ..backends.autograd import adapter as autograd
-
-        adapter = autograd
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {framework!r}")
-    return adapter
-
-
 def __getattr__(framework):
+    if framework not in PROBES:
+        raise AttributeError(f"module {__name__!r} has no attribute {framework!r}")
+    missing = f"{__package__.rpartition('.')[0]}.backends.{framework}"
     try:
-        adapter = _adapter(framework)
+        adapter = import_module(f"{missing}.adapter")
     except ImportError as error:
-        missing = f"{__package__.rpartition('.')[0]}.backends.{framework}"
         if error.name not in (missing, missing.rpartition(".")[0]):
             raise
         raise ModuleNotFoundError(

@@ -4,8 +4,10 @@ import sys
 from typing import Any
 
 from .._compat import array_namespace, is_array_api_obj
-from .binding import Ops, of_namespace
+from . import binding
+from .binding import Ops
 from .kept_calls import forget
+from .names import PROBES, Probe
 from .protocol import check
 
 _registered: list[Ops] = []
@@ -16,19 +18,16 @@ def registered() -> dict[str, Ops]:
     return {ops.name: ops for ops in _registered}
 
 
-def _is_torch(x) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(x, getattr(torch, "Tensor", ()))
+def _is_of(x, probe: Probe) -> bool:
+    module = sys.modules.get(probe.module)
+    return module is not None and any(isinstance(x, _found(module, path)) for path in probe.classes)
 
 
-def _is_jax(x) -> bool:
-    jax = sys.modules.get("jax")
-    return jax is not None and hasattr(jax, "core") and isinstance(x, (jax.Array, jax.core.Tracer))
-
-
-def _is_autograd(x) -> bool:
-    tracer = sys.modules.get("autograd.tracer")
-    return tracer is not None and isinstance(x, getattr(tracer, "Box", ()))
+def _found(module, path: str) -> Any:
+    """A class by its dotted name; none in a module that is half imported."""
+    for name in path.split("."):
+        module = getattr(module, name, ())
+    return module
 
 
 def select(arrays: list[Any]) -> Ops | None:
@@ -37,22 +36,13 @@ def select(arrays: list[Any]) -> Ops | None:
     A framework that differentiates comes before NumPy: a NumPy array beside a tracer is a constant.
     """
     for x in arrays:
-        if _is_torch(x):
-            from .binding import torch
-
-            return torch
-        if _is_jax(x):
-            from .binding import jax
-
-            return jax
-        if _is_autograd(x):
-            from .binding import autograd
-
-            return autograd
+        for name, probe in PROBES.items():
+            if _is_of(x, probe):
+                return getattr(binding, name)
         for ops in _registered:
             if ops.owns(x):
                 return ops
-    return of_namespace(array_namespace(arrays[0])) if is_array_api_obj(arrays[0]) else None
+    return binding.of_namespace(array_namespace(arrays[0])) if is_array_api_obj(arrays[0]) else None
 
 
 def register_backend(adapter: Any, /) -> None:
