@@ -17,7 +17,7 @@ from ._calls.annotations import (
     Window,
     Windows,
 )
-from ._calls.arguments import hashable, map_coordinates, position
+from ._calls.arguments import map_coordinates, position
 from ._frameworks.kept_calls import called
 from ._rules.rule import Array
 
@@ -228,15 +228,7 @@ def spatial_soft_argmax(
     Levine, Finn, Darrell and Abbeel (2016), "End-to-end training of deep visuomotor policies".
     Nibali, He, Morgan and Prendergast (2018), arXiv:1801.07372 (center coordinates).
     """
-    arguments = (
-        hashable(axes),
-        coordinates,
-        temperature,
-        alpha,
-        mask,
-        hashable(window),
-        zero_background,
-        readout,
-        hard,
-    )
+    axes = tuple(axes) if isinstance(axes, list) else axes
+    window = tuple(window) if isinstance(window, list) else window
+    arguments = (axes, coordinates, temperature, alpha, mask, window, zero_background, readout, hard)
     return called(map_coordinates, x, arguments, nested=True)

@@ -1,7 +1,7 @@
 """The public functions that answer with weights."""
 
 from ._calls.annotations import AxesOrAll, Axis, Count, Kind, Mask, Order, Power, Rounds, Scores, Shares, Temperature
-from ._calls.arguments import hashable, one_hot, sharpened, winners
+from ._calls.arguments import one_hot, sharpened, winners
 from ._frameworks.kept_calls import called
 from ._rules.rule import Array
 
@@ -44,8 +44,8 @@ def soft_one_hot(
     ----------
     Martins and Astudillo (2016), arXiv:1602.02068; Peters, Niculae and Martins (2019), arXiv:1905.05702.
     """
-    arguments = (hashable(axis), temperature, alpha, mask, hard)
-    return called(one_hot, x, arguments, nested=type(arguments[0]) is tuple)
+    axis = tuple(axis) if isinstance(axis, list) else axis
+    return called(one_hot, x, (axis, temperature, alpha, mask, hard), nested=type(axis) is tuple)
 
 
 def soft_top_k(

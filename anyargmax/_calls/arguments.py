@@ -5,18 +5,13 @@ from functools import partial
 from typing import Any, get_args
 
 from .._frameworks.registry import Ops
-from .._rules.relaxations import WINNERS, Relaxation, entmax
+from .._rules.relaxations import ENTMAX, SOFTMAX, WINNERS, Relaxation
 from . import composition, validate
 from .annotations import Readout, Readouts
 from .composition import Controls, Options
 from .making import made
 
 _ONE = get_args(Readout)  # the readouts that give one answer
-
-
-def hashable(axes: Any) -> Any:
-    """Return a list of axes as a tuple, and anything else as it is."""
-    return tuple(axes) if isinstance(axes, list) else axes
 
 
 def reduced_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -30,7 +25,8 @@ def entmax_controls(ops: Ops, shape, axes, dtype, temperature, alpha, mask) -> t
     number, order = validate.entmax_order(ops, alpha, dtype, reduced)
     mask = validate.boolean_mask(ops, mask, shape)
     temperature = validate.positive_number(ops, temperature, "temperature", dtype, reduced)
-    return Controls(temperature, order, mask), entmax(number)
+    relaxation = SOFTMAX if number == 1 else ENTMAX._replace(alpha=number)
+    return Controls(temperature, order, mask), relaxation
 
 
 def background(zero_background: Any, alpha: Any) -> bool:

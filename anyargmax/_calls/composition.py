@@ -36,11 +36,6 @@ class Controls(NamedTuple):
     mask: Array | None = None
 
 
-def alone(ops: Ops, core, arrays, options: Options):
-    """A function of this module as one of the scores alone."""
-    return lambda x: core(ops, x, *arrays, options=options)
-
-
 def _scores(ops: Ops, x: Array, o: Options) -> Array:
     if x.dtype == o.dtype and o.sign == 1 and not o.flat:
         return x

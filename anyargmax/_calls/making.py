@@ -42,7 +42,7 @@ def _by_changed_rules(ops: Ops, core, arrays, options, **changes):
 def _by_rules(ops: Ops, core, arrays, options):
     """A core function of the scores alone."""
     if ops.jit is None:
-        return composition.alone(ops, core, arrays, options)
+        return lambda x: core(ops, x, *arrays, options=options)
     if all(a is None for a in (*arrays[0], *arrays[1:])):
         return ops.alone(core, arrays, options)
     return partial(_beside, ops, core, arrays, options)

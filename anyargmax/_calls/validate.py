@@ -102,7 +102,7 @@ def real_floating(ops: Ops, x: Array, name: str) -> Any:
             "Convert it first, such as with `astype`; of complex values take the real part or the modulus."
         )
     dtype = xp.float32 if xp.finfo(x.dtype).bits < 32 else x.dtype
-    return ops.canonical_dtype(dtype)
+    return dtype if ops.canonical_dtype is None else ops.canonical_dtype(dtype)
 
 
 def one_axis(axis: Any, shape: tuple[int, ...], name: str = "axis") -> int:

@@ -39,7 +39,7 @@ class Adapter:
     takes_numpy
         Whether a NumPy array beside one of the framework is a constant.
     canonical_dtype
-        ``canonical_dtype(dtype)``: what the framework makes of a dtype.
+        ``canonical_dtype(dtype)``: what the framework makes of a dtype. None: that dtype.
     quietly
         ``quietly(f)``: f without the framework's warnings.
     eagerly
@@ -79,7 +79,7 @@ class Adapter:
     jvp: Callable[..., Any] = staticmethod(tape.jvp)
     to_numpy: Callable[[Array], Any] | None = None
     takes_numpy: bool = False
-    canonical_dtype: Callable[[Any], Any] = staticmethod(lambda dtype: dtype)
+    canonical_dtype: Callable[[Any], Any] | None = None
     quietly: Callable[..., Any] = staticmethod(lambda f: f)
     eagerly: Callable[[], AbstractContextManager[Any]] = nullcontext
     jit: Callable[..., Any] | None = None

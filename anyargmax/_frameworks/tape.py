@@ -118,6 +118,7 @@ def _is_plain(x):
 
 _MEMORY = Memory(
     open=lambda x: x if _is_plain(x) else None,
+    is_plain=_is_plain,
     view=lambda x: x,
     close=lambda array, like: array,
     load=_load,

@@ -81,8 +81,10 @@ class Memory(NamedTuple):
     ----------
     open
         ``open(x)``: the memory of an array; None if there is more to it than numbers, or operations on it are recorded.
+    is_plain
+        ``is_plain(x) -> bool``: whether there is no more to an array than numbers, recorded or not.
     view
-        ``view(x)``: the memory of an array that is known to be plain, recorded or not.
+        ``view(x)``: the memory of a plain array.
     close
         ``close(array, like)``: a NumPy array as one of the framework, without a copy.
     load
@@ -100,6 +102,7 @@ class Memory(NamedTuple):
     """
 
     open: Callable[[Array], Any]
+    is_plain: Callable[[Array], bool]
     view: Callable[[Array], Any]
     close: Callable[[Any, Array], Array]
     load: Callable[[Array], Load | None]

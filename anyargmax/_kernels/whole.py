@@ -83,7 +83,7 @@ def _is_readable(ops: KernelOps, x, controls, o) -> bool:
     number = number and controls.alpha is None and o.relaxation.alpha is not None
     computed = x.dtype == o.dtype and str(x.dtype).rpartition(".")[2] in ("float32", "float64")
     there = x.ndim > 0 and math.prod(x.shape) != 0
-    return bool(known and read and number and computed and there and ops.memory.open(ops.detach(x)) is not None)
+    return bool(known and read and number and computed and there and ops.memory.is_plain(x))
 
 
 def _plan(np, sizes, dtype, axes, temperature, o, answer):

@@ -40,13 +40,18 @@ def traits(x):
     return x.dtype, x.shape, x.device
 
 
-def _open(x):
-    """A NumPy array that shares the memory of a plain CPU tensor; None if there is more to it than numbers."""
+def _is_plain(x):
+    """Whether a tensor is numbers in the memory of the CPU and nothing else."""
     if torch.compiler.is_compiling() or type(x) not in array_classes or x.dtype not in _SHARED or not x.is_cpu:
+        return False
+    return traits(x) is not None and torch._C._dispatch_keys(x) in _PLAIN_KEYS
+
+
+def _open(x):
+    """A NumPy array that shares the memory of a plain tensor; None if there is more to it than numbers."""
+    if (x.requires_grad and torch.is_grad_enabled()) or not _is_plain(x):
         return None
-    if (x.requires_grad and torch.is_grad_enabled()) or traits(x) is None:
-        return None
-    return x.detach().numpy() if torch._C._dispatch_keys(x) in _PLAIN_KEYS else None
+    return x.detach().numpy()
 
 
 def _exp_in_memory():
@@ -127,6 +132,7 @@ def _keeps():
 
 memory = Memory(
     open=_open,
+    is_plain=_is_plain,
     view=lambda x: x.detach().numpy(),
     close=lambda array, like: torch.from_numpy(array),
     load=_load,

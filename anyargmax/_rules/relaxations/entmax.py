@@ -117,11 +117,6 @@ BY_LARGEST = Relaxation(
 )
 
 
-def entmax(alpha: float | None) -> Relaxation:
-    """Return the relaxation of an order, None where the order is an array."""
-    return SOFTMAX if alpha == 1 else ENTMAX._replace(alpha=alpha)
-
-
 def alpha_derivative(ops: RuleOps, p: Array, alpha: Array, axes: tuple[int, ...]) -> Array:
     """``dp/d alpha = w - s sum(w) / sum(s)`` with ``w = p [y/(1+y) - log1p(y)] / a^2``, ``y = p^a - 1``, a = alpha - 1.
 
