@@ -149,6 +149,8 @@ def build(destination: Path, chosen: Sequence[str], with_compat: bool, with_vali
         copy = Path(scratch) / destination.name
         copy_folder(LIBRARY, copy, without=(*MADE_HERE, *OURS, *(() if with_validation else CHECKS)))
         copy_folder(ADAPTERS, copy / "backends", without=unchosen)
+        for probe in () if with_validation else (copy / "backends").glob("*/probe.py"):
+            probe.unlink()
         compat = compat_folder() if with_compat else None
         if compat is not None:
             copy_compat(compat, copy)

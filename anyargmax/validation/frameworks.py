@@ -4,21 +4,20 @@ import contextlib
 import importlib
 import re
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._compat import array_namespace, to_device
-from .._frameworks import tape
+from .._frameworks import binding, tape
 from .._frameworks.binding import of_namespace
-from .._frameworks.names import MODULES
+from .._frameworks.names import MODULES, PROBES
 from .._frameworks.registry import registered
 from .tolerance import COMPUTED_IN, dtype_name
 
 DTYPES = tuple(COMPUTED_IN)
-NATIVE = {"numpy": ("float16", "float32", "float64"), "autograd": ("float16", "float32", "float64")}
 STANDARD = ("float32", "float64")
 
 
@@ -76,21 +75,6 @@ def _placed(full, wanted, some):
     return full
 
 
-def _torch_second(torch, f, arrays, g, t):
-    """Double backward, through what torch recorded in eager mode."""
-    wanted = _floats(arrays)
-    moving = [arrays[k].detach().clone().requires_grad_() for k in wanted]
-    value = f(*_placed(arrays, wanted, moving))
-    value, g = (value, g) if isinstance(value, tuple) else ((value,), (g,))
-    live = [(y, h) for y, h in zip(value, g, strict=True) if y.requires_grad]
-    options = {"create_graph": True, "materialize_grads": True}
-    gradients = torch.autograd.grad([y for y, _ in live], moving, [h for _, h in live], **options) if live else ()
-    along = sum((torch.sum(a * b) for a, b in zip(gradients, t, strict=False)), torch.zeros(()))
-    if not along.requires_grad:
-        return tuple(torch.zeros_like(x) for x in moving)
-    return torch.autograd.grad(along, moving, materialize_grads=True)
-
-
 def _array_maker(xp):
     def asarray(values, dtype=None, device=None):
         options = {} if dtype is None else {"dtype": getattr(xp, dtype)}
@@ -104,10 +88,9 @@ def _array_maker(xp):
 def _to_numpy(ops):
     def to_numpy(x):
         x = ops.detach(x)
-        if dtype_name(x) == "bfloat16":
-            x = ops.xp.astype(x, ops.xp.float32)
-            return np.asarray(to_device(x, "cpu") if ops.name == "torch" else x, dtype=np.float64)
-        return np.asarray(to_device(x, "cpu") if ops.name in ("torch", "cupy") else x)
+        if dtype_name(x) == "bfloat16":  # which NumPy has not
+            return np.asarray(ops.xp.astype(x, ops.xp.float32), dtype=np.float64)
+        return np.asarray(x)
 
     return to_numpy
 
@@ -115,29 +98,6 @@ def _to_numpy(ops):
 def _only_cpu(name):
     if name != "cpu":
         raise LookupError(f"has no device {name!r}")
-
-
-def _torch_device(torch, name):
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise LookupError(f"has no device {name!r}") from error
-    return torch.device(name)
-
-
-def _jax_device(jax, name):
-    kind, _, number = name.partition(":")
-    try:
-        return jax.devices(kind)[int(number or 0)]
-    except (RuntimeError, IndexError, ValueError) as error:
-        raise LookupError(f"has no device {name!r}") from error
-
-
-def _x64(jax, dtype):
-    """JAX has float64 where 64 bits are enabled: in this scope alone."""
-    if dtype != "float64" or jax.config.jax_enable_x64:
-        return contextlib.nullcontext()
-    return (jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")).enable_x64(True)
 
 
 def _any_scope(dtype):
@@ -156,8 +116,8 @@ def _backend(name, ops, **fields):
         "to_numpy": _to_numpy(ops),
         "vjp": ops.vjp,
         "jvp": ops.jvp,
-        "second": _nested(ops.vjp),
-        "dtypes": NATIVE.get(name, STANDARD),
+        "second": _nested(fields.get("vjp", ops.vjp)),
+        "dtypes": STANDARD,
         "default_float": re.findall(r"float\d+", str(ops.default_float()))[0],
         "find_device": _only_cpu,
         "scope": _any_scope,
@@ -167,34 +127,19 @@ def _backend(name, ops, **fields):
     return Backend(name, **(common | fields))
 
 
-def _in_chunks(dask_array):
-    """Dask's arrays in two chunks along the last axis, so that a reduction crosses chunks."""
-
-    def asarray(values, dtype=None, device=None):
-        values = np.array(values, dtype=dtype)
-        last = tuple(max(1, (n + 1) // 2) for n in values.shape[-1:])
-        return dask_array.from_array(values, chunks=values.shape[:-1] + last)
-
-    return asarray
+def _in_chunks(values, dtype=None, device=None):
+    """Dask's array in two chunks along the last axis, so that a reduction crosses chunks."""
+    values = np.array(values, dtype=dtype)
+    last = tuple(max(1, (n + 1) // 2) for n in values.shape[-1:])
+    return importlib.import_module("dask.array").from_array(values, chunks=values.shape[:-1] + last)
 
 
-def _plain_backend(name, module):
-    """A framework without differentiation: functions of this library have derivatives by their rules."""
-    fields: dict[str, Any] = {"vjp": tape.vjp, "jvp": tape.jvp, "second": None}
-    if name == "dask":
-        module = importlib.import_module("dask.array")
-        fields["asarray"] = _in_chunks(module)
-    return _backend(name, of_namespace(array_namespace(module.asarray([0.0]))), **fields)
-
-
-def _torch_backend(name, torch):
-    from .._frameworks.binding import torch as ops
-
-    fields: dict[str, Any] = {"dtypes": DTYPES, "find_device": partial(_torch_device, torch)}
-    if name == "torch":
-        return _backend(name, ops, second=partial(_torch_second, torch), **fields)
-    func = importlib.import_module("torch.func")
-    return _backend(name, ops, vjp=func.vjp, jvp=func.jvp, second=_nested(func.vjp), **fields)
+# What is different in the frameworks without differentiation, whose derivatives are those of the rules.
+_PLAIN: dict[str, dict[str, Any]] = {
+    "numpy": {"dtypes": ("float16", *STANDARD)},
+    "dask": {"asarray": _in_chunks},
+    "cupy": {"to_numpy": lambda x: to_device(x, "cpu")},
+}
 
 
 def load(name: str) -> Backend:
@@ -227,19 +172,10 @@ def _registered_backend(ops) -> Backend:
 @cache
 def _installed(name: str) -> Backend:
     module = importlib.import_module(MODULES[name])
-    if name in ("torch", "torch-func"):
-        return _torch_backend(name, module)
-    if name == "jax":
-        return _jax_backend(module)
-    if name == "autograd":
-        from .._frameworks.binding import autograd as ops
-
-        return _backend(name, ops)
-    return _plain_backend(name, module)
-
-
-def _jax_backend(jax):
-    from .._frameworks.binding import jax as ops
-
-    fields = {"find_device": partial(_jax_device, jax), "scope": partial(_x64, jax), "compile": jax.jit}
-    return _backend("jax", ops, dtypes=DTYPES, **fields)
+    framework = name.partition("-")[0]
+    if framework in PROBES:
+        probe = importlib.import_module(f"{__package__.rpartition('.')[0]}.backends.{framework}.probe")
+        return _backend(name, getattr(binding, framework), **probe.VIEWS[name])
+    fields = {"vjp": tape.vjp, "jvp": tape.jvp, "second": None, **_PLAIN.get(name, {})}
+    example = fields["asarray"]([0.0]) if "asarray" in fields else module.asarray([0.0])
+    return _backend(name, of_namespace(array_namespace(example)), **fields)

@@ -1,0 +1,3 @@
+"""What the checks of `anyargmax.validation` need of autograd beside the adapter: its dtypes."""
+
+VIEWS = {"autograd": {"dtypes": ("float16", "float32", "float64")}}
