@@ -33,7 +33,7 @@ class Adapter:
     lift
         ``lift(rule, ops)``: the rule as a function of arrays that the framework differentiates.
     vjp, jvp
-        ``vjp(f, *arrays)`` and ``jvp(f, arrays, tangents)``, as `anyargmax.vjp` and `anyargmax.jvp` return them.
+        ``vjp(f, *arrays)`` and ``jvp(f, arrays, tangents)``, of tuples, as `anyargmax.vjp` and `anyargmax.jvp` return them.
     to_numpy
         ``to_numpy(x)``: x in NumPy, for `anyargmax.validation`. None: ``numpy.asarray(x)``.
     takes_numpy

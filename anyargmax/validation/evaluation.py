@@ -112,7 +112,7 @@ class Cell:
         def derivatives(moving, g, ts):
             pulled, pullback = self.backend.vjp(self.of_moving, *moving)
             gradient = tuple(pullback(g))
-            pushed, tangent = self.backend.jvp(self.of_moving, moving, ts)
+            pushed, tangent = self.backend.jvp(self.of_moving, tuple(moving), tuple(ts))
             return pulled, gradient, pushed, tangent, twice and twice(self.of_moving, moving, g, ts)
 
         run = self.backend.compile(derivatives) if self.problem.ours else derivatives

@@ -51,18 +51,12 @@ def lift(rule, ops):
     def op(*args, **static):
         return _whole(selection.forward(rule, ops, args, static))
 
-    def maker(argument, product):
+    def maker(k, product):
         product = quiet(product)
-        return lambda ans, *args, **static: (
-            lambda g: _in_dtype_of(args[argument], product(ops, g, ans, *args, **static))
-        )
-
-    def pusher(product):
-        product = quiet(product)
-        return lambda t, ans, *args, **static: product(ops, t, ans, *args, **static)
+        return lambda ans, *args, **static: lambda g: _in_dtype_of(args[k], product(ops, g, ans, *args, **static))
 
     defvjp(op, *map(maker, range(len(rule.vjps)), rule.vjps))
-    defjvp(op, *map(pusher, rule.jvps))
+    defjvp(op, *(partial(quiet(product), ops) for product in rule.jvps))
     return op
 
 
@@ -80,7 +74,7 @@ def vjp(f, *arrays):
 
 @quiet
 def jvp(f, arrays, tangents):
-    value, tangent = make_jvp(lambda arrays: _boxed(f(*arrays)))(tuple(arrays))(tuple(tangents))
+    value, tangent = make_jvp(lambda arrays: _boxed(f(*arrays)))(arrays)(tangents)
     if isinstance(value, tuple):
         return value, tuple(_in_dtype_of(y, _whole(dy)) for y, dy in zip(value, tangent, strict=True))
     return value, _in_dtype_of(value, _whole(tangent))

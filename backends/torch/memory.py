@@ -3,6 +3,7 @@
 import torch
 from torch.autograd import forward_ad
 
+from ..._kernels import selection
 from ..._kernels.kernel import Memory
 
 _EXAMPLE = torch.empty(0)
@@ -23,21 +24,34 @@ array_classes = (torch.Tensor, torch.nn.Parameter)
 _SHARED = (torch.float32, torch.float64, torch.bool)  # dtypes that kernels read
 
 
+def is_transformed():
+    """Whether a torch.func transform or forward-mode AD is active: no `Function` serves those right."""
+    return _transform() is not None or forward_ad._current_level >= 0
+
+
 def traits(x):
     """What determines how a tensor is computed with; None of one that is not plain.
 
     That is a strided tensor outside every transform and trace, and where nobody observes operations.
     """
-    if (
-        x.layout is not _STRIDED
-        or x.is_neg()
-        or _transform() is not None
-        or forward_ad._current_level >= 0
-        or _modes()
-        or _is_tracing()
-    ):
+    if x.layout is not _STRIDED or x.is_neg() or is_transformed() or _modes() or _is_tracing():
         return None
     return x.dtype, x.shape, x.device
+
+
+def is_cheap_to_read(x):
+    """Whether looking at a value waits for nothing: a plain tensor on the CPU, outside every transform."""
+    return type(x) in array_classes and x.is_cpu and not torch.compiler.is_compiling() and traits(x) is not None
+
+
+def served(rule, ops, args, static):
+    """The answer of a kernel to a rule, and its way back; None if no kernel serves."""
+    return selection.served(rule, ops, tuple(x.detach() if torch.is_tensor(x) else x for x in args), static)
+
+
+def pulled(pull, g, needed):
+    """The cotangent of the first argument by a kernel; None if others are needed too, or a graph of it is."""
+    return None if pull is None or any(needed[1:]) or torch.is_grad_enabled() else pull(g)
 
 
 def _is_plain(x):
