@@ -29,7 +29,8 @@ from anyargmax._frameworks import binding, kept_calls
 from anyargmax._kernels import selection
 from anyargmax._kernels.blocks import dense, dense_vjp, dense_weights
 from anyargmax._kernels.blocks.kernel import BLOCKS
-from anyargmax.validation import oracle
+from anyargmax.validation.oracle import decimals
+from anyargmax.validation.oracle import functions as oracle
 from anyargmax.validation.tolerance import EPS, TOLERANCE, assert_close
 
 INF, NAN = np.inf, np.nan
@@ -147,14 +148,14 @@ def test_engine_has_the_values_and_gradients_of_the_oracle_and_of_the_rule(
     backend, block, dtype, name, use, counted, rng
 ):
     f, x = of_case(name, backend)
-    expected = oracle.rounded(exact(name, oracle.exact(x)))
+    expected = decimals.rounded(exact(name, decimals.exact(x)))
     g = np.round(16 * rng.normal(size=expected.shape)) / 16
     set_engines(use, block=block)
     y, dx = both(backend, f, x, g, dtype)
     assert any(call.startswith("_pulled") for call in counted)
     assert_close(y, expected, dtype, "value")
     t = np.round(16 * rng.normal(size=x.shape)) / 16
-    moved = oracle.rounded(oracle.derivative(partial(exact, name), oracle.exact(x), oracle.exact(t)))
+    moved = decimals.rounded(decimals.derivative(partial(exact, name), decimals.exact(x), decimals.exact(t)))
     temperature = CASES[name][2].get("temperature", 1)
     scale = min(1, temperature)
     assert_close(np.vdot(dx, t) * scale, np.vdot(moved, g) * scale, dtype, "derivative")
@@ -523,7 +524,7 @@ def test_every_exponential_gives_the_numbers_of_the_rule(name, dtype, which, mon
     """Which of them is the quickest depends on the processor: all of them are tried on every one."""
     backend = PRESENT["numpy"]
     f, x = of_case(name, backend)
-    g = rng.normal(size=oracle.rounded(exact(name, oracle.exact(x))).shape)
+    g = rng.normal(size=decimals.rounded(exact(name, decimals.exact(x))).shape)
     set_engines(use, on=False)
     y_rule, dx_rule = both(backend, f, x, g, dtype)
     use("blocks", blocks={"block": 64, "columns": 2, "powers_of_two": which == "powers of two"})

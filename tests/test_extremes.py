@@ -18,7 +18,9 @@ from anyargmax import (
     soft_top_k,
     spatial_soft_argmax,
 )
-from anyargmax.validation import oracle
+from anyargmax.validation.oracle import decimals
+from anyargmax.validation.oracle import functions as oracle
+from anyargmax.validation.oracle.rows import background_row, entmax_row, top_k_row
 from anyargmax.validation.tolerance import EPS, assert_close
 
 INF, NAN = np.inf, np.nan
@@ -59,7 +61,7 @@ def test_sigmoid_weights_have_their_gradient_where_scores_tie(backend, scores, k
     def f(x):
         return soft_top_k(x, k, kind="sigmoid")
 
-    p = np.asarray([float(w) for w in oracle.top_k_row(oracle.exact(x), k, "sigmoid")]) if k < len(x) else np.ones(2)
+    p = np.asarray([float(w) for w in top_k_row(decimals.exact(x), k, "sigmoid")]) if k < len(x) else np.ones(2)
     s = p * (1 - p) if k < len(x) else np.zeros(2)
     g, t = rng.normal(size=(2, len(x)))
     expected = s * (g - (s @ g) / s.sum()) if k < len(x) else s
@@ -104,7 +106,7 @@ HALVES[0] = [1.5, -1.0, -0.5, -1.0, -1.5, 0.5, -1.0, -0.5]
 def test_capped_weights_are_exactly_0_and_1_where_scores_tie_with_the_threshold(backend, k):
     rows = HALVES
     p = value(backend, lambda x: soft_top_k(x, k), rows)
-    expected = np.stack([[float(w) for w in oracle.top_k_row(oracle.exact(row), k, "capped")] for row in rows])
+    expected = np.stack([[float(w) for w in top_k_row(decimals.exact(row), k, "capped")] for row in rows])
     np.testing.assert_array_equal(p == 0, expected == 0)
     np.testing.assert_array_equal(p == 1, expected == 1)
     assert_close(p, expected, "float64", "value")
@@ -113,7 +115,7 @@ def test_capped_weights_are_exactly_0_and_1_where_scores_tie_with_the_threshold(
 @with_derivatives
 def test_capped_gradients_leave_out_what_ties_with_the_threshold(backend, rng):
     g = rng.normal(size=HALVES.shape)
-    s = np.stack([[0 < w < 1 for w in oracle.top_k_row(oracle.exact(row), 3, "capped")] for row in HALVES]) * 1.0
+    s = np.stack([[0 < w < 1 for w in top_k_row(decimals.exact(row), 3, "capped")] for row in HALVES]) * 1.0
     expected = s * (g - np.sum(s * g, axis=1, keepdims=True) / np.maximum(s.sum(1, keepdims=True), 1))
     assert_close(gradient(backend, lambda x: soft_top_k(x, 3), HALVES, g), expected, "float64", "derivative")
 
@@ -123,7 +125,7 @@ def test_capped_gradients_leave_out_what_ties_with_the_threshold(backend, rng):
 def test_a_large_sum_of_winners_loses_no_digits(backend, kind, dtype, rng):
     """Weights near 1 are counted: their sum would be rounded to multiples of k eps."""
     x = np.asarray(np.round(rng.normal(size=400) * 64) / 64)
-    expected = [float(w) for w in oracle.top_k_row(oracle.exact(x), 300, kind)]
+    expected = [float(w) for w in top_k_row(decimals.exact(x), 300, kind)]
     assert_close(value(backend, lambda x: soft_top_k(x, 300, kind=kind), x, dtype), expected, dtype, "value")
 
 
@@ -156,7 +158,7 @@ def test_small_weights_have_their_gradient_at_every_alpha(backend, rng):
 @pytest.mark.parametrize("alpha", [2.5, 3.0, 5.0, 10.0])
 def test_weights_at_large_alpha_are_the_oracles(backend, alpha):
     rows = 1e-3 * np.random.default_rng(int(alpha)).normal(size=(6, 5))
-    expected = np.stack([[float(w) for w in oracle.entmax_row(oracle.exact(row), alpha)] for row in rows])
+    expected = np.stack([[float(w) for w in entmax_row(decimals.exact(row), alpha)] for row in rows])
     p = value(backend, partial(soft_one_hot, alpha=alpha), rows)
     np.testing.assert_allclose(p, expected, rtol=0, atol=1e-6)  # half of the digits at the edge, as documented
     inside = expected > 1e-3
@@ -276,7 +278,8 @@ def test_a_median_moves_until_all_weight_lies_above(backend):
     """However little lies below: here 2e-6 of it, in float32."""
     x, t = np.asarray([1.0, -0.5]), 0.25
     f = partial(soft_argmax, alpha=1.15, readout="median", temperature=t)
-    (small, _), slope = oracle.rounded(oracle.soft_one_hot(oracle.exact(-x / t), alpha=oracle.number(1.15))), 2 - 1.15
+    small, _ = decimals.rounded(oracle.soft_one_hot(decimals.exact(-x / t), alpha=decimals.number(1.15)))
+    slope = 2 - 1.15
     assert 0 < small < 8 * EPS["float32"]
     moved = 2 * small**slope / (1 + small**slope) / t
     dx = gradient(backend, f, -x, np.asarray(1.0), "float32")
@@ -353,7 +356,7 @@ def test_the_gradient_of_a_median_of_a_long_row_is_no_sum_of_its_length(backend)
     x, g, t = np.random.default_rng(0).normal(size=20000) * 0.1, 0.37, 0.125
     f = partial(soft_argmax, temperature=t, alpha=2.0, readout="median")
     support = np.sort(np.argsort(x)[-64:])
-    p = oracle.rounded(oracle.soft_one_hot(oracle.exact(x[support] / t), alpha=oracle.number(2)))
+    p = decimals.rounded(oracle.soft_one_hot(decimals.exact(x[support] / t), alpha=decimals.number(2)))
     support, p = support[p > 0], p[p > 0]
     above = (np.sum(p) - np.cumsum(p))[:-1]
     slopes = np.concatenate([[0], np.cumsum(np.where(above > 0.5, 2 * np.diff(support), 0))])
@@ -430,7 +433,7 @@ def test_a_score_beside_an_infinite_slope_has_its_gradient_in_every_way(backend)
     """At the solved threshold a step has the derivative of its sum, and none of the slope that it is divided by."""
     x = np.asarray([0.223, 0.203, 0.445, -0.305]).astype("float32")
     f = partial(soft_argmax, alpha=5.0)
-    p = oracle.rounded(oracle.soft_one_hot(oracle.exact(x), alpha=oracle.number(5)))
+    p = decimals.rounded(oracle.soft_one_hot(decimals.exact(x), alpha=decimals.number(5)))
     s = np.where(p > 0, np.where(p > 0, p, 1) ** -3, 0)
     expected = s * (np.arange(4) - np.sum(s * np.arange(4)) / np.sum(s))
     dx = gradient(backend, f, x, np.asarray(1.0), "float32")
@@ -492,8 +495,8 @@ def test_plus_inf_on_a_zero_background_spreads_evenly(backend):
 def test_a_cold_zero_background_loses_no_digits(backend, dtype):
     x = np.asarray([250.3, 255.0, 254.9, 0.0]).astype(dtype)
     y = value(backend, partial(soft_argmax, zero_background=True, temperature=0.1), x, dtype)
-    row = oracle.background_row([oracle.number(score) / oracle.number(0.1) for score in x])
-    expected = float(sum(oracle.number(i) * w for i, w in enumerate(row)))
+    row = background_row([decimals.number(score) / decimals.number(0.1) for score in x])
+    expected = float(sum(decimals.number(i) * w for i, w in enumerate(row)))
     assert_close(y, np.asarray(expected), dtype, "value")
 
 
@@ -518,7 +521,7 @@ def test_a_learned_temperature_near_0_has_gradient_0_on_a_zero_background(backen
 
 def slope_by_the_temperature(x, t):
     """``d/dT`` of the position on a zero background, in float128 and with the scores less their largest."""
-    x, t = oracle.exact(x), oracle.number(t)
+    x, t = decimals.exact(x), decimals.number(t)
     top = np.max(x)
     near, rest = np.exp((x - top) / t), np.exp(-top / t)
     w, moved = near - rest, -((x - top) * near + top * rest) / t**2
@@ -664,7 +667,7 @@ def test_the_targets_gradient_loses_no_digits_near_alpha_1(backend, alpha):
         backend = PRESENT["autograd"]
     scores = backend.asarray(x)
     _, pullback = backend.vjp(lambda y: fenchel_young_loss(scores, y, alpha=alpha), backend.asarray(target))
-    a, y = oracle.number(alpha), oracle.exact(target)
+    a, y = decimals.number(alpha), decimals.exact(target)
     slope = [float((1 / a - share ** (a - 1)) / (a - 1)) for share in y]
     dy = backend.to_numpy(pullback(backend.asarray(np.asarray(1.0)))[0])
     assert_close(dy, -np.asarray(slope), "float64", "derivative")

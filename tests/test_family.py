@@ -11,8 +11,10 @@ import anyargmax
 from anyargmax import fenchel_young_loss, soft_argmax, soft_argmax_moments, soft_one_hot, soft_top_k
 from anyargmax._frameworks.tape import adapter_of
 from anyargmax._kernels import selection
-from anyargmax.validation import oracle
 from anyargmax.validation.catalogue import CALLS, function, inputs
+from anyargmax.validation.oracle import decimals
+from anyargmax.validation.oracle import functions as oracle
+from anyargmax.validation.oracle.rows import entmax_row
 from anyargmax.validation.tolerance import EPS, TOLERANCE, assert_close, dtype_name, round_to
 
 INF = np.inf
@@ -60,7 +62,7 @@ def hold_to_oracle(actual, expected, dtype):
 @pytest.mark.parametrize("n", list(SUPPORTS))
 def test_supports_of_every_size_are_the_oracles(backend, dtype, alpha, n):
     x = round_to(SUPPORTS[n], dtype)
-    expected = oracle.rounded(oracle.soft_one_hot(oracle.exact(x), alpha=alpha))
+    expected = decimals.rounded(oracle.soft_one_hot(decimals.exact(x), alpha=alpha))
     hold_to_oracle(value(backend, partial(soft_one_hot, alpha=alpha), x, dtype), expected, dtype)
 
 
@@ -71,7 +73,7 @@ def test_supports_of_every_size_are_the_oracles(backend, dtype, alpha, n):
 )
 def test_long_rows_are_the_oracles_everywhere(dtype, alpha, row):
     x = round_to(WIDE[row], dtype)
-    expected = oracle.rounded(np.asarray(oracle.entmax_row(list(oracle.exact(x)), alpha)))
+    expected = decimals.rounded(np.asarray(entmax_row(list(decimals.exact(x)), alpha)))
     for name in ("numpy", "torch", "jax", "array_api_strict"):
         if name in PRESENT:
             hold_to_oracle(value(PRESENT[name], partial(soft_one_hot, alpha=alpha), x, dtype), expected, dtype)
@@ -82,7 +84,7 @@ def test_long_rows_are_the_oracles_everywhere(dtype, alpha, row):
 @pytest.mark.parametrize("k", [1, 2, 7, 40, 79, 80])
 def test_winners_of_long_rows_are_the_oracles(backend, kind, k):
     x = np.stack([np.random.default_rng(k).normal(size=80) * scale for scale in (0.01, 1.0, 100.0)])
-    expected = oracle.rounded(oracle.soft_top_k(oracle.exact(x), k=k, kind=kind))
+    expected = decimals.rounded(oracle.soft_top_k(decimals.exact(x), k=k, kind=kind))
     actual = value(backend, lambda x: soft_top_k(x, k, kind=kind), x)
     assert_close(actual, expected, "float64", "value")
     if kind == "capped":
@@ -95,7 +97,7 @@ def test_winners_far_above_the_last_of_them_have_weight_1(backend, kind):
     """So far that no exponential of the distance is a number."""
     x = np.asarray([[2000.0, 1.0, 0.5, 0.375], [0.25, 1e300, 0.5, 0.0], [1e6, -1e6, -3e5, -2e6]])
     f = lambda x: soft_top_k(x, 2, kind=kind)  # noqa: E731
-    expected = oracle.rounded(oracle.soft_top_k(oracle.exact(x), k=2, kind=kind))
+    expected = decimals.rounded(oracle.soft_top_k(decimals.exact(x), k=2, kind=kind))
     assert_close(value(backend, f, x), expected, "float64", "value")
     slopes = gradient(backend, f, x, np.asarray([[3.0, 1.0, -1.0, 2.5]] * 3))
     np.testing.assert_array_equal(slopes[expected == 1], 0)
@@ -107,7 +109,7 @@ def test_winners_far_above_the_last_of_them_have_weight_1(backend, kind):
 def test_orders_above_2_are_as_good_as_the_scores_determine_them(backend, alpha, rng):
     """At the edge of the support the slope of the weights in the scores is infinite: half of the digits."""
     x = rng.normal(size=(3, 6))
-    expected = oracle.rounded(oracle.soft_one_hot(oracle.exact(x), alpha=alpha))
+    expected = decimals.rounded(oracle.soft_one_hot(decimals.exact(x), alpha=alpha))
     np.testing.assert_allclose(value(backend, partial(soft_one_hot, alpha=alpha), x), expected, rtol=0, atol=1e-8)
 
 
@@ -121,7 +123,7 @@ def test_ties_and_boundaries_have_equal_supports_and_gradients(backend, one):
     """At a boundary a score that has just weight 0 is off the support."""
     for alpha in (1.5, 2):
         p = value(backend, partial(soft_one_hot, alpha=alpha), one)
-        expected = oracle.rounded(oracle.soft_one_hot(oracle.exact(one), alpha=alpha))
+        expected = decimals.rounded(oracle.soft_one_hot(decimals.exact(one), alpha=alpha))
         np.testing.assert_array_equal(p > 0, expected > 0)
         np.testing.assert_allclose(p, expected, rtol=0, atol=4 * EPS["float64"])
     slopes = gradient(backend, partial(soft_one_hot, alpha=2), one, np.asarray([[1.0, 2.0, 3.0, 5.0]]))
@@ -137,12 +139,12 @@ AUTODIFF = pytest.mark.parametrize("backend", backend_parameters(("autograd", "t
 @pytest.mark.parametrize("alpha", [1.0, 1 + 2.0**-20, 1.001, 1.25, 1.5, 2.0])
 def test_learnable_alpha_has_the_oracles_gradient(backend, dtype, alpha, rng):
     x, g = round_to(rng.normal(size=5), dtype), round_to(rng.normal(size=5), dtype)
-    order = oracle.number(np.float32(alpha))
-    row = list(oracle.exact(x))
-    with oracle.digits(110):  # at alpha = 1 the oracle has no value: a point 1e-18 above it will do
-        order, h = (order, oracle.STEP) if order > 1 else (1 + Decimal(10) ** -18, Decimal(10) ** -32)
-        up, down = oracle.entmax_row(row, order + h), oracle.entmax_row(row, order - h)
-        expected = float(sum(w * (a - b) for w, a, b in zip(oracle.exact(g), up, down, strict=True)) / (2 * h))
+    order = decimals.number(np.float32(alpha))
+    row = list(decimals.exact(x))
+    with decimals.digits(110):  # at alpha = 1 the oracle has no value: a point 1e-18 above it will do
+        order, h = (order, decimals.STEP) if order > 1 else (1 + Decimal(10) ** -18, Decimal(10) ** -32)
+        up, down = entmax_row(row, order + h), entmax_row(row, order - h)
+        expected = float(sum(w * (a - b) for w, a, b in zip(decimals.exact(g), up, down, strict=True)) / (2 * h))
     _, pullback = backend.vjp(
         lambda a: soft_one_hot(backend.asarray(x, dtype), alpha=a), backend.asarray(np.float32(alpha), dtype)
     )
@@ -165,16 +167,16 @@ def test_temperature_alpha_and_positions_have_gradients_together(backend, rng):
 
     _, pullback = backend.vjp(f, *map(backend.asarray, given.values()))
     gradients = dict(zip(given, map(backend.to_numpy, pullback(backend.asarray(g))), strict=True))
-    exact = {name: oracle.exact(array) for name, array in given.items()}
+    exact = {name: decimals.exact(array) for name, array in given.items()}
     for name, array in exact.items():
         expected = np.zeros(array.shape)
         for index in np.ndindex(array.shape):
-            unit = oracle.exact(np.zeros(array.shape))
-            unit[index] = oracle.ONE
-            moved = oracle.derivative(
-                lambda z, name=name: oracle.soft_argmax(oracle.exact(x), axis=-1, **(exact | {name: z})), array, unit
+            unit = decimals.exact(np.zeros(array.shape))
+            unit[index] = decimals.ONE
+            moved = decimals.derivative(
+                lambda z, name=name: oracle.soft_argmax(decimals.exact(x), axis=-1, **(exact | {name: z})), array, unit
             )
-            expected[index] = float(sum(oracle.exact(g) * moved))
+            expected[index] = float(sum(decimals.exact(g) * moved))
         assert_close(gradients[name], expected, "float64", "derivative")
 
 
@@ -239,7 +241,7 @@ def test_a_nan_makes_its_row_of_sparse_weights_nan(backend, alpha):
 def test_a_window_is_not_pulled_by_what_lies_outside(backend):
     x = np.asarray([[0.0, 9.0, 8.0, 0.0, 0.0, 0.0, 8.9]])
     near = value(backend, partial(soft_argmax, axis=-1, window=1), x)
-    expected = oracle.rounded(oracle.soft_argmax(oracle.exact(x[:, :3]), axis=-1))
+    expected = decimals.rounded(oracle.soft_argmax(decimals.exact(x[:, :3]), axis=-1))
     assert_close(near, expected, "float64", "value")
     slopes = gradient(backend, partial(soft_argmax, axis=-1, window=1), x, np.asarray([1.0]))
     np.testing.assert_array_equal(slopes[0, 3:], 0)
@@ -259,8 +261,8 @@ def test_a_zero_background_does_not_pull(backend):
 def test_a_zero_background_does_not_overflow(backend, temperature):
     x = np.asarray([[0.0, 1000.0, 999.0], [0.0, 0.0, 1.0], [1e5, 0.0, 0.0]])
     f = partial(soft_argmax, axis=-1, zero_background=True, temperature=temperature)
-    expected = oracle.rounded(
-        oracle.soft_argmax(oracle.exact(x), axis=-1, zero_background=True, temperature=temperature)
+    expected = decimals.rounded(
+        oracle.soft_argmax(decimals.exact(x), axis=-1, zero_background=True, temperature=temperature)
     )
     assert_close(value(backend, f, x), expected, "float64", "value")
     assert np.all(np.isfinite(gradient(backend, f, x, np.asarray([1.0, 2.0, -1.0]))))
@@ -297,9 +299,9 @@ def test_a_target_with_weight_on_a_masked_score_has_loss_plus_inf(backend, kind,
     target = backend.asarray(np.eye(3)[index] if kind == "weights" else index)
     f = lambda x: fenchel_young_loss(x, target, alpha=alpha, mask=backend.asarray(mask))  # noqa: E731
     loss = value(backend, f, x)
-    kept = oracle.fenchel_young_loss(oracle.exact(x[2:3, :2]), target=index[2:3], alpha=alpha)
+    kept = oracle.fenchel_young_loss(decimals.exact(x[2:3, :2]), target=index[2:3], alpha=alpha)
     np.testing.assert_array_equal(loss[[0, 1, 3]], [INF, INF, 0])
-    assert_close(loss[2:3], oracle.rounded(kept), "float64", "value")
+    assert_close(loss[2:3], decimals.rounded(kept), "float64", "value")
     slopes = gradient(backend, f, x, np.ones(4))
     expected = value(backend, partial(soft_one_hot, alpha=alpha, mask=backend.asarray(mask)), x) - np.eye(3)[index]
     assert_close(slopes[2:], expected[2:], "float64", "derivative")
@@ -317,14 +319,14 @@ def test_the_loss_has_the_oracles_derivatives_in_temperature_and_target(backend,
     arrays, tangents = ([backend.asarray(a) for a in group] for group in (given, directions))
     gradients = backend.vjp(f, *arrays)[1](backend.asarray(g))
     zeros = [backend.asarray(np.zeros(a.shape)) for a in given]
-    exact = [oracle.exact(a) for a in given]
+    exact = [decimals.exact(a) for a in given]
     for k in range(2):
 
         def alone(z, k=k):
             t, y = [*exact[:k], z, *exact[k + 1 :]]
-            return oracle.fenchel_young_loss(oracle.exact(x), target=y, temperature=t, alpha=alpha)
+            return oracle.fenchel_young_loss(decimals.exact(x), target=y, temperature=t, alpha=alpha)
 
-        expected = oracle.rounded(oracle.derivative(alone, exact[k], oracle.exact(directions[k])))
+        expected = decimals.rounded(decimals.derivative(alone, exact[k], decimals.exact(directions[k])))
         moved = backend.jvp(f, tuple(arrays), tuple(tangents[j] if j == k else zeros[j] for j in range(2)))[1]
         assert_close(backend.to_numpy(moved), expected, "float64", "derivative")
         pulled = np.sum(backend.to_numpy(gradients[k]) * directions[k], axis=1)

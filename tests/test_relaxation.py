@@ -9,8 +9,10 @@ from conftest import NAMES, backend_parameters
 from anyargmax import soft_top_k
 from anyargmax._rules import relaxations
 from anyargmax._rules.relaxations import Relaxation
-from anyargmax.validation import catalogue, invariants, oracle
+from anyargmax.validation import catalogue, invariants
 from anyargmax.validation.comparison import assert_call_agrees
+from anyargmax.validation.oracle import decimals, rows
+from anyargmax.validation.oracle import functions as oracle
 from anyargmax.validation.tolerance import assert_close
 
 # ------------------------------------------------------------------- the relaxation, as a file in `relaxations` has it
@@ -59,8 +61,8 @@ def _bounds(p, z):
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch):
     monkeypatch.setitem(relaxations.WINNERS, ALGEBRAIC.name, ALGEBRAIC)
-    winners = oracle.Winners(lambda u: 0.5 * (1 + u / math.hypot(1, u)), _exact, 1e4, 1e4)
-    monkeypatch.setitem(oracle.WINNERS, ALGEBRAIC.name, winners)
+    winners = rows.Winners(lambda u: 0.5 * (1 + u / math.hypot(1, u)), _exact, 1e4, 1e4)
+    monkeypatch.setitem(rows.WINNERS, ALGEBRAIC.name, winners)
     monkeypatch.setitem(invariants.BOUNDS, ALGEBRAIC.name, _bounds)
 
 
@@ -81,7 +83,7 @@ def test_a_new_relaxation_has_the_oracles_answers(backend, call, monkeypatch):
 @pytest.mark.parametrize("backend", backend_parameters(("numpy", "torch", "torch-func", "jax")))
 def test_a_heavy_tail_is_not_cut_off_where_that_of_exp_ends(backend):
     x = np.asarray([[1000.0, -1000.0, 0.0, 0.5], [0.0, -700.0, -720.0, -760.0]])
-    expected = oracle.rounded(oracle.soft_top_k(oracle.exact(x), k=1, kind="algebraic"))
+    expected = decimals.rounded(oracle.soft_top_k(decimals.exact(x), k=1, kind="algebraic"))
     assert expected.min() > 1e-8
     p = backend.to_numpy(soft_top_k(backend.asarray(x), 1, kind="algebraic"))
     assert_close(p, expected, "float64", "value")

@@ -9,8 +9,8 @@ import pytest
 from conftest import PRESENT, backend_parameters
 
 from anyargmax import soft_argmax, soft_argmax_moments, soft_one_hot, spatial_soft_argmax
-from anyargmax.validation import oracle
 from anyargmax.validation.catalogue import CALLS, exactly, function, inputs
+from anyargmax.validation.oracle import decimals
 from anyargmax.validation.problems import tuple_of
 from anyargmax.validation.tolerance import assert_close
 
@@ -45,10 +45,12 @@ def weighted_sum(case, backend, weights):
 
 
 def exact_loss(case, weights, x):
-    return sum((oracle.exact(w) * (1 + y) ** 2).sum() for w, y in zip(weights, tuple_of(exactly(case, x)), strict=True))
+    return sum(
+        (decimals.exact(w) * (1 + y) ** 2).sum() for w, y in zip(weights, tuple_of(exactly(case, x)), strict=True)
+    )
 
 
-@oracle.precise
+@decimals.precise
 def curvature(case, weights, x, t, u):
     """``t^T H u`` of the exact loss, by differences of differences."""
     h = Decimal(10) ** -12
@@ -133,9 +135,9 @@ def test_hessian_is_the_oracles(route, outer, inner, case, rng):
     x = inputs(case, "float64").arrays[0]
     if case.function == "sharpen":
         x = x + 0.1
-    weights = [rng.normal(size=np.shape(y)) for y in tuple_of(exactly(case, oracle.exact(x)))]
+    weights = [rng.normal(size=np.shape(y)) for y in tuple_of(exactly(case, decimals.exact(x)))]
     t, u = rng.normal(size=(2, *x.shape))
-    expected = curvature(case, weights, *map(oracle.exact, (x, t, u)))
+    expected = curvature(case, weights, *map(decimals.exact, (x, t, u)))
     actual = ROUTES[route](weighted_sum(case, backend, weights), *map(backend.asarray, (x, t, u)), outer, inner)
     scale = sum(float(np.sum(np.abs(w))) for w in weights) * 100
     assert_close(backend.to_numpy(actual) / scale, expected / scale, "float64", "derivative")

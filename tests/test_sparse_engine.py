@@ -11,7 +11,8 @@ from anyargmax import soft_argmax, soft_one_hot, spatial_soft_argmax
 from anyargmax._kernels import selection
 from anyargmax._kernels.support import compact
 from anyargmax._kernels.support.sparse import SUPPORT
-from anyargmax.validation import oracle
+from anyargmax.validation.oracle import decimals
+from anyargmax.validation.oracle.weights import weights
 from anyargmax.validation.tolerance import EPS, assert_close, round_to
 
 ALPHAS = (1.1, 1.25, 4 / 3, 1.5, 1.75, 2)
@@ -91,7 +92,7 @@ def test_weights_and_supports_are_the_oracles_and_the_rules(backend, dtype, name
     rule = by_the_rule(lambda: backend.to_numpy(f(backend.asarray(x, dtype))))
     assert len(answers) == 1
     axes = axis if isinstance(axis, tuple) else (axis,)
-    expected = oracle.rounded(oracle.weights(oracle.exact(x), axes=axes, alpha=alpha, temperature=0.75))
+    expected = decimals.rounded(weights(decimals.exact(x), axes=axes, alpha=alpha, temperature=0.75))
     assert_close(actual, expected, dtype, "value", dtype)
     certain = (expected == 0) | (expected > 1e-4)
     np.testing.assert_array_equal((actual > 0)[certain], (expected > 0)[certain])

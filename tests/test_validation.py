@@ -25,10 +25,11 @@ from anyargmax.validation import (
     comparison,
     differences,
     examination,
-    oracle,
     problems,
 )
 from anyargmax.validation.command import Progress
+from anyargmax.validation.oracle import decimals
+from anyargmax.validation.oracle import functions as oracle
 from anyargmax.validation.report import as_json, as_junit, text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -686,17 +687,17 @@ def test_the_plugin_imports_no_framework_before_a_test_asks_for_it():
 
 
 def test_the_oracle_knows_softmax_and_sparsemax_by_hand():
-    p = oracle.rounded(oracle.soft_one_hot(oracle.exact([0.0, np.log(3.0)])))
+    p = decimals.rounded(oracle.soft_one_hot(decimals.exact([0.0, np.log(3.0)])))
     np.testing.assert_allclose(p, [0.25, 0.75], rtol=1e-15)
     np.testing.assert_array_equal(
-        oracle.rounded(oracle.soft_one_hot(oracle.exact([0.5, 0.0, -2.0]), alpha=2)), [0.75, 0.25, 0]
+        decimals.rounded(oracle.soft_one_hot(decimals.exact([0.5, 0.0, -2.0]), alpha=2)), [0.75, 0.25, 0]
     )
 
 
 def test_the_oracle_knows_the_loss_under_a_mask_by_hand():
-    x, mask = oracle.exact([[0.0, np.log(3.0), 5.0]] * 3), np.asarray([[True, True, False]])
-    temperature = oracle.exact([[1.0], [1.0], [2.0]])
-    loss = oracle.rounded(
+    x, mask = decimals.exact([[0.0, np.log(3.0), 5.0]] * 3), np.asarray([[True, True, False]])
+    temperature = decimals.exact([[1.0], [1.0], [2.0]])
+    loss = decimals.rounded(
         oracle.fenchel_young_loss(x, target=np.asarray([0, 2, 1]), mask=mask, temperature=temperature)
     )
     np.testing.assert_allclose(loss, [np.log(4.0), np.inf, 2 * np.log1p(3**-0.5)], rtol=1e-15)
@@ -704,8 +705,8 @@ def test_the_oracle_knows_the_loss_under_a_mask_by_hand():
 
 def test_the_oracle_knows_the_loss_of_infinite_scores_by_hand():
     inf = np.inf
-    x = oracle.exact([[-inf, 0.0, 0.0], [-inf, 0.0, 0.0], [inf, 0.0, 0.0], [-inf, -inf, -inf]])
-    loss = oracle.rounded(oracle.fenchel_young_loss(x, target=np.asarray([0, 1, 1, 0])))
+    x = decimals.exact([[-inf, 0.0, 0.0], [-inf, 0.0, 0.0], [inf, 0.0, 0.0], [-inf, -inf, -inf]])
+    loss = decimals.rounded(oracle.fenchel_young_loss(x, target=np.asarray([0, 1, 1, 0])))
     np.testing.assert_allclose(loss, [inf, np.log(2.0), inf, 0.0], rtol=1e-15)
 
 
@@ -730,9 +731,13 @@ def test_derivatives_of_a_call_are_held_to_the_size_of_its_positions_over_the_te
 
 
 def test_the_oracle_shares_no_code_with_the_library():
-    source = (SOURCE / "validation" / "oracle.py").read_text(encoding="utf-8")
-    imports = [line for line in source.splitlines() if line.startswith(("import", "from"))]
-    assert not any("from ." in line or "anyargmax" in line for line in imports)
+    sources = [path.read_text(encoding="utf-8") for path in (SOURCE / "validation" / "oracle").glob("*.py")]
+    imports = [
+        line for source in sources for line in source.splitlines() if line.lstrip().startswith(("import", "from"))
+    ]
+    assert len(sources) > 1
+    assert len(imports) > 10
+    assert not any("from .." in line or "anyargmax" in line for line in imports)
 
 
 def test_examination_takes_devices_by_name():

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import losses, operators, weights
-from . import oracle
 from .invariants import derivative_scale, invariants, rows_of
+from .oracle import decimals
+from .oracle import functions as oracle
 from .problems import Answers, Inputs, Problem, cotangents, directions, rounded, tangents, tuple_of
 
 
@@ -173,29 +174,31 @@ def function(call: Call, backend, dtype: str = "float64", device=None, **extra):
 
 def exactly(call: Call, x):
     """The oracle's value of the call, of an array of decimal numbers."""
-    arrays = {name: value if name in ("mask", "target") else oracle.exact(value) for name, value in call.arrays.items()}
+    arrays = {
+        name: value if name in ("mask", "target") else decimals.exact(value) for name, value in call.arrays.items()
+    }
     return getattr(oracle, call.function)(x, **(call.options | arrays))
 
 
-@oracle.precise
+@decimals.precise
 def jacobian_products(call: Call, x, gs, t):
     """``J^T g``, column by column, and ``J t``."""
     f = partial(exactly, call)
     gradient = np.zeros(x.shape)
     for index in np.ndindex(x.shape):
-        unit = oracle.exact(np.zeros(x.shape))
-        unit[index] = oracle.ONE
-        columns = tuple_of(oracle.derivative(f, x, unit))
+        unit = decimals.exact(np.zeros(x.shape))
+        unit[index] = decimals.ONE
+        columns = tuple_of(decimals.derivative(f, x, unit))
         gradient[index] = float(sum(_dot(g, column) for g, column in zip(gs, columns, strict=True)))
-    return gradient, tuple(map(oracle.rounded, tuple_of(oracle.derivative(f, x, t))))
+    return gradient, tuple(map(decimals.rounded, tuple_of(decimals.derivative(f, x, t))))
 
 
 def _dot(g, y):
     """Inner product in which rows without an answer, which are NaN whatever the scores, have no part."""
-    return sum((a * b for a, b in zip(np.ravel(g), np.ravel(y), strict=True) if not b.is_nan()), oracle.ZERO)
+    return sum((a * b for a, b in zip(np.ravel(g), np.ravel(y), strict=True) if not b.is_nan()), decimals.ZERO)
 
 
-@oracle.precise
+@decimals.precise
 def curvature(f, x, t, u):
     """``t^T H u`` of a scalar function, by differences of differences."""
     h = Decimal(10) ** -12
@@ -211,19 +214,19 @@ def expected(call: Call, given: Inputs, order: int = 1) -> Answers:
 def _expected(call_id: str, content: bytes, shape: tuple[int, ...], dtype: str, seed: int, order: int) -> Answers:
     call = BY_ID[call_id]
     given = Inputs((np.frombuffer(content).reshape(shape),), dtype, seed)
-    x = oracle.exact(given.arrays[0])
-    value = tuple(map(oracle.rounded, tuple_of(exactly(call, x))))
+    x = decimals.exact(given.arrays[0])
+    value = tuple(map(decimals.rounded, tuple_of(exactly(call, x))))
     if not order:
         return Answers(value)
-    gs = tuple(map(oracle.exact, cotangents(seed, value)))
-    gradient, tangent = jacobian_products(call, x, gs, oracle.exact(tangents(given)[0]))
+    gs = tuple(map(decimals.exact, cotangents(seed, value)))
+    gradient, tangent = jacobian_products(call, x, gs, decimals.exact(tangents(given)[0]))
     answers = Answers(value, gradient=(gradient,), tangent=tangent)
     return answers if order == 1 else answers._replace(second=(_contraction(call, given, x, gs),))
 
 
 def _contraction(call: Call, given: Inputs, x, gs) -> np.ndarray:
     """The second derivative of ``<g, f>`` along the tangents and the directions."""
-    t, u = (oracle.exact(draw(given)[0]) for draw in (tangents, directions))
+    t, u = (decimals.exact(draw(given)[0]) for draw in (tangents, directions))
 
     def scalar(z):
         return sum(_dot(g, y) for g, y in zip(gs, tuple_of(exactly(call, z)), strict=True))

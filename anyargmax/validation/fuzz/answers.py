@@ -6,7 +6,7 @@ import numpy as np
 
 from ..catalogue import exactly, jacobian_products
 from ..frameworks import load
-from ..oracle import exact, rounded
+from ..oracle.decimals import exact, rounded
 from ..problems import cotangents, draw, tuple_of
 from ..tolerance import EPS, TOLERANCE, dtype_name, round_to
 from .algebra import has_ties, near, unanswered
