@@ -25,6 +25,7 @@ from anyargmax.validation import (
     comparison,
     differences,
     examination,
+    findings,
     problems,
 )
 from anyargmax.validation.command import Progress
@@ -229,7 +230,7 @@ class TestABuiltInFunction:
             return backend._replace(**{field: answer})
 
         problem = catalogue.problem(catalogue.BY_ID[call], order=2)
-        places = [examination.Place(wrong(PRESENT[name])) for name in EAGER]
+        places = [findings.Place(wrong(PRESENT[name])) for name in EAGER]
         row = examination.examine(problem, places, "float64", order=2)
         assert not row.raised
         assert {(f.quantity, f.evidence) for f in row.findings} - {("adjoint", "agreement")} == {(quantity, "oracle")}

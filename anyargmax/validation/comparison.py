@@ -12,7 +12,8 @@ import numpy as np
 from .._frameworks.names import MODULES, installed
 from .._frameworks.registry import registered
 from . import catalogue
-from .examination import Place, Row, examine
+from .examination import examine
+from .findings import Place, Row
 from .frameworks import Backend, load
 from .problems import Answers, Inputs, Problem, rounded, tuple_of
 from .reduction import reduced

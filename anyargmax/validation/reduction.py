@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from .examination import Finding, Place, Row, examine
+from .examination import examine
+from .findings import Finding, Place, Row
 from .problems import Arrays, Problem, rounded
 
 TRIALS = 60

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from .differences import TOLERANCE as DIFFERENCE_TOLERANCE
-from .examination import EVIDENCE, Finding, Row
+from .findings import EVIDENCE, Finding, Row
 
 WIDTH, SHOWN = 80, 8
 RED, GREEN, PLAIN = "\033[31m", "\033[32m", "\033[0m"
