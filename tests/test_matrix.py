@@ -9,7 +9,7 @@ from conftest import MISSING, NAMES, PRESENT
 from anyargmax import validation
 from anyargmax._kernels import selection
 from anyargmax.validation.catalogue import CALLS, FUNCTIONS, KINDS
-from anyargmax.validation.comparison import assert_call_agrees
+from anyargmax.validation.checking import assert_call_agrees
 
 ALL, SOME = {call.id: call for call in CALLS}, {call.id: call for call in KINDS}
 # JAX compiles each call and dtype: in one dtype all of them, in the other one of each kind. Dask makes a graph of NumPy's

@@ -10,8 +10,8 @@ from anyargmax._calls import composition
 from anyargmax._compat import array_namespace
 from anyargmax._frameworks import binding, protocol, registry, tape
 from anyargmax._kernels import selection
-from anyargmax.validation import catalogue, comparison
-from anyargmax.validation.comparison import assert_call_agrees
+from anyargmax.validation import catalogue, places
+from anyargmax.validation.checking import assert_call_agrees
 
 
 class Mine(np.ndarray):
@@ -99,7 +99,7 @@ def test_a_framework_of_seven_names_passes_the_matrix(mine, call):
 
 
 def test_a_registered_framework_is_checked_with_all_others(mine):
-    assert "mine" in comparison.names_of(None)
+    assert "mine" in places.names_of(None)
     report = validation.check(backends=["numpy", "mine"], dtypes="float64", only="position along the last axis")
     assert report.ok
     assert "mine" in str(report)

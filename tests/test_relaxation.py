@@ -10,7 +10,7 @@ from anyargmax import soft_top_k
 from anyargmax._rules import relaxations
 from anyargmax._rules.relaxations import Relaxation
 from anyargmax.validation import catalogue, invariants
-from anyargmax.validation.comparison import assert_call_agrees
+from anyargmax.validation.checking import assert_call_agrees
 from anyargmax.validation.oracle import decimals, rows
 from anyargmax.validation.oracle import functions as oracle
 from anyargmax.validation.tolerance import assert_close

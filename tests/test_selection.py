@@ -12,7 +12,7 @@ from anyargmax._frameworks import binding
 from anyargmax._kernels import selection
 from anyargmax._kernels.kernel import Kernel, Step
 from anyargmax.validation import catalogue
-from anyargmax.validation.comparison import assert_call_agrees
+from anyargmax.validation.checking import assert_call_agrees
 from anyargmax.validation.tolerance import assert_close
 
 # Where each kernel serves, and a call that it does.

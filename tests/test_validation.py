@@ -22,15 +22,15 @@ from anyargmax.validation import (
     assert_backends_agree,
     catalogue,
     check,
-    comparison,
     differences,
     examination,
-    findings,
+    places,
     problems,
 )
 from anyargmax.validation.command import Progress
 from anyargmax.validation.oracle import decimals
 from anyargmax.validation.oracle import functions as oracle
+from anyargmax.validation.places import Place, places_of
 from anyargmax.validation.report import as_json, as_junit, text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -230,7 +230,7 @@ class TestABuiltInFunction:
             return backend._replace(**{field: answer})
 
         problem = catalogue.problem(catalogue.BY_ID[call], order=2)
-        places = [findings.Place(wrong(PRESENT[name])) for name in EAGER]
+        places = [Place(wrong(PRESENT[name])) for name in EAGER]
         row = examination.examine(problem, places, "float64", order=2)
         assert not row.raised
         assert {(f.quantity, f.evidence) for f in row.findings} - {("adjoint", "agreement")} == {(quantity, "oracle")}
@@ -641,7 +641,7 @@ class TestTheCommand:
         assert "raised on numpy float32: RuntimeError: broken on purpose" in " ".join(out.split())
 
     def test_names_a_framework_that_is_not_installed(self, capsys, monkeypatch):
-        monkeypatch.setattr(comparison, "installed", lambda: ("numpy",))
+        monkeypatch.setattr(places, "installed", lambda: ("numpy",))
         code, _, err = self.run(capsys, "--backends", "torch")
         assert code == 2
         assert "torch is not installed: pip install torch" in err
@@ -742,7 +742,7 @@ def test_the_oracle_shares_no_code_with_the_library():
 
 
 def test_examination_takes_devices_by_name():
-    places, notes = comparison.places_of(["numpy", *[n for n in ("torch", "jax") if n in PRESENT]], ["cpu"])
+    places, notes = places_of(["numpy", *[n for n in ("torch", "jax") if n in PRESENT]], ["cpu"])
     assert str(places[0]) == "numpy on cpu"
     assert notes == []
     row = examination.examine(catalogue.problem(catalogue.CALLS[0]), places, "float32")

@@ -1,6 +1,7 @@
 """Do the frameworks agree here? Values and derivatives of any function, compared everywhere."""
 
-from .comparison import assert_backends_agree, check, compare
+from .checking import check
+from .comparison import assert_backends_agree, compare
 from .findings import Finding, Row
 from .frameworks import Backend, load
 from .report import Report, as_json, as_junit

@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .comparison import check, compare
+from .checking import check
+from .comparison import compare
 from .evaluation import summary
 from .report import WIDTH, Report, as_json, as_junit, text
 

@@ -1,95 +1,18 @@
-"""The public comparisons: any function on every framework, or every built-in function against the oracle."""
+"""Compare a function of arrays in every framework."""
 
 import inspect
-import multiprocessing
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from .._frameworks.names import MODULES, installed
-from .._frameworks.registry import registered
-from . import catalogue
-from .examination import examine
-from .findings import Place, Row
-from .frameworks import Backend, load
+from .frameworks import Backend
+from .places import dtypes_of, missing_dtypes, places_of, versions
 from .problems import Answers, Inputs, Problem, rounded, tuple_of
-from .reduction import reduced
+from .reduction import examined
 from .report import Report
-from .tolerance import COMPUTED_IN, TOLERANCE
-
-DTYPES = ("float32", "float64")
-Progress = Callable[[int, int, str], None]
-
-
-def _silent(done: int, total: int, name: str) -> None:
-    """Show no progress."""
-
-
-def names_of(backends: Iterable[Any] | None) -> tuple[Any, ...]:
-    """Names of frameworks (or `Backend`s) that there are; None is all that are installed."""
-    given = (
-        (*installed(), *registered())
-        if backends is None
-        else (backends,)
-        if isinstance(backends, str)
-        else tuple(backends)
-    )
-    for name in given:
-        if isinstance(name, Backend):
-            continue
-        if name not in (*MODULES, *registered()):
-            known = ", ".join((*MODULES, *registered()))
-            raise ValueError(f"`backends` must be some of {known}, got {name!r}. Choose among these.")
-        if name not in (*installed(), *registered()):
-            raise ModuleNotFoundError(f"{name} is not installed: pip install {MODULES[name].replace('_', '-')}")
-    return given
-
-
-def _dtypes(dtypes: Iterable[str] | None) -> tuple[str, ...]:
-    given = DTYPES if dtypes is None else (dtypes,) if isinstance(dtypes, str) else tuple(dtypes)
-    for dtype in given:
-        if dtype not in COMPUTED_IN:
-            raise ValueError(f"`dtypes` must be some of {', '.join(COMPUTED_IN)}, got {dtype!r}. Choose among these.")
-    return given
-
-
-def places_of(backends: Iterable[Any] | None, devices: Iterable[str] | None) -> tuple[tuple[Place, ...], list[str]]:
-    """Return each framework on each device that it has, and a note for each that it has not."""
-    loaded = [b if isinstance(b, Backend) else load(b) for b in names_of(backends)]
-    if devices is None:
-        return tuple(map(Place, loaded)), []
-    places: list[Place] = []
-    notes: list[str] = []
-    for device in (devices,) if isinstance(devices, str) else tuple(devices):
-        before = len(places)
-        for backend in loaded:
-            try:
-                backend.find_device(device)
-            except LookupError as error:
-                notes.append(f"{backend.name} {error.args[0]}")
-            else:
-                places.append(Place(backend, device))
-        if len(places) == before:
-            names = ", ".join(b.name for b in loaded)
-            raise ValueError(f"`devices` must be there on some framework, got {device!r}, which none of {names} has.")
-    return tuple(places), notes
-
-
-def _versions(places: Iterable[Place]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(f"{place} {place.backend.version}" for place in places))
-
-
-def versions_of(backends: Iterable[Backend]) -> tuple[str, ...]:
-    """Return frameworks by name and version."""
-    return _versions(map(Place, backends))
-
-
-def _missing_dtypes(places: Iterable[Place], dtypes: Iterable[str]) -> list[str]:
-    names = {place.backend.name: place.backend for place in places}
-    return [f"{name} has no {dtype}" for name, b in names.items() for dtype in dtypes if dtype not in b.dtypes]
+from .tolerance import TOLERANCE
 
 
 def _function_in(f: Any, backend: Backend) -> Callable[..., Any]:
@@ -195,81 +118,9 @@ def compare(
         exact_zeros=exact_zeros,
         tolerance=table,
     )
-    chosen = _dtypes(dtypes)
-    rows = tuple(_examined(problem, places, dtype, order, seed, rows=True) for dtype in chosen)
-    return Report(rows, _versions(places), table, seed, notes=(*notes, *_missing_dtypes(places, chosen)))
-
-
-def _examined(problem: Problem, places: Sequence[Place], dtype: str, order: int, seed: int, rows: bool) -> Row:
-    row = examine(problem, places, dtype, order=order, seed=seed)
-    return reduced(problem, places, row, order, seed, rows) if row.findings else row
-
-
-def _calls(thorough: bool, only: str | None) -> list[catalogue.Call]:
-    calls = [c for c in catalogue.CALLS if (thorough or only or c in catalogue.KINDS) and (only or "") in c.id]
-    if not calls:
-        raise ValueError(f"`only` must be part of a call's name, got {only!r}. See the first column of a full check.")
-    return calls
-
-
-def _row_of(task: tuple) -> Row:
-    """One row of a check, in whatever process."""
-    call_id, dtype, backends, devices, order, seed = task
-    places, _ = places_of(backends, devices)
-    return _examined(catalogue.problem(catalogue.BY_ID[call_id], order), places, dtype, order, seed, rows=False)
-
-
-def check(
-    *,
-    backends: Iterable[str] | None = None,
-    dtypes: Iterable[str] | None = None,
-    devices: Iterable[str] | None = None,
-    order: int = 1,
-    seed: int = 0,
-    thorough: bool = False,
-    only: str | None = None,
-    jobs: int = 1,
-    progress: Progress = _silent,
-) -> Report:
-    """Check every built-in function in every framework, against an oracle in 50 digits as well.
-
-    Parameters
-    ----------
-    backends, dtypes, devices, order, seed
-        As in `compare`; the seed is that of the scores too.
-    thorough
-        Every call there is, instead of one of each kind.
-    only
-        A part of the names of the calls that are wanted.
-    jobs
-        In how many processes.
-    progress
-        Called with the rows done, those in all, and the name of the next.
-
-    Returns
-    -------
-    Report
-        With evidence by agreement, by the oracle, by invariants (sums, signs, optimality conditions, supports,
-        gradients that sum to 0), and by finite differences.
-    """
-    names, chosen = names_of(backends), _dtypes(dtypes)
-    wanted = None if devices is None else (devices,) if isinstance(devices, str) else tuple(devices)
-    calls = _calls(thorough, only)
-    tasks = [(call.id, dtype, names, wanted, order, seed) for call in calls for dtype in chosen]
-    rows = []
-    if jobs > 1 and len(tasks) > 1:
-        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-            for task, row in zip(tasks, pool.map(_row_of, tasks), strict=True):
-                rows.append(row)
-                progress(len(rows), len(tasks), task[0])
-    else:
-        for task in tasks:
-            progress(len(rows), len(tasks), task[0])
-            rows.append(_row_of(task))
-        progress(len(rows), len(tasks), "")
-    places, notes = places_of(names, wanted)
-    notes += _missing_dtypes(places, chosen)
-    return Report(tuple(rows), _versions(places), dict(TOLERANCE), seed, notes=tuple(notes))
+    chosen = dtypes_of(dtypes)
+    rows = tuple(examined(problem, places, dtype, order, seed, rows=True) for dtype in chosen)
+    return Report(rows, versions(places), table, seed, notes=(*notes, *missing_dtypes(places, chosen)))
 
 
 def assert_backends_agree(f: Any, /, *arrays: Any, **options: Any) -> None:
@@ -278,12 +129,4 @@ def assert_backends_agree(f: Any, /, *arrays: Any, **options: Any) -> None:
     Parameters are those of `compare`.
     """
     report = compare(f, *arrays, **options)
-    assert report.ok, f"\n{report}"
-
-
-def assert_call_agrees(call: catalogue.Call, backends: Iterable[Backend], dtype: str, *, order: int = 1) -> None:
-    """Raise an AssertionError unless a built-in call has the oracle's answers in some frameworks, in one dtype."""
-    places = tuple(map(Place, backends))
-    row = examine(catalogue.problem(call, order), places, dtype, order=order)
-    report = Report((row,), _versions(places), dict(TOLERANCE), 0)
     assert report.ok, f"\n{report}"

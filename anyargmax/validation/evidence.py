@@ -8,7 +8,8 @@ import numpy as np
 from .differences import TOLERANCE as DIFFERENCE_TOLERANCE
 from .differences import USELESS, difference
 from .evaluation import Cell
-from .findings import Examined, Finding, Place
+from .findings import Examined, Finding
+from .places import Place
 from .problems import Answers, Arrays, Inputs, cotangents, directions, tangents
 from .tolerance import EPS, Distance, distance
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from .evaluation import Cell, summary
 from .evidence import adjoint, against_differences, against_each_other, against_invariants, against_oracle
-from .findings import EVIDENCE, Examined, Finding, Place, Row
+from .findings import EVIDENCE, Examined, Finding, Row
+from .places import Place
 from .problems import Answers, Inputs, Problem
 
 

@@ -2,21 +2,11 @@
 
 from typing import Any, NamedTuple
 
-from .frameworks import Backend
+from .places import Place
 from .problems import Answers, Arrays, Inputs, Problem
 from .tolerance import COMPUTED_IN, Distance
 
 EVIDENCE = ("agreement", "oracle", "invariants", "differences")
-
-
-class Place(NamedTuple):
-    """A framework on a device; no device is the framework's own choice."""
-
-    backend: Backend
-    device: str | None = None
-
-    def __str__(self) -> str:
-        return self.backend.name if self.device is None else f"{self.backend.name} on {self.device}"
 
 
 class Finding(NamedTuple):

@@ -1,11 +1,12 @@
 """Make the inputs of a failure as simple as they can be while it stays."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from .examination import examine
-from .findings import Finding, Place, Row
+from .findings import Finding, Row
+from .places import Place
 from .problems import Arrays, Problem, rounded
 
 TRIALS = 60
@@ -68,3 +69,8 @@ def reduced(problem: Problem, places: Iterable[Place], row: Row, order: int, see
 
 def _like(goal: Finding) -> Callable[[Finding], bool]:
     return lambda f: (f.place, f.quantity, f.evidence) == (goal.place, goal.quantity, goal.evidence)
+
+
+def examined(problem: Problem, places: Sequence[Place], dtype: str, order: int, seed: int, rows: bool) -> Row:
+    row = examine(problem, places, dtype, order=order, seed=seed)
+    return reduced(problem, places, row, order, seed, rows) if row.findings else row

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..._frameworks.names import installed
-from ..comparison import names_of, versions_of
 from ..frameworks import load
+from ..places import names_of, versions_of
 from ..report import GREEN, PLAIN, RED, WIDTH
 from ..tolerance import COMPUTED_IN
 from . import refusals

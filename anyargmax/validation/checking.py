@@ -1,0 +1,95 @@
+"""Check the built-in functions in every framework, against the oracle as well."""
+
+import multiprocessing
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+
+from . import catalogue
+from .examination import examine
+from .findings import Row
+from .frameworks import Backend
+from .places import Place, dtypes_of, missing_dtypes, names_of, places_of, versions
+from .reduction import examined
+from .report import Report
+from .tolerance import TOLERANCE
+
+Progress = Callable[[int, int, str], None]
+
+
+def _silent(done: int, total: int, name: str) -> None:
+    """Show no progress."""
+
+
+def _calls(thorough: bool, only: str | None) -> list[catalogue.Call]:
+    calls = [c for c in catalogue.CALLS if (thorough or only or c in catalogue.KINDS) and (only or "") in c.id]
+    if not calls:
+        raise ValueError(f"`only` must be part of a call's name, got {only!r}. See the first column of a full check.")
+    return calls
+
+
+def _row_of(task: tuple) -> Row:
+    """One row of a check, in whatever process."""
+    call_id, dtype, backends, devices, order, seed = task
+    places, _ = places_of(backends, devices)
+    return examined(catalogue.problem(catalogue.BY_ID[call_id], order), places, dtype, order, seed, rows=False)
+
+
+def check(
+    *,
+    backends: Iterable[str] | None = None,
+    dtypes: Iterable[str] | None = None,
+    devices: Iterable[str] | None = None,
+    order: int = 1,
+    seed: int = 0,
+    thorough: bool = False,
+    only: str | None = None,
+    jobs: int = 1,
+    progress: Progress = _silent,
+) -> Report:
+    """Check every built-in function in every framework, against an oracle in 50 digits as well.
+
+    Parameters
+    ----------
+    backends, dtypes, devices, order, seed
+        As in `compare`; the seed is that of the scores too.
+    thorough
+        Every call there is, instead of one of each kind.
+    only
+        A part of the names of the calls that are wanted.
+    jobs
+        In how many processes.
+    progress
+        Called with the rows done, those in all, and the name of the next.
+
+    Returns
+    -------
+    Report
+        With evidence by agreement, by the oracle, by invariants (sums, signs, optimality conditions, supports,
+        gradients that sum to 0), and by finite differences.
+    """
+    names, chosen = names_of(backends), dtypes_of(dtypes)
+    wanted = None if devices is None else (devices,) if isinstance(devices, str) else tuple(devices)
+    calls = _calls(thorough, only)
+    tasks = [(call.id, dtype, names, wanted, order, seed) for call in calls for dtype in chosen]
+    rows = []
+    if jobs > 1 and len(tasks) > 1:
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+            for task, row in zip(tasks, pool.map(_row_of, tasks), strict=True):
+                rows.append(row)
+                progress(len(rows), len(tasks), task[0])
+    else:
+        for task in tasks:
+            progress(len(rows), len(tasks), task[0])
+            rows.append(_row_of(task))
+        progress(len(rows), len(tasks), "")
+    places, notes = places_of(names, wanted)
+    notes += missing_dtypes(places, chosen)
+    return Report(tuple(rows), versions(places), dict(TOLERANCE), seed, notes=tuple(notes))
+
+
+def assert_call_agrees(call: catalogue.Call, backends: Iterable[Backend], dtype: str, *, order: int = 1) -> None:
+    """Raise an AssertionError unless a built-in call has the oracle's answers in some frameworks, in one dtype."""
+    places = tuple(map(Place, backends))
+    row = examine(catalogue.problem(call, order), places, dtype, order=order)
+    report = Report((row,), versions(places), dict(TOLERANCE), 0)
+    assert report.ok, f"\n{report}"
