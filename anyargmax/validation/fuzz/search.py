@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from ..catalogue import FUNCTIONS
 from ..evaluation import summary
 from ..frameworks import load
-from . import algebra, numbers, refusals, specification, ways  # noqa: F401  (they register their properties)
+from . import algebra, memory, numbers, refusals, specification, ways  # noqa: F401  (they register their properties)
 from .case import Case
 from .drawing import Wanted, cases
 from .registry import OFTEN, PROPERTIES, WHOLE, Property

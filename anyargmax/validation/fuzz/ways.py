@@ -10,9 +10,10 @@ from ..._kernels import selection
 from ..catalogue import bound
 from ..frameworks import Backend, load
 from ..problems import tuple_of
-from .algebra import IN_MEMORY, near, unanswered
+from .algebra import near, unanswered
 from .case import Case
 from .conditions import gradient_scale, has_median_kink, is_determined, rows, signed
+from .memory import IN_MEMORY
 from .registry import prop
 from .running import (
     Closeness,
