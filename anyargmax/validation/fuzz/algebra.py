@@ -3,9 +3,10 @@
 import numpy as np
 
 from .case import Case
-from .conditions import gradient_scale, has_median_kink, is_determined, value_scale
+from .kinks import has_median_kink, is_determined
 from .registry import FLOATS, NAMES, POSITIONS, WEIGHTS, WHOLE, prop
 from .running import Closeness, Outcome, assert_near, assert_same, computed_in, first, outcome
+from .scales import gradient_scale, value_scale
 from .scores import fitted
 
 

@@ -7,10 +7,11 @@ from ..problems import tuple_of
 from ..tolerance import dtype_name
 from .algebra import near
 from .case import Case
-from .conditions import gradient_scale, is_determined
+from .kinks import is_determined
 from .layouts import WAYS, laid
 from .registry import FLOATS, WHOLE, prop
 from .running import Closeness, assert_near, assert_same, computed_in, first, in_numpy, like, outcome, prepared
+from .scales import gradient_scale
 from .scores import fitted
 
 NATIVE = ("numpy", "autograd", "torch")  # whose arrays lie in memory that can be looked at and written to

@@ -11,7 +11,7 @@ from ..problems import cotangents, draw, tuple_of
 from ..tolerance import EPS, TOLERANCE, round_to
 from .algebra import has_ties, near, unanswered
 from .case import Case
-from .conditions import gradient_scale, has_median_kink, is_determined, rows, signed, value_scale
+from .kinks import has_median_kink, is_determined, rows, signed
 from .registry import FLOATS, WEIGHTS, WHOLE, prop
 from .running import (
     Closeness,
@@ -28,6 +28,7 @@ from .running import (
     scope,
     tangent,
 )
+from .scales import gradient_scale, value_scale
 from .specification import classes, documented_shapes
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from ..problems import tuple_of
 from ..tolerance import EPS, TOLERANCE, dtype_name
 from .case import Case
-from .conditions import signed
+from .kinks import signed
 from .registry import FLOATS, WEIGHTS, WHOLE, prop
 from .running import computed_in, first, is_floating, outcome, prepared, scope, text_of
 

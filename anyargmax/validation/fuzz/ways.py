@@ -12,7 +12,7 @@ from ..frameworks import Backend, load
 from ..problems import tuple_of
 from .algebra import near, unanswered
 from .case import Case
-from .conditions import gradient_scale, has_median_kink, is_determined, rows, signed
+from .kinks import has_median_kink, is_determined, rows, signed
 from .memory import IN_MEMORY
 from .registry import prop
 from .running import (
@@ -29,6 +29,7 @@ from .running import (
     tangent,
     text_of,
 )
+from .scales import gradient_scale
 
 COMMON = ("float64", "float32")
 
