@@ -22,6 +22,7 @@ from anyargmax.validation import (
     assert_backends_agree,
     catalogue,
     check,
+    checking,
     differences,
     examination,
     places,
@@ -229,7 +230,7 @@ class TestABuiltInFunction:
             answer = honest and (lambda *args: of_answer(honest(*args)))
             return backend._replace(**{field: answer})
 
-        problem = catalogue.problem(catalogue.BY_ID[call], order=2)
+        problem = checking.problem(catalogue.BY_ID[call], order=2)
         places = [Place(wrong(PRESENT[name])) for name in EAGER]
         row = examination.examine(problem, places, "float64", order=2)
         assert not row.raised
@@ -728,7 +729,7 @@ def test_the_oracle_knows_the_loss_of_infinite_scores_by_hand():
     ],
 )
 def test_derivatives_of_a_call_are_held_to_the_size_of_its_positions_over_the_temperature(call, scale):
-    assert catalogue.problem(catalogue.BY_ID[call]).scale == scale
+    assert checking.problem(catalogue.BY_ID[call]).scale == scale
 
 
 def test_the_oracle_shares_no_code_with_the_library():
@@ -745,6 +746,6 @@ def test_examination_takes_devices_by_name():
     places, notes = places_of(["numpy", *[n for n in ("torch", "jax") if n in PRESENT]], ["cpu"])
     assert str(places[0]) == "numpy on cpu"
     assert notes == []
-    row = examination.examine(catalogue.problem(catalogue.CALLS[0]), places, "float32")
+    row = examination.examine(checking.problem(catalogue.CALLS[0]), places, "float32")
     assert not row.findings
     assert not row.raised

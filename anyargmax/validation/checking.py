@@ -3,12 +3,16 @@
 import multiprocessing
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 from . import catalogue
 from .examination import examine
 from .findings import Row
 from .frameworks import Backend
+from .invariants import derivative_scale, invariants
+from .oracle_answers import expected
 from .places import Place, dtypes_of, missing_dtypes, names_of, places_of, versions
+from .problems import Problem
 from .reduction import examined
 from .report import Report
 from .tolerance import TOLERANCE
@@ -18,6 +22,19 @@ Progress = Callable[[int, int, str], None]
 
 def _silent(done: int, total: int, name: str) -> None:
     """Show no progress."""
+
+
+def problem(call: catalogue.Call, order: int = 1) -> Problem:
+    """The call as a problem that the frameworks, the oracle and the invariants have an answer to."""
+    return Problem(
+        call.id,
+        partial(catalogue.function, call),
+        partial(catalogue.inputs, call),
+        oracle=partial(expected, call, order=order),
+        invariants=partial(invariants, call),
+        ours=True,
+        scale=derivative_scale(call),
+    )
 
 
 def _calls(thorough: bool, only: str | None) -> list[catalogue.Call]:
@@ -31,7 +48,7 @@ def _row_of(task: tuple) -> Row:
     """One row of a check, in whatever process."""
     call_id, dtype, backends, devices, order, seed = task
     places, _ = places_of(backends, devices)
-    return examined(catalogue.problem(catalogue.BY_ID[call_id], order), places, dtype, order, seed, rows=False)
+    return examined(problem(catalogue.BY_ID[call_id], order), places, dtype, order, seed, rows=False)
 
 
 def check(
@@ -90,6 +107,6 @@ def check(
 def assert_call_agrees(call: catalogue.Call, backends: Iterable[Backend], dtype: str, *, order: int = 1) -> None:
     """Raise an AssertionError unless a built-in call has the oracle's answers in some frameworks, in one dtype."""
     places = tuple(map(Place, backends))
-    row = examine(catalogue.problem(call, order), places, dtype, order=order)
+    row = examine(problem(call, order), places, dtype, order=order)
     report = Report((row,), versions(places), dict(TOLERANCE), 0)
     assert report.ok, f"\n{report}"

@@ -4,9 +4,9 @@ import warnings
 
 import numpy as np
 
-from ..catalogue import exactly, jacobian_products
 from ..frameworks import load
 from ..oracle.decimals import exact, rounded
+from ..oracle_answers import exactly, jacobian_products
 from ..problems import cotangents, draw, tuple_of
 from ..tolerance import EPS, TOLERANCE, round_to
 from .algebra import has_ties, near, unanswered
