@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from ..._calls import annotations as named
 from ..catalogue import Call
 from .case import Case, Scene
-from .kinds import ARRAYS, AXES, Draw, Kind, bytes_of, kind_of, number
+from .kinds import ARRAYS, AXES, Kind, kind_of
 from .scores import KINDS, THRESHOLDS, scores
+from .values import Draw, bytes_of, number
 
 FLOATS = ("float64", "float32", "float16", "bfloat16")
 

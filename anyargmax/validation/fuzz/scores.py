@@ -10,7 +10,7 @@ from ..._kernels.native import NATIVE
 from ..._kernels.support.sparse import SUPPORT
 from ..._kernels.traced.contraction import CONTRACTION
 from ..tolerance import COMPUTED_IN, round_to
-from .kinds import Draw, bytes_of, number
+from .values import Draw, bytes_of, number
 
 KINDS = ("grid", "spread", "special", "constant")
 GRID = np.asarray([0, *(sign * k / 2 for k in range(1, 9) for sign in (1, -1))])  # halves, with many ties
