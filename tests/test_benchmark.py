@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from anyargmax import __main__ as program
-from anyargmax._benchmark import judge, measure, memory, peers, plot, report, run, timing
+from anyargmax._benchmark import frameworks, judge, measure, memory, plot, report, run, timing
 from anyargmax._benchmark.timing import Sample
 from anyargmax._benchmark.workloads import (
     COMPILED,
@@ -239,7 +239,7 @@ class TestPeers:
     def test_compute_what_the_library_computes(self, monkeypatch, name, workload, which):
         monkeypatch.setattr(timing, "interleaved", lambda calls, _: {key: [Sample(1.0, 0)] for key in calls})
         missing = {}
-        toolkit = peers.eager_jax(missing) if workload.eager else peers.LOADERS[name](missing)
+        toolkit = frameworks.eager_jax(missing) if workload.eager else frameworks.LOADERS[name](missing)
         row = measure.row(toolkit, workload.scaled(0.03), which, 0.1, False, missing)
         assert row["failed"] == {}
         assert len(row["times"]) > 1 or (name, which) == ("numpy", "f+b") or missing.keys() >= {"entmax"}
@@ -263,7 +263,7 @@ class TestPeers:
     @pytest.mark.parametrize("module", ["no_such_package", "no_such_package.part"])
     def test_that_are_not_installed_are_named(self, module):
         missing = {}
-        assert peers.optional(module, missing) is None
+        assert frameworks.optional(module, missing) is None
         (line,) = report.missing(missing)
         assert (
             " ".join(line.split()) == 'without no_such_package, which is not installed: pip install "anyargmax[bench]"'
@@ -279,7 +279,7 @@ class TestPeers:
         (tmp_path / "broken_peer.py").write_text("import numpy.no_such_part")
         monkeypatch.syspath_prepend(tmp_path)
         missing = {}
-        assert peers.optional("broken_peer", missing) is None
+        assert frameworks.optional("broken_peer", missing) is None
         assert missing["broken_peer"].startswith("cannot be imported (ModuleNotFoundError: No module named 'numpy.no")
 
 

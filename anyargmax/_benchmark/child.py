@@ -30,14 +30,14 @@ def main() -> int:
     """Do what the JSON on the standard input asks for."""
     asked = json.load(sys.stdin)
     keep_to(asked["threads"])
-    from . import measure, peers  # which start them
+    from . import frameworks, measure  # which start them
 
     missing: dict[str, str] = {}
-    toolkits = {False: peers.LOADERS[asked["framework"]](missing)}
+    toolkits = {False: frameworks.LOADERS[asked["framework"]](missing)}
     if asked["framework"] == "torch":
         toolkits[False].xp.set_num_threads(asked["threads"])
     if asked["framework"] == "jax":
-        toolkits[True] = peers.eager_jax(missing)
+        toolkits[True] = frameworks.eager_jax(missing)
     known = {workload.name: workload.scaled(asked["scale"]) for workload in WORKLOADS}
     for name, which in asked["rows"]:
         print(json.dumps({"doing": f"{name} {which}"}), flush=True)
