@@ -80,3 +80,11 @@ def pytest_terminal_summary(terminalreporter):
         for name, text in report.user_properties:
             if name == "steps":
                 terminalreporter.write_line(text)
+
+
+def broken_python(folder):
+    """The path of an interpreter that fails at its start, for processes that a test starts."""
+    path = folder / "python"
+    path.write_text("#!/bin/sh\necho \"ModuleNotFoundError: No module named 'broken'\" >&2\nexit 1\n", encoding="ascii")
+    path.chmod(0o755)
+    return str(path)

@@ -3,11 +3,13 @@
 import importlib.util
 import io
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
 import numpy as np
 import pytest
+from conftest import broken_python
 
 from anyargmax import __main__ as program
 from anyargmax._benchmark import frameworks, judge, measure, memory, plot, report, run, timing
@@ -121,39 +123,40 @@ class TestTiming:
         assert timing.undisturbed([Sample(k + 1.0, count) for k, count in enumerate(switches)]) == kept
 
 
+counts_memory = pytest.mark.skipif(memory.peak(int) is None, reason="this system counts no memory")
+
+
 class TestMemory:
+    @counts_memory
     def test_the_peak_counts_the_result_and_what_is_gone_before_it(self):
         n = 2**20
         one, several, nothing = (
-            self.peak(call, 8 * n) for call in (lambda: np.ones(n), lambda: np.ones(n) + np.ones(n), int)
+            memory.peak(call, 8 * n) for call in (lambda: np.ones(n), lambda: np.ones(n) + np.ones(n), int)
         )
         assert one == pytest.approx(1, abs=0.05)
         assert 1.95 < several < 3.05
         assert nothing < 0.05
 
+    @counts_memory
     def test_the_peak_counts_memory_that_was_used_before(self):
         n = 2**20
         with ThreadPoolExecutor(1) as pool:
             for _ in range(3):
                 pool.submit(np.ones, 2 * n).result()
-            assert self.peak(lambda: pool.submit(np.ones, n).result(), 8 * n) == pytest.approx(1, abs=0.05)
+            assert memory.peak(lambda: pool.submit(np.ones, n).result(), 8 * n) == pytest.approx(1, abs=0.05)
 
+    @counts_memory
     def test_the_peak_counts_memory_that_was_used_before_in_a_gap(self):
         n = 2**20
         for _ in range(3):
             np.ones(2 * n)
         gap, after = np.ones(n), np.ones(n)
         del gap
-        assert self.peak(lambda: np.ones(n), 8 * n) == pytest.approx(1, abs=0.05)
+        assert memory.peak(lambda: np.ones(n), 8 * n) == pytest.approx(1, abs=0.05)
         assert after.all()
 
-    def peak(self, call, unit):
-        found = memory.peak(call, unit)
-        return pytest.skip("this system does not count") if found is None else found
-
-    def test_nothing_is_said_where_the_system_does_not_count(self, monkeypatch, tmp_path):
-        monkeypatch.setattr(memory, "RESET", tmp_path / "none" / "clear_refs")
-        assert memory.peak(lambda: None) is None
+    def test_nothing_is_said_where_the_system_does_not_count(self, tmp_path):
+        assert memory.peak(lambda: None, reset=tmp_path / "none" / "clear_refs") is None
 
 
 HALF = {("w", "torch", "f+b"): Target(0.5)}
@@ -372,14 +375,14 @@ class TestTheCommand:
         assert bench("--only", "torch 8x10") == 0
         assert 'PyTorch\n  is not installed: pip install "anyargmax[bench]"' in capsys.readouterr().out
 
-    def test_goes_on_after_a_framework_that_fails_and_returns_1(self, monkeypatch, capsys):
-        monkeypatch.setattr(run, "PACKAGE", "no_such_package")
+    def test_goes_on_after_a_framework_that_fails_and_returns_1(self, monkeypatch, tmp_path, capsys):
+        monkeypatch.setattr(sys, "executable", broken_python(tmp_path))
         assert bench("--frameworks", "numpy", "autograd", "--only", "8x10 f+b", *QUICK) == 1
         out = capsys.readouterr().out
         assert "NumPy\n  failed: " in out
         assert "autograd\n  failed: " in out
         out = " ".join(out.split())
-        assert out.count("No module named 'no_such_package'") == 2
+        assert out.count("No module named 'broken'") == 2
 
     def test_keeps_the_rows_from_before_a_failure_and_names_the_row(self, monkeypatch, tmp_path, capsys):
         rows = [("8x10", "fwd"), ("no such row", "fwd")]

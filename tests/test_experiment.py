@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import broken_python
 
 from anyargmax import __main__ as command
 from anyargmax import _experiment, soft_argmax
@@ -296,8 +297,8 @@ class TestExitCodeIsOne:
         assert "ArithmeticError: broken on purpose" in self.failed(raising)
 
     @needs("keras", "torch")
-    def test_when_the_keras_model_fails(self, monkeypatch):
-        monkeypatch.setattr(frameworks, "PACKAGE", "no_such_package")
+    def test_when_the_keras_model_fails(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(sys, "executable", broken_python(tmp_path))
         failed = self.failed(seen=("autograd", "torch", "keras"))
         assert "the gradients with Keras" in failed
-        assert "no_such_package" in failed
+        assert "No module named 'broken'" in failed

@@ -15,12 +15,11 @@ from anyargmax._kernels import selection
 from anyargmax._kernels.traced.contraction import CONTRACTION
 from anyargmax.validation.tolerance import EPS, assert_close
 
-if "jax" not in PRESENT:
-    pytest.skip("jax is not installed", allow_module_level=True)
-
-import jax
-import jax.export
-import jax.numpy as jnp
+pytestmark = pytest.mark.skipif("jax" not in PRESENT, reason="jax is not installed")
+if "jax" in PRESENT:
+    import jax
+    import jax.export
+    import jax.numpy as jnp
 
 
 def value_and_gradient(f):

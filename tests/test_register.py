@@ -19,9 +19,8 @@ class Mine(np.ndarray):
 
 
 @pytest.fixture
-def lifted(monkeypatch):
+def lifted():
     """The names of the rules that the adapter was asked to lift, and then called."""
-    monkeypatch.setattr(registry, "_registered", [])
     called = []
     plain = tape.adapter_of(np)
 
@@ -36,7 +35,8 @@ def lifted(monkeypatch):
 
     adapter = SimpleNamespace(**vars(plain) | {"name": "mine", "owns": lambda x: isinstance(x, Mine), "lift": lift})
     register_backend(adapter)
-    return called
+    yield called
+    registry.unregister("mine")
 
 
 def test_a_registered_adapter_serves_its_own_arrays(lifted):
@@ -55,10 +55,10 @@ def test_a_registered_adapter_gives_derivatives(lifted):
 
 
 def test_a_second_registration_replaces_the_first(lifted):
-    first = registry._registered[0]
+    first = registry.registered()["mine"]
     register_backend(first.adapter)
-    assert [ops.name for ops in registry._registered] == ["mine"]
-    assert registry._registered[0] is not first
+    assert [*registry.registered()] == ["mine"]
+    assert registry.registered()["mine"] is not first
 
 
 class Namespace:
@@ -85,10 +85,10 @@ def seven_names():
 
 
 @pytest.fixture
-def mine(monkeypatch):
-    monkeypatch.setattr(registry, "_registered", [])
+def mine():
     register_backend(seven_names())
-    return validation.load("mine")
+    yield validation.load("mine")
+    registry.unregister("mine")
 
 
 @pytest.mark.parametrize("call", [pytest.param(call, id=call.id.replace(" ", "_")) for call in catalogue.KINDS])
@@ -124,7 +124,7 @@ def test_what_a_new_adapter_must_have_is_seven_names():
     ids=["an unknown name", "a missing argument", "two wrong functions"],
 )
 def test_an_adapter_is_held_to_what_is_documented(lifted, added, text):
-    adapter = SimpleNamespace(**vars(registry._registered[0].adapter) | added)
+    adapter = SimpleNamespace(**vars(registry.registered()["mine"].adapter) | added)
     with pytest.raises(TypeError, match=text):
         register_backend(adapter)
 
@@ -137,7 +137,7 @@ def test_a_framework_without_kernels_is_asked_for_no_length(lifted):
         def shape(self):
             raise AssertionError("no kernel serves this framework")
 
-    adapter = SimpleNamespace(**vars(registry._registered[0].adapter) | {"memory": None})
+    adapter = SimpleNamespace(**vars(registry.registered()["mine"].adapter) | {"memory": None})
     ops, options = binding.Ops(adapter), composition.Options((0,), np.dtype("float64"))
     x = np.zeros(3).view(Lazy)
     assert selection.planned(ops, x, composition.Controls(), options, lambda: None, ()) is None

@@ -37,24 +37,24 @@ def _highest() -> int:
     return 1024 * int(line.split()[1])
 
 
-def peak(call: Callable[[], Any], unit: int = 1) -> float | None:
+def peak(call: Callable[[], Any], unit: int = 1, reset: Path = RESET) -> float | None:
     """Return how much a call adds to what is resident before it, at most, in units of bytes; None if nobody counts.
 
     The result of the call is among it. What the call keeps from one time to the next is not.
     """
     try:
         with _returning_memory() as trim:
-            return min(_added(call, trim) for _ in range(TRIES)) / unit
+            return min(_added(call, trim, reset) for _ in range(TRIES)) / unit
     except OSError:
         return None
 
 
-def _added(call, trim) -> int:
+def _added(call, trim, reset: Path) -> int:
     call()
     gc.collect()
     time.sleep(SETTLE)
     trim()
-    RESET.write_text("5", encoding="ascii")
+    reset.write_text("5", encoding="ascii")
     before = _highest()
     result = call()
     after = _highest()

@@ -18,6 +18,12 @@ def registered() -> dict[str, Ops]:
     return {ops.name: ops for ops in _registered}
 
 
+def unregister(name: str) -> None:
+    """Forget a framework that the library was taught."""
+    forget()
+    _registered[:] = [ops for ops in _registered if ops.name != name]
+
+
 def _is_of(x, probe: Probe) -> bool:
     module = sys.modules.get(probe.module)
     return module is not None and any(isinstance(x, _found(module, path)) for path in probe.classes)
@@ -62,5 +68,5 @@ def register_backend(adapter: Any, /) -> None:
         If the adapter lacks one of the first seven, has a name that nothing asks for, or a function of other arguments.
     """
     check(adapter)
-    forget()
-    _registered[:] = [ops for ops in _registered if ops.name != adapter.name] + [Ops(adapter)]
+    unregister(adapter.name)
+    _registered.append(Ops(adapter))
