@@ -21,7 +21,7 @@ from anyargmax.validation.fuzz.registry import FLOATS, OFTEN, PROPERTIES
 from anyargmax.validation.fuzz.snippet import code
 
 NAMES = tuple(name for name in PRESENT if name in OFTEN)
-CALLS = 24  # of a property that is quick
+CALLS = 16  # of a property that is quick
 
 
 @pytest.fixture(autouse=True)
