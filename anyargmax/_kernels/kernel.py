@@ -92,7 +92,7 @@ class Memory(NamedTuple):
     attach
         ``attach(x, served, y, kept)``: the answer y to a recorded call of x, with ``served.backward`` as its way back.
     keeps
-        ``keeps() -> bool``: whether what a recorded call keeps stays in memory until the way back.
+        ``keeps() -> bool``: whether what a recorded call keeps stays in memory until the way back. None: always.
     exponential
         ``exponential(x, out)``, on NumPy arrays: one that is quicker than NumPy's.
     constant
@@ -107,7 +107,7 @@ class Memory(NamedTuple):
     close: Callable[[Any, Array], Array]
     load: Callable[[Array], Load | None]
     attach: Callable[..., Array]
-    keeps: Callable[[], bool] = lambda: True
+    keeps: Callable[[], bool] | None = None
     exponential: Callable[..., Any] | None = None
     constant: Callable[[Any], Array] = lambda array: array
     total: Callable[[Array], float] = lambda y: float(y.sum())

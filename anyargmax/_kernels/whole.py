@@ -48,12 +48,17 @@ class Call(NamedTuple):
 
 
 def of(ops: KernelOps, x, controls, options, make, answer) -> Call | None:
-    """Describe a call; None if it has other options, or no temperature or alpha that is a number, or memory that may not be read.
+    """Describe a call; None if no kernel knows its options, if arrays go with it, or if its memory may not be read.
+
+    A mask may go with it unless it is for the weights.
 
     ``make()`` gives the way of the rules. `answer` is the shape of what the positions are reduced to; None of a call for
     the weights.
     """
-    if not _is_readable(ops, x, controls, options):
+    number = controls.temperature is None or isinstance(controls.temperature, float)
+    if not number or controls.alpha is not None or (controls.mask is not None and answer is None):
+        return None
+    if not _is_readable(ops, x, options):
         return None
     try:
         import numpy as np
@@ -75,15 +80,13 @@ def of(ops: KernelOps, x, controls, options, make, answer) -> Call | None:
 _KNOWN = {"kept": (), "sign": 1, "flat": False, "readout": "mean", "hard": False, "coordinates": "index"}
 
 
-def _is_readable(ops: KernelOps, x, controls, o) -> bool:
-    """Whether the options are known ones, temperature and alpha are numbers, and the memory of x may be read."""
+def _is_readable(ops: KernelOps, x, o) -> bool:
+    """Whether the options are known ones, alpha is a number, and the memory of x may be read."""
     known = o._replace(**_KNOWN) == type(o)(o.axes, o.dtype, relaxation=o.relaxation)
-    read = o.readout in ("mean", "moments")
-    number = controls.temperature is None or isinstance(controls.temperature, float)
-    number = number and controls.alpha is None and o.relaxation.alpha is not None
+    read = o.readout in ("mean", "moments") and o.relaxation.alpha is not None
     computed = x.dtype == o.dtype and str(x.dtype).rpartition(".")[2] in ("float32", "float64")
     there = x.ndim > 0 and math.prod(x.shape) != 0
-    return bool(known and read and number and computed and there and ops.memory.is_plain(x))
+    return bool(known and read and computed and there and ops.memory.is_plain(x))
 
 
 def _plan(np, sizes, dtype, axes, temperature, o, answer):
@@ -137,7 +140,7 @@ def running(memory: Memory, served: Served):
 
     def run(x, load: Load):
         recorded = load[0]
-        made = forward(view(x), recorded and keeps())
+        made = forward(view(x), recorded and (keeps is None or keeps()))
         if made is None:
             return None
         return attach(x, served, *made) if recorded else close(made[0], x)

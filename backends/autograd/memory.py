@@ -18,12 +18,14 @@ def traits(x):
 
 
 @primitive
-def _attached(x, served, y, state):
-    """An answer that a kernel has given, and what it keeps for the backward pass to take once."""
-    return y
+def _attached(x, made):
+    """An answer that a kernel has given: its call, the answer and what it keeps for the way back."""
+    return made[1]
 
 
-def _pull(ans, x, served, y, state):
+def _pull(ans, x, made):
+    served, _, state = made
+
     def pull(g):
         if not (isbox(g) or isbox(x)):
             dx = served.backward(np.asarray(g), np.asarray(ans), x, served.take(state))
@@ -35,7 +37,7 @@ def _pull(ans, x, served, y, state):
 
 
 defvjp(_attached, _pull)
-defjvp(_attached, lambda t, ans, x, served, y, state: make_jvp(served.by_rules)(x)(t)[1])
+defjvp(_attached, lambda t, ans, x, made: make_jvp(made[0].by_rules)(x)(t)[1])
 
 memory = Memory(
     open=lambda x: x if type(x) is np.ndarray else None,
@@ -43,5 +45,5 @@ memory = Memory(
     view=getval,
     close=lambda array, like: array,
     load=lambda x: (True, 1, True),
-    attach=lambda x, served, y, kept: _attached(x, served, y, {"kept": kept}),
+    attach=lambda x, served, y, kept: _attached(x, (served, y, {"kept": kept})),
 )

@@ -23,8 +23,6 @@ def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
     from . import dense, dense_vjp, dense_weights
     from .exponential import scaled_exponential
 
-    if not call.answers and call.mask is not None:
-        return None
     forward, backward = (dense, dense_vjp) if call.answers else (dense_weights, dense_weights)
     dtype = str(call.plan.tables.dtype)
     scaled, safe = scaled_exponential(dtype, call.plan.divisor, ops.memory.exponential, limits.powers_of_two)
