@@ -231,4 +231,4 @@ def spatial_soft_argmax(
     axes = tuple(axes) if isinstance(axes, list) else axes
     window = tuple(window) if isinstance(window, list) else window
     arguments = (axes, coordinates, temperature, alpha, mask, window, zero_background, readout, hard)
-    return called(map_coordinates, x, arguments, nested=True)
+    return called(map_coordinates, x, arguments)

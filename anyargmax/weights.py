@@ -45,7 +45,7 @@ def soft_one_hot(
     Martins and Astudillo (2016), arXiv:1602.02068; Peters, Niculae and Martins (2019), arXiv:1905.05702.
     """
     axis = tuple(axis) if isinstance(axis, list) else axis
-    return called(one_hot, x, (axis, temperature, alpha, mask, hard), nested=type(axis) is tuple)
+    return called(one_hot, x, (axis, temperature, alpha, mask, hard))
 
 
 def soft_top_k(

@@ -1,7 +1,7 @@
 """Calls made ready: what a public function finds out about its arguments, it finds out once.
 
 A call whose options are all plain Python scalars, on an array of a framework's own class, is determined by
-those and by the array's traits (dtype, shape, device): under this key `remember` keeps the function of the
+those and by the array's traits (dtype, shape, device): under this key `_remember` keeps the function of the
 array that is left when everything has been validated. Calls that fail are not kept, and fail again.
 """
 
@@ -25,13 +25,12 @@ def describe(kinds: tuple[type, ...], traits: Callable[[Any], Hashable | None]) 
     _traits.update(dict.fromkeys(kinds, traits))
 
 
-def called(make: Callable[..., Any], x: Any, arguments: tuple[Any, ...], nested: bool = False) -> Any:
+def called(make: Callable[..., Any], x: Any, arguments: tuple[Any, ...]) -> Any:
     """Run a call of x: the kept one, or the one that is made of its arguments, which is kept if nothing else determines it.
 
-    All arguments beside x are in the tuple: that it is the key means that none can be left out of it. Arguments that are
-    equal but of different types, such as ``1``, ``1.0`` and ``True``, are told apart; so are the entries of tuples
-    among them if there are any, which is for the caller to say. ``make(x, *arguments)`` validates. It returns the
-    call, a function of x, how many bytes that holds, and whether x is such that it may be kept.
+    The key is the tuple of all arguments other than x, and their types: ``1``, ``1.0`` and ``True`` are equal and
+    different arguments, also as entries of a tuple. ``make(x, *arguments)`` validates. It returns the call, which is a
+    function of x, how many bytes it holds, and whether it may be kept.
     """
     torch = sys.modules.get("torch")  # which would guard every kept call while it traces this one
     compiling = torch is not None and hasattr(torch, "compiler") and torch.compiler.is_compiling()
@@ -40,7 +39,7 @@ def called(make: Callable[..., Any], x: Any, arguments: tuple[Any, ...], nested:
     if traits is None:
         return make(x, *arguments)[0](x)
     types = tuple(map(type, arguments))
-    if nested:
+    if tuple in types:
         types += tuple(type(entry) for value in arguments if type(value) is tuple for entry in value)
     key = type(x), traits, make, arguments, types
     try:
