@@ -1,5 +1,6 @@
 """The processes of the benchmark: one for each framework, and fresh ones for its first call."""
 
+import contextlib
 import json
 import os
 import statistics
@@ -85,8 +86,9 @@ def timed(framework: str, rows: Rows, options: dict[str, Any]) -> Iterator[dict[
             assert child.stdin
             assert child.stdout
             try:
-                child.stdin.write(json.dumps(asked))
-                child.stdin.close()
+                with contextlib.suppress(BrokenPipeError):  # of a process that has ended already, and says why
+                    child.stdin.write(json.dumps(asked))
+                    child.stdin.close()
                 for line in child.stdout:
                     if line.startswith('{"'):  # and nothing that a framework prints
                         said = json.loads(line)
