@@ -638,6 +638,7 @@ def test_kept_calls_hold_no_more_than_their_room():
         ({"axis": 0, "alpha": 1}, {"axis": 0, "alpha": True}, TypeError),
         ({"axis": 0, "hard": False}, {"axis": 0, "hard": 0}, TypeError),
         ({"axis": 0, "window": 1}, {"axis": 0, "window": True}, ValueError),
+        ({"axis": 0, "window": (1,)}, {"axis": 0, "window": (True,)}, ValueError),
         ({"axis": 0}, {"axis": 0, "temperature": [1.0]}, TypeError),
         ({"axis": 0}, {"axis": 0, "temperature": NAN}, ValueError),
     ],
@@ -724,6 +725,33 @@ def test_a_single_position_is_an_array_as_by_the_rules(options, use):
         set_engines(use, on=on)
         found.append(type(soft_argmax(np.asarray([0.0, 1.0, 5.0]), **options)))
     assert found == [np.ndarray, np.ndarray]
+
+
+@torch_only
+def test_a_mask_that_is_changed_before_the_backward_pass_is_an_error(backend):
+    import torch
+
+    x, mask = torch.randn(3, 50, requires_grad=True), torch.rand(3, 50) < 0.5
+    for again in (False, True):
+        y = soft_argmax(x, axis=-1, mask=mask)
+        mask.fill_(True)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            torch.autograd.grad(y.sum(), x, create_graph=again)
+
+
+@torch_only
+def test_engines_serve_whatever_the_default_device_was_when_they_were_loaded(backend):
+    code = """
+import sys, torch
+from anyargmax._kernels import selection
+import anyargmax
+with torch.device("meta"):
+    anyargmax.soft_argmax(torch.ones(2, 3, device="cpu"), axis=-1)
+with selection.only("native", "blocks") as taken:
+    anyargmax.soft_argmax(torch.ones(2, 3), axis=-1)
+sys.exit(taken != ["native"])
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @torch_only

@@ -348,6 +348,28 @@ class TestTorch:
         assert len(answers) == 4
 
 
+@served
+@pytest.mark.parametrize("f", [soft_one_hot, partial(soft_argmax, axis=-1)], ids=["weights", "position"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_cotangent_that_is_not_finite_is_the_rules(backend, f, bad):
+    """It spreads over its row, off the support too."""
+    x = backend.asarray([[3.0, 2.5, 0.0, -1.0], [0.0, 0.5, 0.25, -4.0]], "float64")
+    g = np.ones(np.shape(backend.to_numpy(f(x))))
+    g[0, ...] = bad
+    found = [value_and_gradient(backend, partial(f, alpha=2), x, g)]
+    found.append(by_the_rule(lambda: value_and_gradient(backend, partial(f, alpha=2), x, g)))
+    np.testing.assert_array_equal(*(dx for _, dx in found))
+    assert np.isnan(found[0][1][0]).all()
+
+
+@pytest.mark.parametrize("backend", backend_parameters(("numpy", "autograd")))
+@pytest.mark.parametrize("shape", [(), (6,)], ids=["too few", "too many"])
+def test_a_cotangent_of_another_shape_is_an_error(backend, shape):
+    pullback = backend.vjp(partial(soft_argmax, axis=-1, alpha=2), backend.asarray(np.eye(3), "float64"))[1]
+    with pytest.raises(ValueError, match="reshape"):
+        pullback(np.ones(shape))
+
+
 def test_the_engines_can_be_switched_off(answers):
     with selection.only():
         anyargmax.soft_one_hot(np.zeros((2, 3)), alpha=2)

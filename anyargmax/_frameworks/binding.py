@@ -118,9 +118,8 @@ _of_namespaces: dict[Any, Ops] = {}
 
 def of_namespace(xp) -> Ops:
     """Return the operations of a namespace without automatic differentiation."""
-    if xp not in _of_namespaces:
-        _of_namespaces[xp] = Ops(adapter_of(xp, of_namespace))
-    return _of_namespaces[xp]
+    found = _of_namespaces.get(xp)
+    return _of_namespaces.setdefault(xp, Ops(adapter_of(xp, of_namespace))) if found is None else found
 
 
 def __getattr__(framework):
@@ -137,5 +136,4 @@ def __getattr__(framework):
             f"not have. Vendor it again with {framework} among its `--backends`, or put the file there.",
             name=missing,
         ) from error
-    globals()[framework] = ops = Ops(adapter)
-    return ops
+    return globals().setdefault(framework, Ops(adapter))  # two threads may come here together

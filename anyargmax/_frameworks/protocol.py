@@ -116,7 +116,9 @@ def check(adapter: Any) -> None:
     missing = [name for name in REQUIRED if not hasattr(adapter, name)]
     if missing:
         raise TypeError(f"`adapter` must have {', '.join(REQUIRED)}; {adapter!r} lacks {', '.join(missing)}. Add them.")
-    own = () if isinstance(adapter, ModuleType) else vars(adapter)  # a module has imports and helpers too
+    own = (
+        () if isinstance(adapter, ModuleType) or not hasattr(adapter, "__dict__") else vars(adapter)
+    )  # a module has imports and helpers too
     unknown = [name for name in own if name not in NAMES and name[0] != "_"]
     if unknown:
         raise TypeError(

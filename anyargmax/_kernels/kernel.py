@@ -18,12 +18,13 @@ class Step(NamedTuple):
     """A kernel made ready for one call.
 
     ``run(x, load)`` answers, or returns None: these values need another way. ``cost(load)`` orders the kernels that
-    can do the call, the least first; the rule has 1, and what costs more is not asked.
+    can do the call, the least first; the rule has 1, and what costs more is not asked. `nbytes` of tables are held.
     """
 
     name: str
     run: Callable[[Array, Load], Array | None]
     cost: Callable[[Load], float]
+    nbytes: int = 0
 
 
 class Traced(NamedTuple):

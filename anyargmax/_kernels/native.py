@@ -26,18 +26,20 @@ class Limits(NamedTuple):
 def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
     if call.mask is not None:
         return None
-    plan = call.plan
+    plan, itemsize = call.plan, call.plan.positions.itemsize
     if call.answers:
         native = _expectation(ops, plan, call.sizes)
         recorded = limits.quick if ops.memory.exponential else limits.recorded
         most = limits.alone, recorded if plan.divisor is None else recorded // 4  # a temperature is two passes more
     else:
         native = _weights(ops, plan.divisor, call.axes) if len(call.axes) == 1 else None
-        most = (limits.huge // plan.tables.itemsize - 1,) * 2
+        most = (limits.huge // itemsize - 1,) * 2
     if native is None:
         return None
     size = math.prod(call.sizes)
-    return Step("native", lambda x, load: native(x), partial(_cost, limits, size, plan.tables.itemsize, most))
+    return Step(
+        "native", lambda x, load: native(x), partial(_cost, limits, size, itemsize, most), plan.positions.nbytes
+    )
 
 
 def _cost(limits: Limits, size, itemsize, most, load: Load) -> float:
@@ -64,9 +66,9 @@ def _expectation(ops: KernelOps, plan, sizes):
     """
     xp, (outer, n, inner) = ops.xp, (plan.outer, plan.n, plan.inner)
     folded = (outer, n) if inner == 1 else (outer, n, inner)
-    if (len(plan.tables) == 2) + (inner == 1) + (not plan.moments) < 2:
+    if (len(plan.positions) == 1) + (inner == 1) + (not plan.moments) < 2:
         return None  # further from a mean of rows, native operations are no quicker
-    c = ops.memory.constant(plan.tables[0] if len(plan.tables) == 2 else plan.tables[:-1].T.copy())
+    c = ops.memory.constant(plan.positions[0] if len(plan.positions) == 1 else plan.positions.T.copy())
     softmax, total = ops.softmax, ops.memory.total
 
     def native(x):

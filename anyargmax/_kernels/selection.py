@@ -141,7 +141,8 @@ def planned(ops: KernelOps, x, controls, options, make: Callable[..., Callable[[
         return None
     asked_by_rules = any(kernel.serves for kernel, step in made if step is not None)
     declined = make(dense=True) if asked_by_rules else call.by_rules
-    return Way(_in_order(ops.memory.load, _Orders(steps), call.by_rules, declined), call.plan.tables.nbytes)
+    nbytes = sum(step.nbytes for step in steps)
+    return Way(_in_order(ops.memory.load, _Orders(steps), call.by_rules, declined), nbytes)
 
 
 def _noted(step: Step) -> Callable[..., Any]:
@@ -184,6 +185,11 @@ def served(rule: Rule, ops: KernelOps, args: tuple[Any, ...], static: dict[str, 
     return None
 
 
+def is_served(rule: Rule, ops: KernelOps) -> bool:
+    """Whether a kernel of the framework may answer in place of a rule: it is asked with arrays that nothing records."""
+    return ("serves", rule.name) in ops.ways
+
+
 def forward(rule: Rule, ops: KernelOps, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
     """Run a rule: by the kernel that serves these arrays, or by its forward map."""
     made = served(rule, ops, args, static)
@@ -206,7 +212,6 @@ def selecting(rule: Rule) -> Rule:
         composite=_traced(rule, "composite", rule.composite, 0),
         vjps=(partial(_pulled, rule), *rule.vjps[1:]),
         jvps=(_traced(rule, "jvp", rule.jvps[0], 2), *rule.jvps[1:]),
-        is_served=any(rule.name in kernel.serves for kernel in _known.values()),
     )
 
 

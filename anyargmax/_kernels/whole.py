@@ -17,18 +17,9 @@ class Plan(NamedTuple):
     n: int
     inner: int
     divisor: float | None  # the temperature, negative for the smallest score; None is 1
-    tables: Any  # (k + 1, n): the positions, and a last row of ones
-    span: float  # largest position
+    positions: Any  # (k, n), of the dtype of the scores
     shape: tuple[int, ...]  # of the answer
     moments: bool  # whether each position is followed, after all of them, by its variance
-    exponential: Any = None  # fills memory with exp(x / divisor)
-    safe: tuple[float, float] = (0.0, 0.0)  # sums of these for which no shift by the largest score is needed
-    limits: Any = None  # those of the kernel
-
-    @property
-    def readings(self) -> int:
-        """How many numbers a row is reduced to."""
-        return (len(self.tables) - 1) * (1 + self.moments)
 
 
 class Call(NamedTuple):
@@ -44,6 +35,7 @@ class Call(NamedTuple):
     axes: tuple[int, ...]
     plan: Plan
     mask: Any  # in memory
+    beside: tuple[Array, ...]  # the arrays that go with the scores
     answers: bool  # whether it reduces the axes; if not, it gives the weights
 
 
@@ -73,7 +65,16 @@ def of(ops: KernelOps, x, controls, options, make, answer) -> Call | None:
     if plan is None:
         return None
     mask = mask.reshape(sizes) if mask is not None and options.flat else mask
-    return Call(make(), options.relaxation.alpha, sizes, axes, plan, mask, answer is not None)
+    return Call(
+        make(),
+        options.relaxation.alpha,
+        sizes,
+        axes,
+        plan,
+        mask,
+        () if mask is None else (controls.mask,),
+        answer is not None,
+    )
 
 
 # The options that kernels for whole calls know, at their defaults: with any other that is set, the rules do the call.
@@ -109,12 +110,8 @@ def _planned(np, shape, axes, dtype, tables, divisor, result, moments=False) -> 
     if last - first + 1 != len(axes):
         return None
     n = math.prod(shape[first : last + 1])
-    matrix = np.ones((len(tables) + 1, n), dtype=dtype)
-    for row, positions in zip(matrix, tables, strict=False):
-        row[:] = positions
-    span = max(1.0, float(np.max(np.abs(matrix)))) ** (1 + moments)
-    sizes = math.prod(shape[:first]), n, math.prod(shape[last + 1 :])
-    return Plan(*sizes, divisor, matrix, span, result, moments)
+    positions = np.stack(tables).astype(dtype) if tables else np.empty((0, n), dtype=dtype)
+    return Plan(math.prod(shape[:first]), n, math.prod(shape[last + 1 :]), divisor, positions, result, moments)
 
 
 class Served(NamedTuple):
@@ -127,6 +124,7 @@ class Served(NamedTuple):
     by_rules: Callable[[Array], Array]
     forward: Callable[..., Any]
     backward: Callable[..., Any]
+    beside: tuple[Array, ...] = ()  # arrays of which the call holds the memory: who changes one changes the way back
     needs_answer: bool = False  # whether the backward looks at y: a caller may not write into it then
     lasts: bool = False  # whether what is kept may be used again, and is all that the backward looks at
 

@@ -29,4 +29,3 @@ class Rule(NamedTuple):
     composite: Callable[..., Any]
     inlined: bool = False
     composed: bool = False
-    is_served: bool = False

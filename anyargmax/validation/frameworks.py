@@ -15,9 +15,8 @@ from .._frameworks import binding, tape
 from .._frameworks.binding import of_namespace
 from .._frameworks.names import MODULES, PROBES
 from .._frameworks.registry import registered
-from .tolerance import COMPUTED_IN, dtype_name
+from .tolerance import dtype_name
 
-DTYPES = tuple(COMPUTED_IN)
 STANDARD = ("float32", "float64")
 
 

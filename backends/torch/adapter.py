@@ -64,14 +64,14 @@ def lift(rule, ops):
 
     A `Function` with a `jvp` is refused by `torch.compile(fullgraph=True)` and silently wrong for the JVP of a JVP.
     """
-    if rule.inlined or (rule.composed and not rule.is_served):
+    if rule.inlined:
         return partial(rule.composite, ops)
     recorded = _recorded(rule, ops)
 
     def op(*args, **static):
         if torch.compiler.is_compiling() or is_transformed():
             return rule.composite(ops, *args, **static)
-        made = served(rule, ops, args, static) if rule.is_served else None
+        made = served(rule, ops, args, static)
         if made is None and rule.composed:
             return rule.composite(ops, *args, **static)
         if torch.is_grad_enabled() and any(torch.is_tensor(arg) and arg.requires_grad for arg in args):

@@ -6,10 +6,10 @@ from torch.autograd import forward_ad
 from ..._kernels import selection
 from ..._kernels.kernel import Memory
 
-_EXAMPLE = torch.empty(0)
+_EXAMPLE = torch.empty(0, device="cpu")
 with torch.inference_mode():
     # What an ordinary tensor dispatches on, and one of inference: no device but the CPU, nothing batched or lazy.
-    _PLAIN_KEYS = [torch._C._dispatch_keys(x) for x in (_EXAMPLE, torch.empty(0))]
+    _PLAIN_KEYS = [torch._C._dispatch_keys(x) for x in (_EXAMPLE, torch.empty(0, device="cpu"))]
 
 
 # Looked up once: an eager call asks all of them.
@@ -46,6 +46,8 @@ def is_cheap_to_read(x):
 
 def served(rule, ops, args, static):
     """The answer of a kernel to a rule, and its way back; None if no kernel serves."""
+    if not selection.is_served(rule, ops):
+        return None
     return selection.served(rule, ops, tuple(x.detach() if torch.is_tensor(x) else x for x in args), static)
 
 
@@ -96,10 +98,10 @@ class _Attached(torch.autograd.Function):
     """An answer that a kernel has given, and its way back."""
 
     @staticmethod
-    def forward(ctx, x, call, y, kept):
+    def forward(ctx, x, call, y, kept, *beside):
         y = torch.from_numpy(y)
         ctx.call, ctx.state = call, {"kept": kept}
-        ctx.save_for_backward(x, *([y] if call.needs_answer else []))
+        ctx.save_for_backward(x, *([y] if call.needs_answer else []), *beside)  # torch sees if one has been changed
         return y
 
     @staticmethod
@@ -107,27 +109,28 @@ class _Attached(torch.autograd.Function):
         again = torch.is_grad_enabled()
         dx = None if again else _pulled(ctx, g)
         if dx is not None:
-            return torch.from_numpy(dx), None, None, None
+            return torch.from_numpy(dx), None, None, None, *[None] * len(ctx.call.beside)
         x = ctx.saved_tensors[0]
         with torch.enable_grad():
             x = x if again else x.detach().requires_grad_()
             y = ctx.call.by_rules(x)
-        return *torch.autograd.grad(y, x, g, create_graph=again), None, None, None
+        (dx,) = torch.autograd.grad(y, x, g, create_graph=again)
+        return dx, None, None, None, *[None] * len(ctx.call.beside)
 
 
 def _pulled(ctx, g):
     """The kernel's cotangent of the scores, in memory; scores that were written into do not matter to what lasts."""
     call, kept = ctx.call, ctx.call.take(ctx.state)
     saved = () if call.lasts and kept is not None else ctx.saved_tensors
-    memory = [_open(array) for array in (g, *saved)]
-    if any(array is None for array in memory):
+    arrays = [_open(array) for array in (g, *saved[: 1 + call.needs_answer])]
+    if any(array is None for array in arrays):
         return None
-    g, x, y = (*memory, None, None)[:3]
+    g, x, y = (*arrays, None, None)[:3]
     return call.backward(g, y, x, kept)
 
 
 def _attach(x, served, y, kept):
-    return _Attached.apply(x, served, y, kept)
+    return _Attached.apply(x, served, y, kept, *served.beside)
 
 
 def _load(x):

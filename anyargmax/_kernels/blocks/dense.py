@@ -8,13 +8,32 @@ exponentials, and these are kept for the backward pass, whose gradient takes ove
 again with it; what is not finite then (a ``+inf`` score) is left to the rule.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..whole import Plan
-
 Kept = tuple[Any, Any, Any]  # exponentials, their sums, and the answers
+
+
+class Plan(NamedTuple):
+    """A reduction of n entries of C-contiguous arrays, seen as (outer, n, inner)."""
+
+    outer: int
+    n: int
+    inner: int
+    divisor: float | None  # the temperature, negative for the smallest score; None is 1
+    tables: Any  # (k + 1, n): the positions, and a last row of ones
+    span: float  # largest position
+    shape: tuple[int, ...]  # of the answer
+    moments: bool  # whether each position is followed, after all of them, by its variance
+    exponential: Any  # fills memory with exp(x / divisor)
+    safe: tuple[float, float]  # sums of these for which no shift by the largest score is needed
+    limits: Any  # those of the kernel
+
+    @property
+    def readings(self) -> int:
+        """How many numbers a row is reduced to."""
+        return (len(self.tables) - 1) * (1 + self.moments)
 
 
 def blocks(p: Plan, itemsize, spare=False):

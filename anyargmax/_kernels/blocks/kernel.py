@@ -20,20 +20,25 @@ class Limits(NamedTuple):
 
 
 def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
+    import numpy as np
+
     from . import dense, dense_vjp, dense_weights
     from .exponential import scaled_exponential
 
     forward, backward = (dense, dense_vjp) if call.answers else (dense_weights, dense_weights)
-    dtype = str(call.plan.tables.dtype)
-    scaled, safe = scaled_exponential(dtype, call.plan.divisor, ops.memory.exponential, limits.powers_of_two)
-    plan = call.plan._replace(exponential=scaled, safe=safe, limits=limits)
+    outer, n, inner, divisor, positions, shape, moments = call.plan
+    scaled, safe = scaled_exponential(str(positions.dtype), divisor, ops.memory.exponential, limits.powers_of_two)
+    tables = np.concatenate([positions, np.ones_like(positions, shape=(1, n))])
+    span = max(1.0, float(np.max(np.abs(tables)))) ** (1 + moments)
+    plan = dense.Plan(outer, n, inner, divisor, tables, span, shape, moments, scaled, safe, limits)
     served = Served(
         call.by_rules,
         partial(forward.forward, plan, call.mask),
         partial(backward.backward, plan, call.mask),
-        not call.answers,
+        beside=call.beside,
+        needs_answer=not call.answers,
     )
-    return Step("blocks", running(ops.memory, served), _cost)
+    return Step("blocks", running(ops.memory, served), _cost, tables.nbytes)
 
 
 def _cost(load: Load) -> float:

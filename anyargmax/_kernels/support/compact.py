@@ -245,11 +245,13 @@ def dense(held: Support, values):
 
 @_quietly
 def product(held: Support, v, temperature, alpha: float):
-    """``J v / T`` on the support, ``J = diag(s) - s s^T / sum(s)`` with ``s = p^(2 - alpha)``."""
+    """``J v / T`` on the support, ``J = diag(s) - s s^T / sum(s)`` with ``s = p^(2 - alpha)``; None unless all of it is finite."""
     import numpy as np
 
     s = held.weights ** (2 - alpha)
     pulled = np.add.reduceat(s * v, held.starts) / np.add.reduceat(s, held.starts)
+    if not np.isfinite(pulled).all():  # of which the rule makes NaN off the support too
+        return None
     moved = s * (v - pulled[held.row])
     return moved / (temperature if isinstance(temperature, float) else temperature.reshape(-1)[held.row])
 

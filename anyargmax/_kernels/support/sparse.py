@@ -54,7 +54,8 @@ def _pulled(ops: KernelOps, held, temperature, alpha, transposed, g) -> Array | 
     view = _memory(ops, g)
     if view is None:
         return None
-    return ops.memory.close(compact.dense(held, compact.product(held, transposed(view), temperature, alpha)), g)
+    moved = compact.product(held, transposed(view), temperature, alpha)
+    return None if moved is None else ops.memory.close(compact.dense(held, moved), g)
 
 
 def weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation, limits) -> Answered | None:
@@ -99,7 +100,7 @@ def product(ops: KernelOps, v, p, x, temperature, alpha, mask, *, axes, relaxati
     if held is None or not math.isfinite(float(compact.at(held, views[2]).max())):
         return None
     moved = compact.product(held, compact.at(held, views[0]), views[3], relaxation.alpha)
-    return ops.memory.close(compact.dense(held, moved), v)
+    return None if moved is None else ops.memory.close(compact.dense(held, moved), v)
 
 
 def _plan(ops: KernelOps, call: Call, limits) -> Step | None:
@@ -114,7 +115,7 @@ def _plan(ops: KernelOps, call: Call, limits) -> Step | None:
         return compact.support(x.reshape(shape), divisor, (1,), call.alpha, limits)
 
     def places(held):
-        return [positions[held.entry] for positions in plan.tables[:-1]]
+        return [positions[held.entry] for positions in plan.positions]
 
     def forward(x, keep):
         held = solved(x)
@@ -130,10 +131,17 @@ def _plan(ops: KernelOps, call: Call, limits) -> Step | None:
         held = solved(x) if kept is None else kept
         if held is None:
             return None
+        g = g.reshape(plan.shape)  # or it is an error
         v = compact.means_transposed(held, places(held), g) if call.answers else compact.at(held, g.reshape(shape))
-        return compact.dense(held, compact.product(held, v, divisor, call.alpha)).reshape(call.sizes)
+        moved = compact.product(held, v, divisor, call.alpha)
+        return None if moved is None else compact.dense(held, moved).reshape(call.sizes)
 
-    return Step("support", running(ops.memory, Served(call.by_rules, forward, backward, lasts=True)), _cost)
+    return Step(
+        "support",
+        running(ops.memory, Served(call.by_rules, forward, backward, lasts=True)),
+        _cost,
+        plan.positions.nbytes,
+    )
 
 
 def _cost(load: Load) -> float:
