@@ -1,12 +1,8 @@
 """The loss that goes with the weights."""
 
-import numbers
-
-from ._calls import composition, validate
 from ._calls.annotations import Axis, Mask, OrderNumber, Scores, Target, Temperature
-from ._calls.arguments import entmax_controls
-from ._calls.composition import Options
-from ._calls.targets import target_of
+from ._calls.arguments import loss
+from ._frameworks.kept_calls import called
 from ._rules.rule import Array
 
 
@@ -56,13 +52,4 @@ def fenchel_young_loss(
     Blondel, Martins and Niculae (2020), "Learning with Fenchel-Young losses", JMLR 21, eq. 13.
     Martins and Astudillo (2016), arXiv:1602.02068, eq. 16 (the sparsemax loss).
     """
-    ops = validate.operations(x, "x", target=target, temperature=temperature, mask=mask)
-    shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
-    axes = (validate.one_axis(axis, shape),)
-    if not isinstance(alpha, numbers.Real):
-        raise TypeError(f"`alpha` must be a number here, got {alpha!r}. Pass such as 1.5.")
-    controls, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
-    target = target_of(ops, target, shape, axes[0])
-    return ops.run(
-        composition.loss, x, target, controls, options=Options(axes=axes, dtype=dtype, relaxation=relaxation)
-    )
+    return called(loss, x, (target, axis, alpha, temperature, mask))

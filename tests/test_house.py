@@ -102,18 +102,19 @@ def test_a_planted_import_is_noticed(planted):
 
 @pytest.mark.parametrize("backend", backend_parameters(("numpy", "autograd", "torch")))
 @pytest.mark.parametrize("f", [soft_argmax, soft_one_hot], ids=lambda f: f.__name__)
-def test_a_kernel_that_declines_is_asked_once(backend, f, monkeypatch, rng):
-    """Of a dense support the kernel for sparse weights can make nothing, whoever asks it."""
+@pytest.mark.parametrize("temperature", [1.0, "array"])
+def test_a_kernel_that_declines_is_asked_once(backend, f, temperature, monkeypatch, rng):
+    """Of a dense support the kernel for sparse weights can make nothing, whoever asks it: once each way."""
     asked, support = [], compact.support
     monkeypatch.setattr(compact, "support", lambda *args: asked.append(args) or support(*args))
     x = backend.asarray(rng.uniform(0, 0.05, size=(64, 4096)), "float32")
+    t = backend.asarray(np.full((64, 1), 2.0), "float32") if temperature == "array" else temperature
+    g = f(x, axis=-1)
     with selection.only("support"):
-        f(x, axis=-1, alpha=1.5)
+        _, pullback = backend.vjp(lambda x: f(x, axis=-1, alpha=1.5, temperature=t), x)
         assert len(asked) == 1
-        asked.clear()
-        _, pullback = backend.vjp(lambda x: f(x, axis=-1, alpha=1.5), x)
-        assert len(asked) == 1
-    assert np.all(np.isfinite(backend.to_numpy(pullback(f(x, axis=-1))[0])))
+        assert np.all(np.isfinite(backend.to_numpy(pullback(g)[0])))
+    assert len(asked) <= 2
 
 
 def files_passed(f):

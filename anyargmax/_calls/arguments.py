@@ -1,6 +1,7 @@
-"""The arguments that several public functions share, validated together."""
+"""The arguments of each public function, validated together, and the call that is made of them."""
 
 import math
+import numbers
 from functools import partial
 from typing import Any, get_args
 
@@ -10,6 +11,7 @@ from . import composition, validate
 from .annotations import Readout, Readouts
 from .composition import Controls, Options
 from .making import made
+from .targets import target_of
 
 _ONE = get_args(Readout)  # the readouts that give one answer
 
@@ -85,8 +87,8 @@ def _position_made(ops: Ops, x, axes, controls, positions, options):
     if options.readout == "moments":
         split = partial(ops.finish, axes=options.kept, count=2)
         return made(ops, composition.position, x, (controls, None), options, True, (*reduced, 2), split)
-    answer = reduced_shape(tuple(x.shape), axes) if options.kept else reduced
-    return made(ops, composition.position, x, (controls, None), options, True, answer)
+    answered = reduced_shape(tuple(x.shape), axes) if options.kept else reduced
+    return made(ops, composition.position, x, (controls, None), options, True, answered)
 
 
 def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero_background, readout, hard):
@@ -109,8 +111,8 @@ def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero
     if options.readout == "moments":
         if options.hard:
             raise ValueError("`hard` must be False with readout 'moments', got True. A single entry has no variance.")
-        answer = (*rest, 2 * len(axes))
-        return made(ops, composition.coordinate_moments, x, (controls,), options, True, answer, ops.halves)
+        answered = (*rest, 2 * len(axes))
+        return made(ops, composition.coordinate_moments, x, (controls,), options, True, answered, ops.halves)
     return made(ops, composition.coordinates, x, (controls,), options, True, (*rest, len(axes)))
 
 
@@ -147,6 +149,18 @@ def sharpened(p, axis, power, rounds):
     axes = (validate.one_axis(axis, shape),)
     options = Options(axes=axes, dtype=dtype, power=validate.total_power(power, rounds))
     return made(ops, composition.sharpened, p, (Controls(),), options)
+
+
+def loss(x, target, axis, alpha, temperature, mask):
+    """Validate what gives the loss of scores and a target, and make the call."""
+    ops = validate.operations(x, "x", target=target, temperature=temperature, mask=mask)
+    shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
+    axes = (validate.one_axis(axis, shape),)
+    if not isinstance(alpha, numbers.Real):
+        raise TypeError(f"`alpha` must be a number here, got {alpha!r}. Pass such as 1.5.")
+    controls, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
+    target = target_of(ops, target, shape, axes[0])
+    return made(ops, composition.loss, x, (controls, target), Options(axes=axes, dtype=dtype, relaxation=relaxation))
 
 
 def _flattened(ops: Ops, controls, positions, shape):

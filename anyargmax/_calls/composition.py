@@ -145,7 +145,7 @@ def sharpened(ops: Ops, p, controls: Controls, *, options: Options):
     return _restored(ops, q, p)
 
 
-def loss(ops: Ops, x, target, controls: Controls, *, options: Options):
+def loss(ops: Ops, x, controls: Controls, target, *, options: Options):
     """Scores and target weights, or target indices, to the Fenchel-Young loss of each row."""
     xp, o = ops.xp, options
     z = _scores(ops, x, o)

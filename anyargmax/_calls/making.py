@@ -7,7 +7,7 @@ from .._kernels import selection
 from . import composition
 
 
-def made(ops: Ops, core, x, arrays, options, reads=False, answer=None, split=None):
+def made(ops: Ops, core, x, arrays, options, reads=False, shape=None, split=None):
     """Return a core function of x alone, by a kernel where there is one, with the bytes that it holds and whether it may be kept.
 
     `arrays` go with the scores, the controls first. If it `reads` so, a kernel for the whole call may give an answer of
@@ -19,15 +19,15 @@ def made(ops: Ops, core, x, arrays, options, reads=False, answer=None, split=Non
         stacked = core if split is None else composition.answers
         with_none = arrays if split is None else (arrays[0], None)
         make = partial(_by_changed_rules, ops, stacked, with_none, soft)
-        way = selection.planned(ops, x, arrays[0], soft, make, answer)
+        way = selection.planned(ops, x, arrays[0], soft, make, shape)
     if way is None:
         call = _by_rules(ops, core, arrays, options)
     elif split is not None:
-        call = partial(_split, split, way.answer)
+        call = partial(_split, split, way.run)
     elif options.hard:
-        call = partial(_straight_through, ops, way.answer, _by_rules(ops, composition.HARD[core], arrays, options))
+        call = partial(_straight_through, ops, way.run, _by_rules(ops, composition.HARD[core], arrays, options))
     else:
-        call = way.answer
+        call = way.run
     return call, 0 if way is None else way.nbytes, ops.xp.isdtype(x.dtype, "real floating")
 
 

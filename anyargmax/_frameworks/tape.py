@@ -95,10 +95,10 @@ def _load(x):
     return _UNRECORDED if tape is None else _RECORDED if tape.reverse else None
 
 
-def _attach(x, served, y, kept):
+def _attach(x, call, y, kept):
     """The answer of a kernel, recorded as a rule for the way back."""
     tape: Any = _tape.get()
-    tape.links.append((_recorded(served, {"kept": kept}), None, (x,), {}, y))
+    tape.links.append((_recorded(call, {"kept": kept}), None, (x,), {}, y))
     return y
 
 

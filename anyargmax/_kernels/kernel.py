@@ -91,7 +91,7 @@ class Memory(NamedTuple):
     load
         ``load(x)``: what the cost of a call depends on; None where only the rules give what is asked for.
     attach
-        ``attach(x, served, y, kept)``: the answer y to a recorded call of x, with ``served.backward`` as its way back.
+        ``attach(x, call, y, kept)``: the answer y to a recorded call of x, with ``call.backward`` as its way back.
     keeps
         ``keeps() -> bool``: whether what a recorded call keeps stays in memory until the way back. None: always.
     exponential

@@ -27,7 +27,7 @@ def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
     if call.mask is not None:
         return None
     plan, itemsize = call.plan, call.plan.positions.itemsize
-    if call.answers:
+    if call.reduces:
         native = _expectation(ops, plan, call.sizes)
         recorded = limits.quick if ops.memory.exponential else limits.recorded
         most = limits.alone, recorded if plan.divisor is None else recorded // 4  # a temperature is two passes more

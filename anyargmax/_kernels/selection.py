@@ -119,20 +119,20 @@ class _Orders(dict[Load | None, tuple[Callable[..., Any], ...]]):
 class Way(NamedTuple):
     """A whole call of scores alone by kernels, and the bytes of tables that it holds."""
 
-    answer: Callable[[Array], Array]
+    run: Callable[[Array], Array]
     nbytes: int
 
 
-def planned(ops: KernelOps, x, controls, options, make: Callable[..., Callable[[Array], Array]], answer) -> Way | None:
+def planned(ops: KernelOps, x, controls, options, make: Callable[..., Callable[[Array], Array]], shape) -> Way | None:
     """Return a whole call by kernels; None if there is none that can do it.
 
-    ``make(dense=False)`` gives the way of the rules. `answer` is the shape of what the positions are reduced to; None of
+    ``make(dense=False)`` gives the way of the rules. `shape` is that of what the positions are reduced to; None of
     a call for the weights.
     """
     planners = _serving(ops, ("plan", options.relaxation.name))
     if not planners:  # such a framework may have lazy shapes
         return None
-    call = whole.of(ops, x, controls, options, make, answer)
+    call = whole.of(ops, x, controls, options, make, shape)
     if call is None:
         return None
     made = [(kernel, plan(ops, call, limits)) for kernel, plan, limits in planners]
@@ -162,7 +162,7 @@ def _noted(step: Step) -> Callable[..., Any]:
 def _in_order(load_of, orders: _Orders, by_rules, declined):
     """Do a whole call by the kernels in order of cost, each asked once, the rules last: another way if none was asked."""
 
-    def answer(x):
+    def run(x):
         load = load_of(x)
         if load is None:
             return by_rules(x)
@@ -172,7 +172,7 @@ def _in_order(load_of, orders: _Orders, by_rules, declined):
                 return y
         return declined(x)
 
-    return answer
+    return run
 
 
 def served(rule: Rule, ops: KernelOps, args: tuple[Any, ...], static: dict[str, Any]) -> Any:

@@ -36,19 +36,19 @@ class Call(NamedTuple):
     plan: Plan
     mask: Any  # in memory
     beside: tuple[Array, ...]  # the arrays that go with the scores
-    answers: bool  # whether it reduces the axes; if not, it gives the weights
+    reduces: bool  # whether it reduces the axes; if not, it gives the weights
 
 
-def of(ops: KernelOps, x, controls, options, make, answer) -> Call | None:
+def of(ops: KernelOps, x, controls, options, make, shape) -> Call | None:
     """Describe a call; None if no kernel knows its options, if arrays go with it, or if its memory may not be read.
 
     A mask may go with it unless it is for the weights.
 
-    ``make()`` gives the way of the rules. `answer` is the shape of what the positions are reduced to; None of a call for
+    ``make()`` gives the way of the rules. `shape` is that of what the positions are reduced to; None of a call for
     the weights.
     """
     number = controls.temperature is None or isinstance(controls.temperature, float)
-    if not number or controls.alpha is not None or (controls.mask is not None and answer is None):
+    if not number or controls.alpha is not None or (controls.mask is not None and shape is None):
         return None
     if not _is_readable(ops, x, options):
         return None
@@ -61,7 +61,7 @@ def of(ops: KernelOps, x, controls, options, make, answer) -> Call | None:
         return None
     sizes = tuple(x.shape)
     axes = tuple(range(len(sizes))) if options.flat else options.axes
-    plan = _plan(np, sizes, str(x.dtype).rpartition(".")[2], axes, controls.temperature, options, answer)
+    plan = _plan(np, sizes, str(x.dtype).rpartition(".")[2], axes, controls.temperature, options, shape)
     if plan is None:
         return None
     mask = mask.reshape(sizes) if mask is not None and options.flat else mask
@@ -73,7 +73,7 @@ def of(ops: KernelOps, x, controls, options, make, answer) -> Call | None:
         plan,
         mask,
         () if mask is None else (controls.mask,),
-        answer is not None,
+        shape is not None,
     )
 
 
@@ -90,17 +90,17 @@ def _is_readable(ops: KernelOps, x, o) -> bool:
     return bool(known and read and computed and there and ops.memory.is_plain(x))
 
 
-def _plan(np, sizes, dtype, axes, temperature, o, answer):
+def _plan(np, sizes, dtype, axes, temperature, o, shape):
     n = math.prod(sizes[axis] for axis in axes)
     divisor = temperature if o.sign == 1 else -(temperature or 1.0)
     tables = []
-    if answer is not None:
+    if shape is not None:
         made_by: Any = SimpleNamespace(xp=np, repeats_ranges=False, place=lambda x: {})
         like = np.broadcast_to(np.zeros((), dtype=dtype), (n,) if o.flat else sizes)
         laid = [table(made_by, like, axis, o.coordinates) for axis in o.axes]
         inside = (n,) if o.flat else tuple(m if axis in axes else 1 for axis, m in enumerate(sizes))
         tables = [np.broadcast_to(values, inside).reshape(-1) for values in laid]
-    result = sizes if answer is None else answer
+    result = sizes if shape is None else shape
     return _planned(np, sizes, axes, dtype, tables, divisor, result, o.readout == "moments")
 
 
@@ -114,7 +114,7 @@ def _planned(np, shape, axes, dtype, tables, divisor, result, moments=False) -> 
     return Plan(math.prod(shape[:first]), n, math.prod(shape[last + 1 :]), divisor, positions, result, moments)
 
 
-class Served(NamedTuple):
+class MemoryCall(NamedTuple):
     """A call of a kernel, on NumPy arrays, and what does it where the kernel declines.
 
     ``forward(x, keep)`` returns y and, if it is to keep them, what ``backward(g, y, x, kept)`` can use instead of
@@ -133,14 +133,14 @@ class Served(NamedTuple):
         return state.get("kept") if self.lasts else state.pop("kept", None)
 
 
-def running(memory: Memory, served: Served):
-    forward, view, keeps, attach, close = served.forward, memory.view, memory.keeps, memory.attach, memory.close
+def running(memory: Memory, call: MemoryCall):
+    forward, view, keeps, attach, close = call.forward, memory.view, memory.keeps, memory.attach, memory.close
 
     def run(x, load: Load):
         recorded = load[0]
         made = forward(view(x), recorded and (keeps is None or keeps()))
         if made is None:
             return None
-        return attach(x, served, *made) if recorded else close(made[0], x)
+        return attach(x, call, *made) if recorded else close(made[0], x)
 
     return run

@@ -2,7 +2,7 @@
 
 from .ops import RuleOps
 from .rule import Rule
-from .scores import kept_and_reference, log_smallest, root
+from .scores import kept_and_reference, log_smallest, square_root
 
 
 def _parts(ops: RuleOps, x, temperature, mask, axes):
@@ -120,7 +120,7 @@ def _vjp_temperature(ops: RuleOps, g, p, x, temperature, mask, *, axes):
 
 
 def _jvp_temperature(ops: RuleOps, t, p, x, temperature, mask, *, axes):
-    half = root(ops, temperature)
+    half = square_root(ops, temperature)
     offset, ones = _shifted(ops, p, x, temperature, mask, axes)
     moved = _jvp_x(ops, offset / half * t / half, p, x, temperature, mask, axes=axes)
     return -(moved + ones / half * (t / half))

@@ -15,7 +15,7 @@ class Rule(NamedTuple):
     This is autograd's ``(ans, *args)`` convention. The products are themselves differentiable in y
     and in the arguments, so a framework that differentiates them gets exact second derivatives.
 
-    ``composite`` is the same map in operations that any framework differentiates natively, at any order:
+    ``composite`` is the same map in operations that any framework differentiates, at any order:
     the second, independent route to every derivative. ``inlined`` says that nothing is gained over it,
     so that adapters run it as it stands. ``composed`` says that ``composite`` calls other rules: a
     framework that keeps intermediate results for the backward pass is served best by that.

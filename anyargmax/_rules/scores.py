@@ -47,7 +47,7 @@ def kth_largest(ops: RuleOps, x: Array, k: int, axes: tuple[int, ...]) -> Array:
     return xp.where(xp.any(x != x, axis=axes, keepdims=True), math.nan, kth)
 
 
-def root(ops: RuleOps, temperature: Array | None) -> Any:
+def square_root(ops: RuleOps, temperature: Array | None) -> Any:
     """Return the square root of the temperature, None for None.
 
     A tangent is divided by it before and after the Jacobian. A framework that transposes the product divides a

@@ -5,7 +5,7 @@ from .ops import RuleOps
 from .readouts.mean import mean, mean_tangent, mean_transposed
 from .relaxations.entmax import alpha_derivative
 from .rule import Rule
-from .scores import divided, is_tame, kept_and_reference, root, scaled
+from .scores import divided, is_tame, kept_and_reference, scaled, square_root
 from .threshold import differentiable, solved
 
 # Arguments of both rules: x scores; temperature (None is 1) and alpha (None is that of the relaxation)
@@ -51,15 +51,15 @@ def _vjp_x(ops: RuleOps, g, p, x, temperature, alpha, mask, **static):
 
 def _jvp_x(ops: RuleOps, t, p, x, temperature, alpha, mask, **static):
     """``J t / T``, half of the division before J and half behind it."""
-    half = root(ops, temperature)
+    half = square_root(ops, temperature)
     return ops.product(divided(t, half), p, x, temperature, alpha, mask, divisor=half, **static)
 
 
 def _vjp_temperature(ops: RuleOps, g, p, x, temperature, alpha, mask, *, axes, relaxation):
     """``dp/dT = -J z / T``, so the cotangent is ``-<J g / T, z>``."""
     z, _ = scaled(ops, x, temperature, mask, axes, relaxation.k, relaxation.tail)
-    product = _vjp_x(ops, g, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
-    return -ops.xp.sum(product * z, axis=axes, keepdims=True)
+    moved = _vjp_x(ops, g, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+    return -ops.xp.sum(moved * z, axis=axes, keepdims=True)
 
 
 def _jvp_temperature(ops: RuleOps, t, p, x, temperature, alpha, mask, *, axes, relaxation):
@@ -102,19 +102,19 @@ def _expectation_composite(ops: RuleOps, x, temperature, alpha, mask, positions,
     return mean(ops, p, positions, axes=axes)
 
 
-def _expectation_vjp(product):
+def _expectation_vjp(of_weights, weigh="weights"):
     def vjp(ops: RuleOps, g, y, x, temperature, alpha, mask, positions, *, axes, relaxation):
-        p = ops.weights(x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+        p = getattr(ops, weigh)(x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
         v = mean_transposed(ops, g, positions, axes=axes)
-        return product(ops, v, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+        return of_weights(ops, v, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
 
     return vjp
 
 
-def _expectation_jvp(product):
+def _expectation_jvp(of_weights):
     def jvp(ops: RuleOps, t, y, x, temperature, alpha, mask, positions, *, axes, relaxation):
         p = ops.weights(x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
-        dp = product(ops, t, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
+        dp = of_weights(ops, t, p, x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
         return mean_tangent(ops, dp, y, p, positions, axes=axes)
 
     return jvp
@@ -123,8 +123,9 @@ def _expectation_jvp(product):
 EXPECTATION = Rule(
     name="expectation",
     forward=_expectation,
-    vjps=tuple(_expectation_vjp(product) for product in WEIGHTS.vjps),
-    jvps=tuple(_expectation_jvp(product) for product in WEIGHTS.jvps),
+    # Whatever serves weights pulls this cotangent itself, and has declined.
+    vjps=(_expectation_vjp(WEIGHTS.vjps[0], "dense_weights"), *map(_expectation_vjp, WEIGHTS.vjps[1:])),
+    jvps=tuple(map(_expectation_jvp, WEIGHTS.jvps)),
     composite=_expectation_composite,
     composed=True,
 )

@@ -99,9 +99,9 @@ class Cell:
         except Exception as error:
             if self.problem.ours or self.backend.name not in UNSURE:
                 raise
-            plain = self.backend.second is None
-            note = "values only: it differentiates single calls of this library" if plain else summary(error)
-            return answers._replace(note=note if plain else f"no derivative ({note})")
+            by_rules = self.backend.second is None
+            note = "values only: it differentiates single calls of this library" if by_rules else summary(error)
+            return answers._replace(note=note if by_rules else f"no derivative ({note})")
 
     def _differentiated(self, y, answers: Answers, order: int) -> Answers:
         if self.backend.second is None and len(self.inputs.moving) > 1:

@@ -134,7 +134,7 @@ def _in_chunks(values, dtype=None, device=None):
 
 
 # What is different in the frameworks without differentiation, whose derivatives are those of the rules.
-_PLAIN: dict[str, dict[str, Any]] = {
+_UNDIFFERENTIATED: dict[str, dict[str, Any]] = {
     "numpy": {"dtypes": ("float16", *STANDARD)},
     "dask": {"asarray": _in_chunks},
     "cupy": {"to_numpy": lambda x: to_device(x, "cpu")},
@@ -175,6 +175,6 @@ def _installed(name: str) -> Backend:
     if framework in PROBES:
         probe = importlib.import_module(f"{__package__.rpartition('.')[0]}.backends.{framework}.probe")
         return _backend(name, getattr(binding, framework), **probe.VIEWS[name])
-    fields = {"vjp": tape.vjp, "jvp": tape.jvp, "second": None, **_PLAIN.get(name, {})}
+    fields = {"vjp": tape.vjp, "jvp": tape.jvp, "second": None, **_UNDIFFERENTIATED.get(name, {})}
     example = fields["asarray"]([0.0]) if "asarray" in fields else module.asarray([0.0])
     return _backend(name, of_namespace(array_namespace(example)), **fields)

@@ -24,14 +24,14 @@ def _attached(x, made):
 
 
 def _pull(ans, x, made):
-    served, _, state = made
+    call, _, state = made
 
     def pull(g):
         if not (isbox(g) or isbox(x)):
-            dx = served.backward(np.asarray(g), np.asarray(ans), x, served.take(state))
+            dx = call.backward(np.asarray(g), np.asarray(ans), x, call.take(state))
             if dx is not None:
                 return dx
-        return make_vjp(served.by_rules)(x)[0](g)
+        return make_vjp(call.by_rules)(x)[0](g)
 
     return pull
 
@@ -45,5 +45,5 @@ memory = Memory(
     view=getval,
     close=lambda array, like: array,
     load=lambda x: (True, 1, True),
-    attach=lambda x, served, y, kept: _attached(x, (served, y, {"kept": kept})),
+    attach=lambda x, call, y, kept: _attached(x, (call, y, {"kept": kept})),
 )

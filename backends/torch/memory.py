@@ -129,8 +129,8 @@ def _pulled(ctx, g):
     return call.backward(g, y, x, kept)
 
 
-def _attach(x, served, y, kept):
-    return _Attached.apply(x, served, y, kept, *served.beside)
+def _attach(x, call, y, kept):
+    return _Attached.apply(x, call, y, kept, *call.beside)
 
 
 def _load(x):

@@ -4,7 +4,7 @@ from functools import partial
 from typing import NamedTuple
 
 from ..kernel import Kernel, KernelOps, Load, Step
-from ..whole import Call, Served, running
+from ..whole import Call, MemoryCall, running
 
 COST = 0.5  # of the rule, once more than one pass over the memory counts
 
@@ -25,20 +25,20 @@ def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
     from . import dense, dense_vjp, dense_weights
     from .exponential import scaled_exponential
 
-    forward, backward = (dense, dense_vjp) if call.answers else (dense_weights, dense_weights)
+    forward, backward = (dense, dense_vjp) if call.reduces else (dense_weights, dense_weights)
     outer, n, inner, divisor, positions, shape, moments = call.plan
     scaled, safe = scaled_exponential(str(positions.dtype), divisor, ops.memory.exponential, limits.powers_of_two)
     tables = np.concatenate([positions, np.ones_like(positions, shape=(1, n))])
     span = max(1.0, float(np.max(np.abs(tables)))) ** (1 + moments)
     plan = dense.Plan(outer, n, inner, divisor, tables, span, shape, moments, scaled, safe, limits)
-    served = Served(
+    held = MemoryCall(
         call.by_rules,
         partial(forward.forward, plan, call.mask),
         partial(backward.backward, plan, call.mask),
         beside=call.beside,
-        needs_answer=not call.answers,
+        needs_answer=not call.reduces,
     )
-    return Step("blocks", running(ops.memory, served), _cost, tables.nbytes)
+    return Step("blocks", running(ops.memory, held), _cost, tables.nbytes)
 
 
 def _cost(load: Load) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 from ..._rules.relaxations import Relaxation
 from ..._rules.rule import Array
 from ..kernel import Kernel, KernelOps, Load, Step
-from ..whole import Call, Served, running
+from ..whole import Call, MemoryCall, running
 from . import compact
 
 LOWEST_ALPHA = 1.05  # below, hardly any score is out of reach of the largest
@@ -121,7 +121,7 @@ def _plan(ops: KernelOps, call: Call, limits) -> Step | None:
         held = solved(x)
         if held is None:
             return None
-        if call.answers:
+        if call.reduces:
             y = compact.means(held, places(held), plan.shape)
         else:
             y = compact.dense(held, held.weights).reshape(plan.shape)
@@ -132,13 +132,13 @@ def _plan(ops: KernelOps, call: Call, limits) -> Step | None:
         if held is None:
             return None
         g = g.reshape(plan.shape)  # or it is an error
-        v = compact.means_transposed(held, places(held), g) if call.answers else compact.at(held, g.reshape(shape))
+        v = compact.means_transposed(held, places(held), g) if call.reduces else compact.at(held, g.reshape(shape))
         moved = compact.product(held, v, divisor, call.alpha)
         return None if moved is None else compact.dense(held, moved).reshape(call.sizes)
 
     return Step(
         "support",
-        running(ops.memory, Served(call.by_rules, forward, backward, lasts=True)),
+        running(ops.memory, MemoryCall(call.by_rules, forward, backward, lasts=True)),
         _cost,
         plan.positions.nbytes,
     )

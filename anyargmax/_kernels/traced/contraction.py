@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ..._rules.relaxations import Relaxation
 from ..._rules.rule import Array, Rule
-from ..._rules.scores import divided, kept_and_reference, root, scaled
+from ..._rules.scores import divided, kept_and_reference, scaled, square_root
 from ..kernel import Kernel, KernelOps, Traced
 from .shifted_exp import live, slope_temperature, slope_x
 
@@ -198,7 +198,7 @@ def _tangent(ops: KernelOps, t, y, x, temperature, alpha, mask, positions, *, ax
     e, y, total = _factors(ops, limits, table, x, temperature, mask, again=x.ndim == 3 or shape != x.shape)
     # Nothing moves where e is 0, nor where it is NaN, unless its row is.
     number = 1 + 0 * ops.detach(y[:, :1, ...])
-    moves, half = ops.detach(e) > 0, root(ops, temperature)
+    moves, half = ops.detach(e) > 0, square_root(ops, temperature)
     t = xp.where(moves, _merged(ops, t, shape, axes) * number, 0.0) * divided(xp.where(moves, e, 0.0), half)
     moved = []
     for k in range(len(positions)):

@@ -14,8 +14,8 @@ from .running import Closeness, assert_near, assert_same, computed_in, first, in
 from .scales import gradient_scale
 from .scores import fitted
 
-NATIVE = ("numpy", "autograd", "torch")  # whose arrays lie in memory that can be looked at and written to
-IN_MEMORY = tuple(name for name in NATIVE for _ in range(2))
+WRITABLE = ("numpy", "autograd", "torch")  # whose arrays lie in memory that can be looked at and written to
+IN_MEMORY = tuple(name for name in WRITABLE for _ in range(2))
 
 
 @prop("arguments are never written to, and no result shares their memory", frameworks=IN_MEMORY, longest=5000)
