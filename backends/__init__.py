@@ -1,1 +1,1 @@
-"""Adapters: one module a framework, each lifting the rules of the library into it and nothing else."""
+"""One folder for each framework: its adapter, which registers the rules, and beside it layers, memory and probe."""

@@ -8,6 +8,7 @@ from conftest import NAMES, backend_parameters
 
 from anyargmax import soft_top_k
 from anyargmax._rules import relaxations
+from anyargmax._rules.ops import RuleOps
 from anyargmax._rules.relaxations import Relaxation
 from anyargmax.validation import catalogue, invariants
 from anyargmax.validation.checking import assert_call_agrees
@@ -18,7 +19,7 @@ from anyargmax.validation.tolerance import assert_close
 # ------------------------------------------------------------------- the relaxation, as a file in `relaxations` has it
 
 
-def _value(ops, u, keep, order):
+def _value(ops: RuleOps, u, keep, order):
     """``phi(u) = (1 + u / sqrt(1 + u^2)) / 2``: where ``exp`` has 1e-40 left, it has 3e-5."""
     xp = ops.xp
     r = xp.sqrt(1 + u * u)
@@ -26,19 +27,19 @@ def _value(ops, u, keep, order):
     return xp.where(keep, xp.where(ops.detach(u) < 0, q, 1 - q), 0.0), xp.where(keep, 0.5 / r**3, 0.0)
 
 
-def _slope(ops, p, order):
+def _slope(ops: RuleOps, p, order):
     q = p * (1 - p)
     inside = ops.detach(q) > 0
     return ops.xp.where(inside, 4 * ops.xp.where(inside, q, 1.0) ** 1.5, 0.0)
 
 
-def _bracket(ops, z, keep, axes, k):
+def _bracket(ops: RuleOps, z, keep, axes, k):
     share = k / math.prod([z.shape[axis] for axis in axes])
     u = (2 * share - 1) / math.sqrt(max(1 - (2 * share - 1) ** 2, 1e-12))
     return ops.xp.min(z, axis=axes, keepdims=True) - u - 1, ops.xp.max(z, axis=axes, keepdims=True) - u + 1
 
 
-def _tail(ops, dtype):
+def _tail(ops: RuleOps, dtype):
     return -0.5 / float(ops.xp.finfo(dtype).smallest_normal) ** 0.5
 
 

@@ -25,7 +25,7 @@ class Options(NamedTuple):
     relaxation: Relaxation = SOFTMAX
     window: tuple[int, ...] | None = None
     zero_background: bool = False
-    dense: bool = False  # whether the kernels that give single rules have declined already
+    dense: bool = False  # whether to ask no kernel for the weights, because one has declined the whole call
 
 
 class Controls(NamedTuple):

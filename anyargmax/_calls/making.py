@@ -8,10 +8,10 @@ from . import composition
 
 
 def made(ops: Ops, core, x, arrays, options, reads=False, shape=None, split=None):
-    """Return a core function of x alone, by a kernel where there is one, with the bytes that it holds and whether it may be kept.
+    """Return the call as a function of x, the bytes that it holds, and whether it may be kept.
 
-    `arrays` go with the scores, the controls first. If it `reads` so, a kernel for the whole call may give an answer of
-    that shape, or the weights where that is None. A kernel gives several answers in one array, which is split.
+    `arrays` go with the scores, the controls first. If `reads`, kernels may do the whole call: for a reduced result of
+    that shape, or for the weights if `shape` is None. `split` takes a result of a kernel apart into several.
     """
     soft = options._replace(hard=False)
     way = None

@@ -43,22 +43,22 @@ class Adapter:
     quietly
         ``quietly(f)``: f without the framework's warnings.
     eagerly
-        A context in which what is known is computed at once.
+        A context in which known values are computed immediately, also while something is traced.
     jit
         ``jit(core)``: a compiled function, with a static argument `options`. None: calls are not compiled.
     iterate
         ``iterate(advance, state, unrolled)``: a state, advanced until its last entry is False everywhere. None: a loop of
         Python, of so many steps where values cannot be looked at.
     by_rows
-        ``by_rows(f, x, *others, axes)``: ``f(ops, x, *others)`` of whole rows, where arrays are in chunks. None: of all at once.
+        ``by_rows(f, x, *others, axes)``: ``f(ops, x, *others)`` on whole rows of arrays in chunks. None: on the whole arrays.
     is_cheap_to_read
-        ``is_cheap_to_read(x) -> bool``: whether a number taken out of x costs no more than computing it.
+        ``is_cheap_to_read(x) -> bool``: whether reading a value of x waits for no device.
     concat, cumulative_sum, softmax
         Functions of arrays in place of the namespace's, or where that has none.
     maximum_drops_nan, repeats_ranges, folds
-        What the framework's compiler does with a maximum and a range: see the adapter for JAX.
+        What the framework's compiler does with a maximum and a range: see ``compiled.py`` of JAX and of torch.
     array_classes, traits
-        Classes of arrays whose calls may be kept, and ``traits(x)``: what determines them beside the options.
+        Classes of arrays whose calls may be kept, and ``traits(x)``: the part of the key that describes x.
     kernels
         Kernels of the framework's own, which are asked before those of the library.
     memory

@@ -69,7 +69,7 @@ def _undecorated(f):
 
 
 def _quietly(namespace):
-    """Return a decorator: a function computes without the warnings of NumPy, on which a namespace is built, and answers with arrays."""
+    """Return a decorator that suppresses NumPy's warnings and turns NumPy's scalars into arrays."""
     if namespace.__name__.rpartition(".")[2] not in ("numpy", "array_api_strict"):
         return _undecorated
     import numpy as np

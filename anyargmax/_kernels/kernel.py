@@ -7,18 +7,18 @@ from typing import Any, NamedTuple
 from .._rules.ops import RuleOps
 from .._rules.rule import Array
 
-# Whether a call is recorded for a backward pass, how many threads it may use, and whether the framework computes
-# matrix products in the dtype of their factors.
+# (recorded, threads, exact): whether a backward pass will follow, how many threads may be used, and whether matrix
+# products are computed in the dtype of their factors.
 Load = tuple[bool, int, bool]
 NEVER = float("inf")
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Step(NamedTuple):
-    """A kernel made ready for one call.
+    """A kernel prepared for one call.
 
-    ``run(x, load)`` answers, or returns None: these values need another way. ``cost(load)`` orders the kernels that
-    can do the call, the least first; the rule has 1, and what costs more is not asked. `nbytes` of tables are held.
+    ``run(x, load)`` returns the result, or None if it cannot do these values. ``cost(load)`` orders the kernels of a call:
+    the rules cost 1, and a kernel that costs more is not tried. `nbytes` is the memory of the tables that it holds.
     """
 
     name: str
@@ -28,10 +28,10 @@ class Step(NamedTuple):
 
 
 class Traced(NamedTuple):
-    """Maps of a rule in the array operations that a compiler makes few loops of, lifted as those of the rule are.
+    """Forms of a rule's maps that a compiler fuses into few loops. An adapter lifts them as it lifts the rule's own.
 
-    ``fits(ops, *args, **static)`` takes the arguments of the rule, and the maps take `limits` too. None is the map of the
-    rule.
+    ``fits(ops, *args, **static)`` takes the arguments of the rule and says whether the forms may be used. The maps take
+    `limits` too. None stands for the rule's own map.
     """
 
     fits: Callable[..., bool]
@@ -41,26 +41,27 @@ class Traced(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """Another way to the numbers of some rules. What it leaves out, it does not do.
+    """An alternative implementation of some rules. What a kernel leaves out, it does not support.
 
     Attributes
     ----------
     name
         For messages and for `selection.only`.
     limits
-        A NamedTuple of the sizes that decide how, and whether, it serves; given back to it as an argument.
+        A NamedTuple of thresholds, which is passed to each of the kernel's functions.
     plans
-        For the name of a relaxation ``f(ops, call, limits) -> Step | None``, once for each kind of whole call on plain
-        memory.
+        For the name of a relaxation, ``f(ops, call, limits) -> Step | None``. It is called once for each kind of whole call
+        on plain memory.
     serves
-        For the name of a rule ``f(ops, *args, limits, **static)``: None, or the answer and the function that pulls a
-        cotangent of it back to the first argument, for arrays that nothing records.
+        For the name of a rule, ``f(ops, *args, limits, **static)`` of unrecorded arrays. It returns the result and the
+        pullback to the first argument, or None.
     pulls
-        For the name of a rule ``f(ops, g, y, *args, limits, **static)``: the cotangent of the first argument, or None.
+        For "weights", "dense_weights" or "expectation", ``f(ops, g, y, *args, limits, **static)``. It returns the cotangent
+        of the first argument, or None.
     product
         ``product(ops, v, p, *args, limits, **static)``: ``J v / divisor`` at weights p, or None.
     traced
-        For the name of a rule, its maps in another form.
+        For "weights", "dense_weights" or "expectation", a `Traced`.
     needs
         The attributes of the adapter that it needs. ``ANYARGMAX_ENGINES=0`` turns off what needs ``memory``.
     """
@@ -81,19 +82,19 @@ class Memory(NamedTuple):
     Attributes
     ----------
     open
-        ``open(x)``: the memory of an array; None if there is more to it than numbers, or operations on it are recorded.
+        ``open(x)``: the memory of x; None if x is not plain, or if operations on it are recorded.
     is_plain
-        ``is_plain(x) -> bool``: whether there is no more to an array than numbers, recorded or not.
+        ``is_plain(x) -> bool``: whether x is a dense array in the memory of the CPU, recorded or not.
     view
         ``view(x)``: the memory of a plain array.
     close
         ``close(array, like)``: a NumPy array as one of the framework, without a copy.
     load
-        ``load(x)``: what the cost of a call depends on; None where only the rules give what is asked for.
+        ``load(x)``: the `Load` on which costs depend; None if only the rules can do the call, as in forward mode.
     attach
         ``attach(x, call, y, kept)``: the answer y to a recorded call of x, with ``call.backward`` as its way back.
     keeps
-        ``keeps() -> bool``: whether what a recorded call keeps stays in memory until the way back. None: always.
+        ``keeps() -> bool``: whether values kept in the forward pass stay in memory until the backward pass. None: always.
     exponential
         ``exponential(x, out)``, on NumPy arrays: one that is quicker than NumPy's.
     constant
@@ -115,7 +116,7 @@ class Memory(NamedTuple):
 
 
 class Compiler(NamedTuple):
-    """What a framework gives kernels in array operations, of what its compiler does best with sums that are used again.
+    """What a framework's compiler offers kernels that are written in array operations.
 
     Attributes
     ----------
@@ -124,13 +125,14 @@ class Compiler(NamedTuple):
     contract, matmul
         Sums of products, in no fewer digits than the arrays have: ``contract(x, y, axes=...)`` as `tensordot`.
     merges
-        ``merges(x, limits) -> bool``: whether loops over x are merged only if nothing is selected in them, and are worth a branch.
+        ``merges(x, limits) -> bool``: whether the compiler fuses loops over x only if they contain no `where`, and x is
+        large enough to be worth a branch.
     branch
         ``branch(condition, f, g, *arrays)``: one of two functions of the arrays.
     in_pieces
         ``in_pieces(limits, f, x, *others)``: a function that reduces the middle one of three axes, a piece after the other.
     apart
-        ``apart(x)``: x such that what is made of it is not merged with what it was made of.
+        ``apart(x)``: x behind a barrier, so that the compiler does not fuse what uses it with what made it.
     """
 
     contracts: Callable[[], bool]
@@ -143,7 +145,7 @@ class Compiler(NamedTuple):
 
 
 class KernelOps(RuleOps):
-    """What kernels see of a framework, beside what rules do: `softmax`, `memory` and `compiler` only if they need it."""
+    """The operations that kernels use. `softmax`, `memory` and `compiler` are None unless the kernel lists them in `needs`."""
 
     softmax: Callable[..., Array]
     memory: Memory

@@ -14,13 +14,13 @@ COST = 0.25
 
 
 class Limits(NamedTuple):
-    """Up to how many scores it is quicker than blocks."""
+    """Numbers of scores up to which this kernel is quicker than blocks."""
 
-    alone: int = 2**14  # without a gradient
-    recorded: int = 2**19  # and with one
-    quick: int = 2**17  # the same where the framework lends blocks a quick exponential, and of two threads
-    huge: int = 2**25  # bytes: memory that is new in pages of 4 KiB each time, unless NumPy asks for larger ones
-    threads: int = 2  # with more, operations that run on all of them outrun blocks, which mostly run on one
+    alone: int = 2**14  # without a backward pass
+    recorded: int = 2**19  # with a backward pass
+    quick: int = 2**17  # with a backward pass, if the framework lends blocks a quick exponential, or with two threads
+    huge: int = 2**25  # bytes from which new memory comes in pages of 4 KiB, unless NumPy asks for larger ones
+    threads: int = 2  # with more threads this kernel is quicker up to `huge`: blocks mostly use one
 
 
 def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:

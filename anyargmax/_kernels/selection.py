@@ -1,6 +1,7 @@
-"""The one place where a call is given its kernel. No rule and no adapter chooses among them.
+"""Kernel selection, for whole calls and for single rules. No rule and no adapter selects a kernel.
 
-A kernel that is asked and declines is not asked again, and the rule is the last.
+Kernels are tried in order of cost. If all of them decline, the rule is used. A kernel that declines is not asked again in
+the same direction: once in the forward pass, once in the backward pass.
 """
 
 import os
@@ -51,10 +52,10 @@ def _change(allowed, limits, taken) -> None:
 
 @contextmanager
 def only(*names: str, limits: Mapping[str, Any] | None = None) -> Iterator[list[str]]:
-    """Have no kernels serve but these, with these limits, in this process; without names, the rules do everything.
+    """Allow only these kernels in this process until the context exits. Without names, the rules do everything.
 
-    Yields a list, to which the name of each kernel is added that serves from then on.
-    Limits are options of a kernel by its name: ``only("blocks", limits={"blocks": {"block": 64}})``.
+    The context is a list of the names of the kernels that have served in it, in order. ``limits`` maps the name of a
+    kernel to changed limits: ``only("blocks", limits={"blocks": {"block": 64}})``.
     """
     unknown = [name for name in (*names, *(limits or {})) if name not in _known]
     if unknown:
@@ -104,7 +105,7 @@ def _serving(ops: KernelOps, key: tuple[str, str]) -> list[tuple[Kernel, Any, An
 
 
 class _Orders(dict[Load | None, tuple[Callable[..., Any], ...]]):
-    """For each load the kernels of a call in order of cost, as it was found when the load was met first."""
+    """For each `Load`, the kernels of a call in order of cost. They are ordered when the load is first met."""
 
     def __init__(self, steps: tuple[Step, ...]):
         super().__init__({None: ()})
@@ -126,8 +127,8 @@ class Way(NamedTuple):
 def planned(ops: KernelOps, x, controls, options, make: Callable[..., Callable[[Array], Array]], shape) -> Way | None:
     """Return a whole call by kernels; None if there is none that can do it.
 
-    ``make(dense=False)`` gives the way of the rules. `shape` is that of what the positions are reduced to; None of
-    a call for the weights.
+    ``make(dense=False)`` returns the function in rules. `shape` is that of the reduced result, None of a call for the
+    weights.
     """
     planners = _serving(ops, ("plan", options.relaxation.name))
     if not planners:  # such a framework may have lazy shapes

@@ -23,10 +23,9 @@ class Plan(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A validated call as a function of its scores alone, on arrays of one shape and dtype.
+    """A validated call as a function of its scores, for arrays of one shape and dtype.
 
-    ``by_rules(x)`` is the way of the rules: any array, differentiable. The plan sees the array as (outer, n, inner), of
-    which n is reduced, and holds the table of positions.
+    ``by_rules(x)`` is the same function in rules: it takes any array and is differentiable.
     """
 
     by_rules: Callable[[Array], Array]
@@ -40,12 +39,11 @@ class Call(NamedTuple):
 
 
 def of(ops: KernelOps, x, controls, options, make, shape) -> Call | None:
-    """Describe a call; None if no kernel knows its options, if arrays go with it, or if its memory may not be read.
+    """Describe a call to kernels.
 
-    A mask may go with it unless it is for the weights.
-
-    ``make()`` gives the way of the rules. `shape` is that of what the positions are reduced to; None of a call for
-    the weights.
+    None if an option is not supported, if temperature or alpha is an array, if a mask goes with a call for the weights,
+    or if the memory of x cannot be read. ``make()`` returns the function in rules. `shape` is that of the reduced
+    result, None of a call for the weights.
     """
     number = controls.temperature is None or isinstance(controls.temperature, float)
     if not number or controls.alpha is not None or (controls.mask is not None and shape is None):
@@ -77,7 +75,7 @@ def of(ops: KernelOps, x, controls, options, make, shape) -> Call | None:
     )
 
 
-# The options that kernels for whole calls know, at their defaults: with any other that is set, the rules do the call.
+# Options that kernels may support, at their defaults. The rules do a call that sets any other option.
 _KNOWN = {"kept": (), "sign": 1, "flat": False, "readout": "mean", "hard": False, "coordinates": "index"}
 
 
@@ -115,18 +113,18 @@ def _planned(np, shape, axes, dtype, tables, divisor, result, moments=False) -> 
 
 
 class MemoryCall(NamedTuple):
-    """A call of a kernel, on NumPy arrays, and what does it where the kernel declines.
+    """The forward and backward functions of a kernel on NumPy arrays, and the rules that stand in for them.
 
-    ``forward(x, keep)`` returns y and, if it is to keep them, what ``backward(g, y, x, kept)`` can use instead of
-    computing it again. Either may return None, and then ``by_rules(x)`` does it.
+    ``forward(x, keep)`` returns the result and what it keeps for ``backward(g, y, x, kept)``, None unless `keep`. Either
+    returns None if it cannot do these values. Then ``by_rules(x)`` does.
     """
 
     by_rules: Callable[[Array], Array]
     forward: Callable[..., Any]
     backward: Callable[..., Any]
-    beside: tuple[Array, ...] = ()  # arrays of which the call holds the memory: who changes one changes the way back
-    needs_answer: bool = False  # whether the backward looks at y: a caller may not write into it then
-    lasts: bool = False  # whether what is kept may be used again, and is all that the backward looks at
+    beside: tuple[Array, ...] = ()  # arrays whose memory the call holds, and which must not change before backward
+    needs_answer: bool = False  # whether backward uses y, which the caller must not overwrite then
+    lasts: bool = False  # whether kept values can be used more than once, and backward needs nothing else
 
     def take(self, state: dict[str, Any]) -> Any:
         """Return what was kept; only once if the gradient takes over its memory."""

@@ -9,17 +9,15 @@ Array = Any
 class Rule(NamedTuple):
     """A forward map with one VJP and one JVP for each of its differentiable leading arguments.
 
-    Every function takes ``ops`` (the operations of one framework, see `_frameworks/binding.py`) first.
+    Every function takes ``ops`` (the operations of one framework, see `RuleOps` in `ops.py`) first.
     ``forward(ops, *args, **static) -> y``; ``vjps[i](ops, g, y, *args, **static)`` is the cotangent
     of argument i; ``jvps[i](ops, t, y, *args, **static)`` is its contribution to the tangent of y.
     This is autograd's ``(ans, *args)`` convention. The products are themselves differentiable in y
     and in the arguments, so a framework that differentiates them gets exact second derivatives.
 
-    ``composite`` is the same map in operations that any framework differentiates, at any order:
-    the second, independent route to every derivative. ``inlined`` says that nothing is gained over it,
-    so that adapters run it as it stands. ``composed`` says that ``composite`` calls other rules: a
-    framework that keeps intermediate results for the backward pass is served best by that.
-    ``is_served`` says that kernels may answer in its place: they are asked with arrays that nothing records.
+    ``composite`` computes the map in operations that every framework differentiates: an independent route to all
+    derivatives. ``inlined``: adapters call the map directly. ``composed``: ``composite`` calls other rules, which
+    saves memory in eager reverse mode.
     """
 
     name: str

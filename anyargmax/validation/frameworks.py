@@ -87,7 +87,7 @@ def _array_maker(xp):
 def _to_numpy(ops):
     def to_numpy(x):
         x = ops.detach(x)
-        if dtype_name(x) == "bfloat16":  # which NumPy has not
+        if dtype_name(x) == "bfloat16":  # NumPy has no such dtype
             return np.asarray(ops.xp.astype(x, ops.xp.float32), dtype=np.float64)
         return np.asarray(x)
 

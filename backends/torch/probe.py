@@ -6,7 +6,7 @@ DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
 def to_numpy(x):
-    """A NumPy array of the values, of float64 where NumPy has not the dtype."""
+    """Return the values as a NumPy array, in float64 if NumPy lacks the dtype."""
     return (x.double() if x.dtype == torch.bfloat16 else x).numpy(force=True)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 Exponential = Callable[[Any, Any], Any]  # exp(x, out): of C-ordered rows, x and out may be the same
 
 EXACT = (1e-12, 1e15)  # sums of exponentials for which no shift is needed
-ROUNDED = (1e-4, 1e9)  # the same where the argument was rounded before: its error grows with its size
+ROUNDED = (1e-4, 1e9)  # sums for which none is needed if the argument was rounded: its error grows with its size
 
 
 def _divided(exponential: Exponential, divisor: float, x, out):

@@ -13,15 +13,17 @@ STEPS = 64  # Newton's; the rule's own search found 9 to be enough
 
 
 class Limits(NamedTuple):
-    """What decides how an array is served, or that it is not."""
+    """Thresholds that decide how candidates are searched, and when there are too many of them."""
 
-    block: int = 2**17  # scores that are compared together: they fit the cache of a core
-    always: int = 2**12  # so many candidates are worth it, however few scores they come from;
-    narrow: int = 2**15  # scores that are not worth a subset
-    share: float = 1 / 4  # of a larger array they must be less than this
-    columns: int = 512  # a row is laid in so many columns; their maxima are the subset that bounds the threshold
-    depth: int = 8  # of so many scores at least
-    sparse: float = 1 / 24  # where less than this lies in columns that may have weight, only those are looked at again
+    block: int = 2**17  # scores compared at a time: they fit the cache of a core
+    always: int = 2**12  # this many candidates are accepted whatever the size of the array
+    narrow: int = 2**15  # scores up to which no subset is used to bound the threshold
+    share: float = 1 / 4  # largest share of candidates among the scores of a larger array
+    columns: int = 512  # columns in which a row is laid; their maxima are the subset
+    depth: int = 8  # least number of scores in a column
+    sparse: float = (
+        1 / 24
+    )  # largest share of scores in columns with candidates for which only those columns are searched
 
 
 class Layout(NamedTuple):

@@ -64,11 +64,10 @@ def _always(order):
 
 
 class Relaxation(NamedTuple):
-    """Weights ``p_i = phi(z_i - tau)`` whose threshold tau makes ``sum p = k``, for scores z of which the largest (k-th largest) is 0.
+    """Weights ``p_i = phi(z_i - tau)`` with the threshold tau at which ``sum p = k``. The k-th largest score z is 0.
 
-    Every function takes the operations of a framework first. ``order`` is alpha, a number or an array of one
-    number a row, or None; ``keep`` is True where a score takes part, None where all of them do. Values are 0
-    where a score takes no part.
+    Every function takes the operations of a framework first. ``order`` is alpha, a number or an array of one number a row,
+    or None. ``keep`` is True where a score takes part; None if all of them do. Values are 0 where a score takes no part.
 
     Attributes
     ----------
@@ -89,14 +88,14 @@ class Relaxation(NamedTuple):
     weights
         With the arguments of `step`: the weights at a threshold.
     form
-        ``(ops, r, z, order, axes) -> Relaxation``: the record to solve by, such as one that has another unknown for long rows.
+        ``(ops, r, z, order, axes) -> Relaxation``: the record to solve with, which may have another unknown for long rows.
     is_convex
-        ``order -> bool``, or an array of them: whether Newton's steps pass no root more than once.
+        ``order -> bool``, or an array of them: whether Newton's method converges monotonically.
     last_step
-        Like `step`, from where the threshold is solved already: a move that has a derivative and no length. None: `step`,
-        unless a step from the root may leave it, as it may beside an infinite slope.
+        Newton's step at the solution, with value 0 and an exact derivative. None: `step`, which is enough where the slope
+        is finite.
     shortest
-        The least size of the unknown, by which the last step is judged: 1 where it may be 0 itself.
+        The least size of the unknown in the stopping test: 1 if the unknown may be 0.
     tail
         ``(ops, dtype) -> float``: the score below which a weight counts as 0.
     alpha, k
