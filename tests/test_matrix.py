@@ -11,15 +11,23 @@ from anyargmax._kernels import selection
 from anyargmax.validation.catalogue import CALLS, FUNCTIONS, KINDS
 from anyargmax.validation.checking import assert_call_agrees
 
-ALL, SOME = {call.id: call for call in CALLS}, {call.id: call for call in KINDS}
-# JAX compiles each call and dtype: in one dtype all of them, in the other one of each kind. Dask makes a graph of NumPy's
-# calls, with the thresholds in chunks of their own: in one dtype one call of each function, and of each relaxation and
-# option that takes another way through it.
+ALL = {call.id: call for call in CALLS}
 FIRST = {call.function: call for call in reversed(KINDS)}
-WAYS = ("alpha", "kind", "readout", "window", "zero_background")
-OTHERS = {tuple(map(call.options.get, WAYS)): call for call in reversed(KINDS)}
-LAZY = {call.id: call for call in (*FIRST.values(), *OTHERS.values())}
-COMPILED = {("jax", "float32"): SOME, ("dask", "float64"): LAZY, ("dask", "float32"): {}}
+
+
+def first_of(*options):
+    """One call of each function, and one of each value of the options that take another way through it."""
+    others = {tuple(map(call.options.get, options)): call for call in reversed(KINDS)}
+    return {call.id: call for call in (*FIRST.values(), *others.values())}
+
+
+# JAX compiles each call and dtype: in one dtype all of them, in the other one for each way. Dask makes a graph of NumPy's
+# calls, with the thresholds in chunks of their own: in one dtype one for each relaxation.
+COMPILED = {
+    ("jax", "float32"): first_of("alpha", "kind", "readout", "window", "zero_background"),
+    ("dask", "float64"): first_of("alpha", "kind"),
+    ("dask", "float32"): {},
+}
 CASES = [
     pytest.param(
         *(name, dtype, call),
