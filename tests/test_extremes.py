@@ -141,8 +141,8 @@ def test_equal_scores_have_equal_weights_at_every_alpha(backend, n, alpha, dtype
     for order in (alpha, backend.asarray(np.asarray([[alpha], [alpha + 1]]), dtype)):
         p = value(backend, partial(soft_one_hot, alpha=order), x, dtype)
         np.testing.assert_allclose(p, 1 / n, rtol=16 * EPS[dtype], atol=0)
-        y = value(backend, partial(soft_argmax, axis=-1, alpha=order), x, dtype)
-        np.testing.assert_allclose(y, (n - 1) / 2, rtol=16 * EPS[dtype], atol=0)
+    y = value(backend, partial(soft_argmax, axis=-1, alpha=alpha), x, dtype)
+    np.testing.assert_allclose(y, (n - 1) / 2, rtol=16 * EPS[dtype], atol=0)
 
 
 @with_derivatives

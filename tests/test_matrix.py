@@ -46,13 +46,13 @@ def test_call_has_the_oracles_answers(name, dtype, call):
     assert_call_agrees(call, [PRESENT[name]], dtype)
 
 
-# One way in and out is that of all kinds: of JAX, which compiles each, there is one call of each function.
+# One way in and out is that of all kinds: of JAX, which compiles each, there is one call of each function, in one of both.
 HALVES = [
     pytest.param(name, dtype, call, id=f"{name}-{dtype}-{call.id.replace(' ', '_')}")
     for name, backend in PRESENT.items()
     if "float16" in backend.dtypes
     for dtype in ("float16", "bfloat16")
-    for call in (FIRST.values() if name == "jax" else KINDS)
+    for call in ([*FIRST.values()][dtype == "float16" :: 2] if name == "jax" else KINDS)
 ]
 
 
