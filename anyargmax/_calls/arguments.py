@@ -87,8 +87,8 @@ def _position_made(ops: Ops, x, axes, controls, positions, options):
     if options.readout == "moments":
         split = partial(ops.finish, axes=options.kept, count=2)
         return made(ops, composition.position, x, (controls, None), options, True, (*reduced, 2), split)
-    answered = reduced_shape(tuple(x.shape), axes) if options.kept else reduced
-    return made(ops, composition.position, x, (controls, None), options, True, answered)
+    result_shape = reduced_shape(tuple(x.shape), axes) if options.kept else reduced
+    return made(ops, composition.position, x, (controls, None), options, True, result_shape)
 
 
 def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero_background, readout, hard):
@@ -111,8 +111,8 @@ def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero
     if options.readout == "moments":
         if options.hard:
             raise ValueError("`hard` must be False with readout 'moments', got True. A single entry has no variance.")
-        answered = (*rest, 2 * len(axes))
-        return made(ops, composition.coordinate_moments, x, (controls,), options, True, answered, ops.halves)
+        result_shape = (*rest, 2 * len(axes))
+        return made(ops, composition.coordinate_moments, x, (controls,), options, True, result_shape, ops.halves)
     return made(ops, composition.coordinates, x, (controls,), options, True, (*rest, len(axes)))
 
 

@@ -104,11 +104,11 @@ def _serving(ops: KernelOps, key: tuple[str, str]) -> list[tuple[Kernel, Any, An
     ]
 
 
-class _Orders(dict[Load | None, tuple[Callable[..., Any], ...]]):
+class _Orders(dict[Load, tuple[Callable[..., Any], ...]]):
     """For each `Load`, the kernels of a call in order of cost. They are ordered when the load is first met."""
 
     def __init__(self, steps: tuple[Step, ...]):
-        super().__init__({None: ()})
+        super().__init__()
         self.steps = steps
 
     def __missing__(self, load: Load) -> tuple[Callable[..., Any], ...]:
@@ -161,9 +161,12 @@ def _noted(step: Step) -> Callable[..., Any]:
 
 
 def _in_order(load_of, orders: _Orders, by_rules, declined):
-    """Do a whole call by the kernels in order of cost, each asked once, the rules last: another way if none was asked."""
+    """Return a whole call: by the kernels in order of cost, each asked once, and then by ``declined(x)``.
 
-    def run(x):
+    ``by_rules(x)`` does a call without a load, of which no kernel is asked.
+    """
+
+    def call(x):
         load = load_of(x)
         if load is None:
             return by_rules(x)
@@ -173,7 +176,7 @@ def _in_order(load_of, orders: _Orders, by_rules, declined):
                 return y
         return declined(x)
 
-    return run
+    return call
 
 
 def served(rule: Rule, ops: KernelOps, args: tuple[Any, ...], static: dict[str, Any]) -> Any:

@@ -21,9 +21,7 @@ class Limits(NamedTuple):
     share: float = 1 / 4  # largest share of candidates among the scores of a larger array
     columns: int = 512  # columns in which a row is laid; their maxima are the subset
     depth: int = 8  # least number of scores in a column
-    sparse: float = (
-        1 / 24
-    )  # largest share of scores in columns with candidates for which only those columns are searched
+    sparse: float = 1 / 24  # largest share of scores in columns with candidates at which only those are searched
 
 
 class Layout(NamedTuple):
