@@ -53,8 +53,9 @@ class Kernel(NamedTuple):
         For the name of a relaxation, ``f(ops, call, limits) -> Step | None``. It is called once for each kind of whole call
         on plain memory.
     serves
-        For the name of a rule, ``f(ops, *args, limits, **static)`` of unrecorded arrays. It returns the result and the
-        pullback to the first argument, or None.
+        For the name of a rule, ``f(ops, *args, limits, **static)`` of unrecorded arrays. It returns the result and
+        ``pull(g, needed)``, or None. The pullback returns a tuple of cotangents, one for each argument with a VJP: None
+        where `needed` is False. It returns None if it cannot pull these values back.
     pulls
         For "weights", "dense_weights" or "expectation", ``f(ops, g, y, *args, limits, **static)``. It returns the cotangent
         of the first argument, or None.

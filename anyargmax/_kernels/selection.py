@@ -180,7 +180,7 @@ def _in_order(load_of, orders: _Orders, by_rules, declined):
 
 
 def served(rule: Rule, ops: KernelOps, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
-    """Return the answer of a rule, and the function that pulls a cotangent of it back, by a kernel; None if none serves."""
+    """Return the answer of a rule and its pullback, by a kernel; None if none serves."""
     for kernel, serve, limits in _serving(ops, ("serves", rule.name)):
         made = serve(ops, *args, limits=limits, **static)
         if made is not None:

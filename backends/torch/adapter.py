@@ -46,14 +46,14 @@ def _recorded(rule, ops):
         @staticmethod
         def backward(ctx, g):
             needed = ctx.needs_input_grad[2:]
-            grads = [pulled(ctx.pull, g, needed), *[None] * (len(needed) - 1)]
-            if grads[0] is None:
+            grads = pulled(ctx.pull, g, needed[: len(rule.vjps)])
+            if grads is None:
                 y, *saved = ctx.saved_tensors
                 rest = iter(saved)
                 args = [next(rest) if other is None else other[0] for other in ctx.others]
-                for k, product in enumerate(rule.vjps):
-                    grads[k] = product(ops, g, y, *args, **ctx.static) if needed[k] else None
-            return None, None, *grads
+                products = [product if needs else None for product, needs in zip(rule.vjps, needed, strict=False)]
+                grads = [product and product(ops, g, y, *args, **ctx.static) for product in products]
+            return None, None, *grads, *[None] * (len(needed) - len(rule.vjps))
 
     Op.__name__ = Op.__qualname__ = f"{rule.name}_rule"
     return Op.apply

@@ -52,8 +52,8 @@ def served(rule, ops, args, static):
 
 
 def pulled(pull, g, needed):
-    """The cotangent of the first argument by a kernel; None if others are needed too, or a graph of it is."""
-    return None if pull is None or any(needed[1:]) or torch.is_grad_enabled() else pull(g)
+    """The cotangents of the arguments by a kernel; None if a graph of them is needed, or if the kernel has none."""
+    return None if pull is None or torch.is_grad_enabled() else pull(g, needed)
 
 
 def _is_plain(x):

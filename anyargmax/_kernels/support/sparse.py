@@ -19,7 +19,7 @@ LOWEST_ALPHA = 1.05  # below, hardly any score is out of reach of the largest
 
 COST = 0.5  # of the rule
 
-Answered = tuple[Array, Callable[[Array], Array | None]]
+Answered = tuple[Array, Callable[..., tuple[Array | None, ...] | None]]
 
 
 def _is_sparse(alpha, mask, axes, r: Relaxation) -> bool:
@@ -49,13 +49,13 @@ def _solved(ops: KernelOps, x, temperature, alpha, mask, axes, relaxation, limit
     return held and (held, temperature.copy() if hasattr(temperature, "shape") else temperature)
 
 
-def _pulled(ops: KernelOps, held, temperature, alpha, transposed, g) -> Array | None:
+def _pulled(ops: KernelOps, held, temperature, alpha, transposed, g, needed=(True,)) -> tuple[Array | None, ...] | None:
     """The cotangent of the scores; `transposed` turns that of the answer into that of the weights on the support."""
-    view = _memory(ops, g)
+    view = None if any(needed[1:]) else _memory(ops, g)
     if view is None:
         return None
     moved = compact.product(held, transposed(view), temperature, alpha)
-    return None if moved is None else ops.memory.close(compact.dense(held, moved), g)
+    return None if moved is None else (ops.memory.close(compact.dense(held, moved), g), *[None] * (len(needed) - 1))
 
 
 def weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation, limits) -> Answered | None:
@@ -86,7 +86,8 @@ def expectation(ops: KernelOps, x, temperature, alpha, mask, positions, *, axes,
 def _pulled_expectation(ops: KernelOps, g, y, x, *args, **static) -> Array | None:
     """The cotangent of the scores of an expectation, of which nothing was kept."""
     made = expectation(ops, x, *args, **static)
-    return None if made is None else made[1](g)
+    pulled = None if made is None else made[1](g)
+    return None if pulled is None else pulled[0]
 
 
 def product(ops: KernelOps, v, p, x, temperature, alpha, mask, *, axes, relaxation, divisor, limits) -> Array | None:
