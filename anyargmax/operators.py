@@ -1,6 +1,5 @@
 """The public functions that answer with positions: each packs its arguments into one tuple."""
 
-from functools import partial
 from typing import Any
 
 from ._calls.annotations import (
@@ -17,12 +16,9 @@ from ._calls.annotations import (
     Window,
     Windows,
 )
-from ._calls.arguments import map_coordinates, position
+from ._calls.arguments import map_coordinates, moments, position, smallest
 from ._frameworks.kept_calls import called
 from ._rules.rule import Array
-
-_argmin = partial(position, sign=-1)
-_moments = partial(position, readouts=("moments",))
 
 
 def soft_argmax(
@@ -150,7 +146,7 @@ def soft_argmin(
     ``+inf`` score counts as masked. Unsigned and extreme integers are compared without overflow.
     """
     arguments = (axis, keepdims, temperature, alpha, mask, positions, window, False, readout, hard)
-    return called(_argmin, x, arguments)
+    return called(smallest, x, arguments)
 
 
 def soft_argmax_moments(
@@ -182,7 +178,7 @@ def soft_argmax_moments(
     ``d_j = (c_j - mean)^2`` and s as in `soft_argmax`.
     """
     arguments = (axis, keepdims, temperature, alpha, mask, positions, window, zero_background, "moments", False)
-    return called(_moments, x, arguments)
+    return called(moments, x, arguments)
 
 
 def spatial_soft_argmax(

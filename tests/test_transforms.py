@@ -101,8 +101,7 @@ def test_values_that_cannot_be_looked_at_may_be_infinite(torch_backend, function
     eps = {"equal_nan": True, "rtol": 0}
     np.testing.assert_allclose(y_traced, y, atol=16 * EPS["float32"] * 4, **eps)
     scale = max(1.0, 1 / temperature)
-    dx = torch.where(torch.isinf(x), 0, pullback(g)[0])  # 0 beside a score that is not a number too
-    np.testing.assert_allclose(pullback_traced(g)[0], dx, atol=64 * EPS["float32"] * scale, **eps)
+    np.testing.assert_allclose(pullback_traced(g)[0], pullback(g)[0], atol=64 * EPS["float32"] * scale, **eps)
 
 
 @torch_only

@@ -5,6 +5,7 @@ import numbers
 from functools import partial
 from typing import Any, get_args
 
+from .._frameworks.kept_calls import maker
 from .._frameworks.registry import Ops
 from .._rules.relaxations import ENTMAX, SOFTMAX, WINNERS, Relaxation
 from . import composition, validate
@@ -39,6 +40,7 @@ def background(zero_background: Any, alpha: Any) -> bool:
     return wanted
 
 
+@maker
 def position(
     x,
     axis,
@@ -91,6 +93,19 @@ def _position_made(ops: Ops, x, axes, controls, positions, options):
     return made(ops, composition.position, x, (controls, None), options, True, result_shape)
 
 
+@maker
+def smallest(x, *arguments):
+    """Validate what reduces one axis, or the flattened array, to the position of the smallest score, and make the call."""
+    return position(x, *arguments, sign=-1)
+
+
+@maker
+def moments(x, *arguments):
+    """Validate what reduces one axis, or the flattened array, to a mean and a variance, and make the call."""
+    return position(x, *arguments, readouts=("moments",))
+
+
+@maker
 def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero_background, readout, hard):
     """Validate what reduces a map to one coordinate for each of its axes, and make the call."""
     ops = validate.operations(x, "x", temperature=temperature, alpha=alpha, mask=mask)
@@ -116,6 +131,7 @@ def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero
     return made(ops, composition.coordinates, x, (controls,), options, True, (*rest, len(axes)))
 
 
+@maker
 def one_hot(x, axis, temperature, alpha, mask, hard):
     """Validate what gives the weights of an argmax, and make the call."""
     ops = validate.operations(x, "x", temperature=temperature, alpha=alpha, mask=mask)
@@ -129,6 +145,7 @@ def one_hot(x, axis, temperature, alpha, mask, hard):
     return made(ops, composition.weights, x, (controls,), options, True)
 
 
+@maker
 def winners(x, k, axis, temperature, kind, mask, hard):
     """Validate what gives the weights of k winners, and make the call."""
     ops = validate.operations(x, "x", temperature=temperature, mask=mask)
@@ -142,6 +159,7 @@ def winners(x, k, axis, temperature, kind, mask, hard):
     return made(ops, composition.weights, x, (Controls(temperature, None, mask),), options)
 
 
+@maker
 def sharpened(p, axis, power, rounds):
     """Validate what raises weights to a power, and make the call."""
     ops = validate.operations(p, "p")
@@ -151,6 +169,7 @@ def sharpened(p, axis, power, rounds):
     return made(ops, composition.sharpened, p, (Controls(),), options)
 
 
+@maker
 def loss(x, target, axis, alpha, temperature, mask):
     """Validate what gives the loss of scores and a target, and make the call."""
     ops = validate.operations(x, "x", target=target, temperature=temperature, mask=mask)

@@ -19,7 +19,7 @@ from .._rules.losses import FENCHEL_YOUNG
 from .._rules.readouts import READOUTS
 from .._rules.rule import Array
 from .._rules.steps import BLANK, FINISH, HALVES, LOG, NORMALISE, PREPARE, STRAIGHT_THROUGH
-from .kept_calls import describe
+from .kept_calls import describe, in_one
 from .names import PROBES
 from .protocol import attributes
 from .tape import adapter_of
@@ -79,6 +79,8 @@ class Ops(KernelOps):
         selection.when_changed(self.compiled.clear)
         self.ways = selection.ways(self)
         self.product = partial(selection.product, self)
+        if given["opaque"] is not None:
+            given["opaque"](in_one)
         if self.traits is not None:
             describe(self.array_classes, self.traits)
         for rule in RULES:

@@ -14,15 +14,46 @@ from .._kernels import selection
 LIMIT = 128  # calls; then all are forgotten, which costs one validation each
 ROOM = 2**24  # bytes of tables that they may hold; a call that alone needs a quarter is not kept
 
+_SYMBOLS: dict[str, Callable[[Any], Any]] = {"SymInt": int, "SymFloat": float, "SymBool": bool}
 _SCALARS = frozenset({type(None), bool, int, float, str, tuple})
+_makers: dict[str, Callable[..., Any]] = {}
 _calls: dict[Hashable, Callable[[Any], Any]] = {}
 _sizes: dict[Hashable, int] = {}
+_loading: list[Callable[[], Any]] = []
 _traits: dict[type, Callable[[Any], Hashable | None]] = {}
 
 
 def describe(kinds: tuple[type, ...], traits: Callable[[Any], Hashable | None]) -> None:
     """Say how arrays of these classes are described; None for one that is not plain."""
     _traits.update(dict.fromkeys(kinds, traits))
+
+
+def maker(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a function that makes calls known by its name."""
+    _makers[make.__name__] = make
+    return make
+
+
+def when_compiling(load: Callable[[], Any]) -> None:
+    """Have a function called before a call is compiled: it tells the compiler of `in_one`."""
+    _loading.append(load)
+
+
+def in_one(name: str, x: Any, *arguments: Any) -> Any:
+    """Run a call, which is not kept, by the name of what makes it.
+
+    A compiler may take this as one operation. It then neither follows what is in it nor guards it.
+    """
+    with selection.composing():
+        return _makers[name](x, *map(_known, arguments))[0](x)
+
+
+def _known(argument: Any) -> Any:
+    """The number that a symbol of torch's compiler stands for, which guards it: options are fixed in a compiled call."""
+    if isinstance(argument, tuple):
+        return tuple(map(_known, argument))
+    known = _SYMBOLS.get(type(argument).__name__)
+    return argument if known is None else known(argument)
 
 
 def called(make: Callable[..., Any], x: Any, arguments: tuple[Any, ...]) -> Any:
@@ -32,9 +63,12 @@ def called(make: Callable[..., Any], x: Any, arguments: tuple[Any, ...]) -> Any:
     different arguments, also as entries of a tuple. ``make(x, *arguments)`` validates. It returns the call, which is a
     function of x, how many bytes it holds, and whether it may be kept.
     """
-    torch = sys.modules.get("torch")  # which would guard every kept call while it traces this one
-    compiling = torch is not None and hasattr(torch, "compiler") and torch.compiler.is_compiling()
-    describes = None if compiling else _traits.get(type(x))
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "compiler") and torch.compiler.is_compiling():
+        for load in _loading:
+            load()
+        return in_one(make.__name__, x, *arguments)
+    describes = _traits.get(type(x))
     traits = None if describes is None else describes(x)
     if traits is None:
         return make(x, *arguments)[0](x)

@@ -44,6 +44,9 @@ class Adapter:
         ``quietly(f)``: f without the framework's warnings.
     eagerly
         A context in which known values are computed immediately, also while something is traced.
+    opaque
+        ``opaque(f)`` tells the compiler of a user's function to take calls of f as one operation of its graph. None: it
+        follows them.
     jit
         ``jit(core)``: a compiled function, with a static argument `options`. None: calls are not compiled.
     iterate
@@ -55,8 +58,8 @@ class Adapter:
         ``is_cheap_to_read(x) -> bool``: whether reading a value of x waits for no device.
     concat, cumulative_sum, softmax
         Functions of arrays in place of the namespace's, or where that has none.
-    maximum_drops_nan, repeats_ranges, folds
-        What the framework's compiler does with a maximum and a range: see ``compiled.py`` of JAX and of torch.
+    maximum_drops_nan, folds
+        What the framework's compiler does with a maximum: see ``compiled.py`` of JAX.
     array_classes, traits
         Classes of arrays whose calls may be kept, and ``traits(x)``: the part of the key that describes x.
     kernels
@@ -82,6 +85,7 @@ class Adapter:
     canonical_dtype: Callable[[Any], Any] | None = None
     quietly: Callable[..., Any] = staticmethod(lambda f: f)
     eagerly: Callable[[], AbstractContextManager[Any]] = nullcontext
+    opaque: Callable[..., Any] | None = None
     jit: Callable[..., Any] | None = None
     iterate: Callable[..., Any] | None = None
     by_rows: Callable[..., Array] | None = None
@@ -90,7 +94,6 @@ class Adapter:
     cumulative_sum: Callable[..., Array] | None = None
     softmax: Callable[..., Array] | None = None
     maximum_drops_nan: bool = False
-    repeats_ranges: bool = False
     folds: Callable[[Array], bool] = staticmethod(lambda x: False)
     array_classes: tuple[type, ...] = ()
     traits: Callable[[Any], Hashable | None] | None = None

@@ -6,11 +6,14 @@ from typing import Any
 from .._compat import array_namespace, is_array_api_obj
 from . import binding
 from .binding import Ops
-from .kept_calls import forget
+from .kept_calls import forget, when_compiling
 from .names import PROBES, Probe
 from .protocol import check
 
 _registered: list[Ops] = []
+
+
+when_compiling(lambda: binding.torch)
 
 
 def registered() -> dict[str, Ops]:

@@ -5,6 +5,7 @@ the same direction: once in the forward pass, once in the backward pass.
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -32,6 +33,30 @@ class _Setting:
     allowed: frozenset[str] | None = None
     limits: Mapping[str, Any] = MappingProxyType({})
     taken: list[str] | None = None
+
+
+class _Composing(threading.local):
+    """How often `composing` was entered in this thread."""
+
+    depth = 0
+
+
+_composing = _Composing()
+
+
+@contextmanager
+def composing() -> Iterator[None]:
+    """Have calls made of operations that a framework differentiates, as in code that is compiled, until the context exits."""
+    _composing.depth += 1
+    try:
+        yield
+    finally:
+        _composing.depth -= 1
+
+
+def is_composing() -> bool:
+    """Whether calls are to be made of operations that a framework differentiates."""
+    return _composing.depth > 0
 
 
 # The environment variable ANYARGMAX_ENGINES=0 turns the kernels that work on memory off: then the rules do everything.

@@ -93,7 +93,7 @@ def _plan(np, sizes, dtype, axes, temperature, o, shape):
     divisor = temperature if o.sign == 1 else -(temperature or 1.0)
     tables = []
     if shape is not None:
-        made_by: Any = SimpleNamespace(xp=np, repeats_ranges=False, place=lambda x: {})
+        made_by: Any = SimpleNamespace(xp=np, place=lambda x: {})
         like = np.broadcast_to(np.zeros((), dtype=dtype), (n,) if o.flat else sizes)
         laid = [table(made_by, like, axis, o.coordinates) for axis in o.axes]
         inside = (n,) if o.flat else tuple(m if axis in axes else 1 for axis, m in enumerate(sizes))

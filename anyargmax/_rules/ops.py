@@ -11,7 +11,7 @@ Function = Callable[..., Any]
 class Namespace:
     """The array functions that the library uses, of the Array API standard. An adapter's namespace has at least these.
 
-    Dtypes are ``bool``, ``int32``, ``int64`` and the floating ones of the framework.
+    Dtypes are ``bool``, ``int32`` and the floating ones of the framework.
     """
 
     abs: Function
@@ -52,7 +52,6 @@ class Namespace:
     bool: Any
     float32: Any
     int32: Any
-    int64: Any
 
 
 class RuleOps:
@@ -69,7 +68,6 @@ class RuleOps:
     concat: Callable[..., Array]
     cumulative_sum: Callable[..., Array]
     maximum_drops_nan: bool
-    repeats_ranges: bool
     folds: Callable[[Array], bool]
     # Other rules, lifted.
     weights: Callable[..., Array]

@@ -9,15 +9,6 @@ def along(ops: RuleOps, values: Array, ndim: int, axis: int) -> Array:
     return ops.xp.reshape(values, (1,) * axis + (-1,) + (1,) * (ndim - axis - 1))
 
 
-def _range(ops: RuleOps, x, n):
-    """``0..n-1``, in memory where a compiler would compute it again for each score: as the sums of ``0 < 1..n``."""
-    xp = ops.xp
-    if ops.repeats_ranges and not ops.is_concrete(x):
-        ones = xp.arange(1, n + 1, **ops.place(x)) > 0  # of ones that it knows, it would know the sums
-        return xp.astype(ops.cumulative_sum(xp.astype(ones, xp.int64), axis=0) - 1, x.dtype)
-    return xp.arange(n, dtype=x.dtype, **ops.place(x))
-
-
 def table(ops: RuleOps, x: Array, axis: int, coordinates: str) -> Array:
     """Return the positions of the entries of an axis of x, in x's dtype.
 
@@ -25,7 +16,7 @@ def table(ops: RuleOps, x: Array, axis: int, coordinates: str) -> Array:
     ``center`` holds the centres of n equal cells of [-1, 1]: ``(2 i + 1) / n - 1``. One entry alone is 0.
     """
     n = x.shape[axis]
-    i = _range(ops, x, n)
+    i = ops.xp.arange(n, dtype=x.dtype, **ops.place(x))
     if coordinates == "corner":
         i = (2 * i - (n - 1)) / max(n - 1, 1)
     elif coordinates == "center":

@@ -5,6 +5,7 @@ from torch.autograd import forward_ad
 
 from ..._kernels import selection
 from ..._kernels.kernel import Memory
+from ..._kernels.selection import is_composing
 
 _EXAMPLE = torch.empty(0, device="cpu")
 with torch.inference_mode():
@@ -25,8 +26,8 @@ _SHARED = (torch.float32, torch.float64, torch.bool)  # dtypes that kernels read
 
 
 def is_transformed():
-    """Whether a torch.func transform or forward-mode AD is active: no `Function` serves those right."""
-    return _transform() is not None or forward_ad._current_level >= 0
+    """Whether a transform, forward-mode AD or a compiler makes operations of a call: no `Function` serves those right."""
+    return _transform() is not None or forward_ad._current_level >= 0 or is_composing()
 
 
 def traits(x):
