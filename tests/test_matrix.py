@@ -74,7 +74,7 @@ ALONE = [
         "numpy": ("", "blocks", "support"),
         "autograd": ("", "blocks", "support"),
         "torch": ("", "native", "blocks", "support", "own softmax"),
-        "torch-func": ("", "softmax"),
+        "torch-func": ("", "softmax", "roots"),
         "jax": ("",),
     }.items()
     if name in PRESENT

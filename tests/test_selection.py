@@ -23,6 +23,7 @@ PLACES = {
     "own softmax": (("torch",), "position along the last axis"),
     "contraction": (("jax",), "position along the last axis"),
     "softmax": (("torch-func",), "position along the last axis"),
+    "roots": (("torch-func",), "sparsemax position"),
 }
 places = pytest.mark.parametrize(
     ("kernel", "name", "call"),

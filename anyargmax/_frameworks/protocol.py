@@ -58,6 +58,9 @@ class Adapter:
         ``is_cheap_to_read(x) -> bool``: whether reading a value of x waits for no device.
     concat, cumulative_sum, softmax
         Functions of arrays in place of the namespace's, or where that has none.
+    fuses
+        ``fuses() -> bool``: whether operations are compiled into loops now, in which a sum is cheap and sorting is not. None:
+        kernels that ask do not serve.
     maximum_drops_nan, folds
         What the framework's compiler does with a maximum: see ``compiled.py`` of JAX.
     array_classes, traits
@@ -93,6 +96,7 @@ class Adapter:
     concat: Callable[..., Array] | None = None
     cumulative_sum: Callable[..., Array] | None = None
     softmax: Callable[..., Array] | None = None
+    fuses: Callable[[], bool] | None = None
     maximum_drops_nan: bool = False
     folds: Callable[[Array], bool] = staticmethod(lambda x: False)
     array_classes: tuple[type, ...] = ()

@@ -146,9 +146,10 @@ class Compiler(NamedTuple):
 
 
 class KernelOps(RuleOps):
-    """The operations that kernels use. `softmax`, `memory` and `compiler` are None unless the kernel lists them in `needs`."""
+    """The operations that kernels use. `softmax`, `fuses`, `memory` and `compiler` are None unless the kernel lists them in `needs`."""
 
     softmax: Callable[..., Array]
+    fuses: Callable[[], bool]
     memory: Memory
     compiler: Compiler
     kernels: tuple[Kernel, ...]

@@ -6,7 +6,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
 from ..._compat import array_namespace
-from .compiled import cumulative_sum, opaque, softmax  # noqa: F401 - the library asks for them here
+from .compiled import cumulative_sum, fuses, opaque, softmax  # noqa: F401 - the library asks for them here
 from .memory import array_classes, is_cheap_to_read, is_transformed, memory, pulled, served, traits  # noqa: F401
 
 name = "torch"

@@ -2,8 +2,15 @@
 
 import torch
 
+from ..._kernels.selection import is_composing
+
 opaque = torch.compiler.allow_in_graph  # Dynamo guards nothing inside: that takes longer than a small call
 softmax = torch.softmax  # the framework's own, for scores that need no care
+
+
+def fuses():
+    """Whether Inductor makes loops of what is traced: it does not of a graph that is exported, nor of torch.func."""
+    return is_composing() and not torch.compiler.is_exporting()
 
 
 def cumulative_sum(x, *, axis):

@@ -10,7 +10,7 @@ from ..._rules.relaxations import Relaxation
 from ..._rules.rule import Array
 from ..._rules.scores import log_smallest
 from ..kernel import Kernel, KernelOps, Traced
-from .distances import scaled, shifted
+from .distances import quotient, shifted
 
 
 def _fits(ops: KernelOps, x, *args, axes, relaxation: Relaxation) -> bool:
@@ -20,9 +20,13 @@ def _fits(ops: KernelOps, x, *args, axes, relaxation: Relaxation) -> bool:
 
 def _exponentials(ops: KernelOps, x, temperature, mask, axes):
     """``exp((x - top) / T)``, which is 0 where a score is not kept."""
+    xp = ops.xp
     distance, _ = shifted(ops, x, mask, axes)
-    z, far = scaled(ops, distance, temperature, log_smallest(ops, distance.dtype))
-    return ops.xp.exp(z) if far is None else ops.xp.where(far, 0.0, ops.xp.exp(z))
+    if temperature is None or isinstance(temperature, float):
+        return xp.exp(distance if temperature is None else distance / temperature)
+    value = ops.detach(distance)
+    far = (value < log_smallest(ops, x.dtype) * ops.detach(temperature)) | (value == -math.inf)
+    return xp.where(far, 0.0, xp.exp(quotient(ops, distance, temperature, far)))
 
 
 def _weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation, limits) -> Array:

@@ -1,0 +1,127 @@
+"""Thresholds in few operations: by sorting, or by a fixed number of Newton's steps.
+
+No value is looked at and no entry is masked: a score at ``-inf`` has weight 0 wherever the threshold is.
+Scores z are shifted so that the largest (of k winners, the k-th largest) is 0.
+"""
+
+import math
+
+from ..._rules.rule import Array
+from ..kernel import KernelOps
+
+SORTED = (1.5, 2.0)  # orders whose threshold has a closed form for sorted scores
+# From this inverse order on, a power shows the rounding of its base: log1p of what the base is above 1 does not.
+ROUNDED = 8.0
+
+
+def _total(ops: KernelOps, x, axis):
+    return ops.xp.sum(x, axis=axis, keepdims=True)
+
+
+def steps(alpha: float) -> int:
+    """Return how many of Newton's steps reach the last digit: two more than any row of a search needed."""
+    return 11 if alpha <= 1.5 else 16
+
+
+def _first(alpha: float) -> float:
+    """The root at which the largest score alone has weight 1."""
+    return -1.0 if 1 / (alpha - 1) < ROUNDED else 0.0
+
+
+def _powers(ops: KernelOps, z, root, alpha: float):
+    """Return the weights ``w^b``, and ``w^(b-1)``, of ``w = [(alpha - 1) z - root]_+`` and ``b = 1 / (alpha - 1)``.
+
+    From an order on, the root is what is added to 1 in w.
+    """
+    xp, b = ops.xp, 1 / (alpha - 1)
+    w = (z if alpha == 2 else z * (alpha - 1)) - root
+    if b >= ROUNDED:
+        log = xp.log1p(xp.maximum(w, -1.0))
+        return xp.exp(log * b), xp.exp(log * (b - 1))
+    w = xp.maximum(w, 0.0)
+    if alpha == 2:
+        return w, xp.astype(w > 0, w.dtype)
+    return (w * w, w) if alpha == 1.5 else (w**b, w ** (b - 1))
+
+
+def weights_at(ops: KernelOps, z: Array, root: Array, alpha: float) -> Array:
+    """Return the weights at a threshold."""
+    return _powers(ops, z, root, alpha)[0]
+
+
+def stepped(ops: KernelOps, z: Array, root: Array, alpha: float, axis: int) -> Array:
+    """Return the root after a step of Newton's on the norm ``(sum w^b)^(1/b) = 1``, which is not passed from below."""
+    p, s = _powers(ops, z, root, alpha)
+    total = _total(ops, p, axis)
+    return root + (total - (1.0 if alpha == 2 else total ** (2 - alpha))) / _total(ops, s, axis)
+
+
+def by_steps(ops: KernelOps, z: Array, alpha: float, axis: int) -> Array:
+    """Return the root after so many steps that a compiled loop needs no test."""
+    root = ops.xp.zeros_like(_total(ops, z, axis)) + _first(alpha)
+    for _ in range(steps(alpha)):
+        root = stepped(ops, z, root, alpha, axis)
+    return root
+
+
+def by_sorting(ops: KernelOps, z: Array, alpha: float, axis: int) -> Array:
+    """Return the root of sparsemax or 1.5-entmax from sums of the largest scores, and a step to the last digits.
+
+    Martins and Astudillo (2016), proposition 1; Peters, Niculae and Martins (2019), algorithm 2.
+    """
+    xp, n = ops.xp, z.shape[axis]
+    u = xp.sort(xp.maximum(z * (alpha - 1), -1.0), axis=axis, descending=True)
+    count = xp.reshape(xp.arange(1, n + 1, dtype=z.dtype, **ops.place(z)), (-1,) + (1,) * (z.ndim - axis - 1))
+    sums = ops.cumulative_sum(u, axis=axis)
+    if alpha == 2:
+        roots = (sums - 1) / count
+    else:
+        mean = sums / count
+        square = (1 - ops.cumulative_sum(u * u, axis=axis)) / count + mean * mean
+        roots = mean - xp.sqrt(xp.maximum(square, 0.0))
+    # The roots of the leading scores rise until one of those is below its own.
+    root = xp.max(xp.where(roots <= u, roots, -1.0), axis=axis, keepdims=True)
+    root = root + 0 * _total(ops, u, axis)  # NaN in the row of a NaN
+    for _ in range(2):
+        root = stepped(ops, z, root, alpha, axis)
+    return root
+
+
+def of_winners(ops: KernelOps, z: Array, k: int, axis: int) -> Array:
+    """Return the root of ``sum clip(z - root, 0, 1) = k``, of scores clipped to [-1, 1].
+
+    The sum is piecewise linear. From the largest score down, it grows by 1 for each score that has been reached, until the
+    weight of that is 1. The first end at which it is at least k has the root on its line.
+    """
+    xp, n = ops.xp, z.shape[axis]
+    ends = xp.concat([z, z - 1], axis=axis)
+    order = xp.argsort(ends, axis=axis, descending=True)
+    ends = xp.take_along_axis(ends, order, axis=axis)
+    slope = ops.cumulative_sum(xp.where(order < n, 1.0, -1.0), axis=axis)
+    lead = (slice(None),) * axis
+    left = ends[(*lead, slice(1, 2 * n), ...)]
+    right, slope = (array[(*lead, slice(0, 2 * n - 1), ...)] for array in (ends, slope))
+    slope = xp.astype(slope, z.dtype)
+    sums = ops.cumulative_sum(slope * (right - left), axis=axis)
+    first = xp.sum(xp.astype(sums < k, xp.int64), axis=axis, keepdims=True)
+    roots = left + (sums - k) / xp.maximum(slope, 1.0)
+    root = xp.take_along_axis(roots, xp.minimum(first, 2 * n - 2), axis=axis)
+    for _ in range(2):
+        root = _winners_step(ops, z, root, k, axis)
+    return root
+
+
+def _winners_step(ops: KernelOps, z, root, k, axis):
+    """Newton's step: a whole number for the weights that are 1, and what is beside it, lose no digits to each other."""
+    xp = ops.xp
+    p = clipped(ops, z - root)
+    high = p == 1
+    rest = _total(ops, xp.where(high, 0.0, p), axis)
+    count = _total(ops, xp.astype((p > 0) & ~high, z.dtype), axis)
+    return root + (rest + (_total(ops, xp.astype(high, z.dtype), axis) - k)) / xp.maximum(count, 1.0)
+
+
+def clipped(ops: KernelOps, u: Array) -> Array:
+    """Return ``clip(u, 0, 1)``: scores that tie with an end do so whatever the last digits of the threshold are."""
+    xp, edge = ops.xp, 8 * float(ops.xp.finfo(u.dtype).eps)
+    return xp.where(u >= 1 - edge, 1.0, xp.where(u <= edge, 0.0, u))
