@@ -61,6 +61,11 @@ class Adapter:
     fuses
         ``fuses() -> bool``: whether operations are compiled into loops now, in which a sum is cheap and sorting is not. None:
         kernels that ask do not serve.
+    ordered, gather
+        ``ordered(x, axis)``: x sorted from the largest down, NaN first, and the index of each entry. ``gather(x, axis, index)``:
+        the entries of x at an index along the axis. None: kernels that ask do not serve.
+    is_recorded
+        ``is_recorded(*arrays) -> bool``: whether something differentiates what is computed now from arrays, or may.
     maximum_drops_nan, folds
         What the framework's compiler does with a maximum: see ``compiled.py`` of JAX.
     array_classes, traits
@@ -97,6 +102,9 @@ class Adapter:
     cumulative_sum: Callable[..., Array] | None = None
     softmax: Callable[..., Array] | None = None
     fuses: Callable[[], bool] | None = None
+    gather: Callable[..., Array] | None = None
+    ordered: Callable[..., tuple[Array, Array]] | None = None
+    is_recorded: Callable[..., bool] = staticmethod(lambda *arrays: True)
     maximum_drops_nan: bool = False
     folds: Callable[[Array], bool] = staticmethod(lambda x: False)
     array_classes: tuple[type, ...] = ()

@@ -146,10 +146,13 @@ class Compiler(NamedTuple):
 
 
 class KernelOps(RuleOps):
-    """The operations that kernels use. `softmax`, `fuses`, `memory` and `compiler` are None unless the kernel lists them in `needs`."""
+    """The operations that kernels use. `softmax`, `fuses`, `gather`, `ordered`, `memory` and `compiler` are None unless the kernel lists them in `needs`."""
 
     softmax: Callable[..., Array]
     fuses: Callable[[], bool]
+    gather: Callable[..., Array]
+    ordered: Callable[..., tuple[Array, Array]]
+    is_recorded: Callable[..., bool]
     memory: Memory
     compiler: Compiler
     kernels: tuple[Kernel, ...]

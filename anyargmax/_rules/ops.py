@@ -11,18 +11,18 @@ Function = Callable[..., Any]
 class Namespace:
     """The array functions that the library uses, of the Array API standard. An adapter's namespace has at least these.
 
-    Dtypes are ``bool``, ``int32``, ``int64`` and the floating ones of the framework.
+    Dtypes are ``bool``, ``int32`` and the floating ones of the framework.
     """
 
     abs: Function
     all: Function
     any: Function
     arange: Function
-    argsort: Function
     asarray: Function
     astype: Function
     bitwise_invert: Function
     broadcast_to: Function
+    clip: Function
     concat: Function
     cumulative_sum: Function
     exp: Function
@@ -43,18 +43,17 @@ class Namespace:
     moveaxis: Function
     ones_like: Function
     reshape: Function
+    round: Function
     sort: Function
     sqrt: Function
     stack: Function
     sum: Function
-    take_along_axis: Function
     where: Function
     zeros: Function
     zeros_like: Function
     bool: Any
     float32: Any
     int32: Any
-    int64: Any
 
 
 class RuleOps:

@@ -6,8 +6,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
 from ..._compat import array_namespace
-from .compiled import cumulative_sum, fuses, opaque, softmax  # noqa: F401 - the library asks for them here
-from .memory import array_classes, is_cheap_to_read, is_transformed, memory, pulled, served, traits  # noqa: F401
+from .compiled import cumulative_sum, fuses, gather, opaque, ordered, softmax  # noqa: F401 - the library asks for them here
+from .memory import array_classes, is_cheap_to_read, is_recorded, is_transformed, memory, pulled, served, traits  # noqa: F401
 
 name = "torch"
 namespace = array_namespace(torch.empty(0))

@@ -30,6 +30,13 @@ def is_transformed():
     return _transform() is not None or forward_ad._current_level >= 0 or is_composing()
 
 
+def is_recorded(*arrays):
+    """Whether something differentiates what is computed now from the arrays, or may."""
+    if _transform() is not None or forward_ad._current_level >= 0:
+        return True
+    return torch.is_grad_enabled() and any(torch.is_tensor(x) and x.requires_grad for x in arrays)
+
+
 def traits(x):
     """What determines how a tensor is computed with; None of one that is not plain.
 

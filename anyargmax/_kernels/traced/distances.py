@@ -7,26 +7,43 @@ clipped line makes a weight of 0 of that.
 import math
 
 from ..._rules.rule import Array
-from ..._rules.scores import kth_largest, largest
+from ..._rules.scores import largest
 from ..kernel import KernelOps
 
 
-def shifted(ops: KernelOps, x: Array, mask: Array | None, axes: tuple[int, ...], k: int | None = None):
-    """Return ``x - reference``, which is the largest kept score of each row or the k-th, and the reference, axes kept.
+def shifted(ops: KernelOps, x: Array, mask: Array | None, axes: tuple[int, ...]) -> tuple[Array, Array]:
+    """Return ``x - top``, and the largest kept score of each row, axes kept, which is ``-inf`` where none is kept.
 
-    A score that is not kept is at ``-inf``, also in the row of a NaN. In a row with ``+inf`` for its reference all but those
-    are, and they are at 0. Neither has a derivative. Without k kept scores, the reference is ``-inf``, and 0 is in its place.
+    A score that is not kept is at ``-inf``, also in the row of a NaN. In a row with ``+inf`` all but those are, and they are
+    at 0. Neither has a derivative.
     """
     xp = ops.xp
     if mask is not None:
         x = xp.where(mask, x, -math.inf)
     value = ops.detach(x)
-    reference = largest(ops, value, axes) if k is None else kth_largest(ops, value, k, axes)
-    low = xp.where(reference == -math.inf, 0.0, reference)
-    # The row of a NaN has no peak: its derivative is NaN at +inf too. One condition on the reference alone, laid out for
-    # each entry, would be kept for the backward pass.
+    top = largest(ops, value, axes)
+    low = xp.where(top == -math.inf, 0.0, top)
+    # The row of a NaN has no peak: its derivative is NaN at +inf too. One condition on the largest score alone, laid out
+    # for each entry, would be kept for the backward pass.
     peak = (value == math.inf) & (low == math.inf)
-    return xp.where(value == -math.inf, value, xp.where(peak, 0.0, x - low)), reference
+    distance = xp.where(peak, 0.0, x - low)
+    if ops.is_recorded(x):  # so that there is no derivative in the row of a NaN either
+        distance = xp.where(value == -math.inf, value, distance)
+    return distance, top
+
+
+def above_kth(ops: KernelOps, x: Array, mask: Array | None, k: int, axis: int) -> Array:
+    """Return x less the k-th largest kept score of its row, like `shifted`; ``+inf`` where fewer than k scores are kept."""
+    xp = ops.xp
+    if mask is not None:
+        x = xp.where(mask, x, -math.inf)
+    value = ops.detach(x)
+    after = (slice(None),) * (x.ndim - axis - 1)
+    ranked, _ = ops.ordered(value, axis)
+    top, kth = ranked[(..., slice(0, 1), *after)], ranked[(..., slice(k - 1, k), *after)]
+    kth = xp.where(top == top, kth, top)  # NaN comes first
+    peak = (value == math.inf) & (kth == math.inf)
+    return xp.where(value == -math.inf, value, xp.where(peak, 0.0, x - kth))
 
 
 def quotient(ops: KernelOps, distance: Array, temperature, far: Array) -> Array:

@@ -11,7 +11,7 @@ from ..._rules.relaxations import ENTMAX, WINNERS, Relaxation
 from ..._rules.rule import Array
 from ..kernel import Kernel, KernelOps, Traced
 from . import thresholds
-from .distances import quotient, shifted
+from .distances import above_kth, quotient, shifted
 
 LOWEST_ALPHA = 1.01  # below, the digits of a threshold are not enough
 CAPPED = WINNERS["capped"].name
@@ -34,55 +34,58 @@ def _fits(ops: KernelOps, x, temperature, alpha, *args, axes, relaxation: Relaxa
     return not ops.is_concrete(x) and is_solvable(ops, x, alpha, axes, relaxation)
 
 
-def entmax_weights(ops: KernelOps, z: Array, alpha: float, axis: int) -> Array:
-    """Return the weights of scores of which none has a derivative, and the largest is 0; 0 in a row of ``-inf`` alone."""
+def entmax_weights(ops: KernelOps, z: Array, empty: Array, alpha: float, axis: int) -> Array:
+    """Return the weights of scores that do not move, of which the largest is 0; 0 in rows that are empty."""
     xp = ops.xp
     sorts = alpha in thresholds.SORTED and not ops.fuses()
     root = (thresholds.by_sorting if sorts else thresholds.by_steps)(ops, z, alpha, axis)
     p = thresholds.weights_at(ops, z, root, alpha)
-    top = xp.max(z, axis=axis, keepdims=True)
     p = p / xp.sum(p, axis=axis, keepdims=True)
-    return xp.where((p < float(xp.finfo(p.dtype).smallest_normal)) | (top == -math.inf), 0.0, p)
+    return xp.where((p < float(xp.finfo(p.dtype).smallest_normal)) | empty, 0.0, p)
 
 
-def _entmax(ops: KernelOps, x, temperature, mask, axis, relaxation):
-    """The weights, the move of the scores of value 0, and where it is nothing: out of reach of the largest score."""
-    xp = ops.xp
-    distance, _ = shifted(ops, x, mask, (axis,))
-    reach = -1 / (relaxation.alpha - 1)
-    far = ops.detach(distance) <= (reach if temperature is None else reach * ops.detach(temperature))
-    z = quotient(ops, distance, temperature, far)
-    held = ops.detach(z)
-    return entmax_weights(ops, xp.where(far, -math.inf, held), relaxation.alpha, axis), z - held, None
+def _entmax(ops: KernelOps, x, temperature, mask, axis, relaxation, moves):
+    """The weights, and the scores that move them if they are to."""
+    distance, top = shifted(ops, x, mask, (axis,))
+    z, held = None, ops.detach(distance)
+    if moves or temperature is not None:
+        reach = -1 / (relaxation.alpha - 1)  # further from the largest, a score has no weight
+        far = held <= (reach if temperature is None else reach * ops.detach(temperature))
+        z = quotient(ops, distance, temperature, far)
+        held = ops.xp.where(far, -math.inf, ops.detach(z))
+    return entmax_weights(ops, held, top == -math.inf, relaxation.alpha, axis), z
 
 
-def _capped(ops: KernelOps, x, temperature, mask, axis, relaxation):
-    """The weights, the move of the scores of value 0, and which weights are 1 because fewer than k scores are kept."""
+def _capped(ops: KernelOps, x, temperature, mask, axis, relaxation, moves):
+    """The weights, and the scores that move them if they are to."""
     xp, k = ops.xp, relaxation.k
-    distance, kth = shifted(ops, x, mask, (axis,), k)
-    value = ops.detach(distance)
-    far = xp.abs(value) >= (1.0 if temperature is None else ops.detach(temperature))
-    z = quotient(ops, distance, temperature, far)
-    held = ops.detach(z)
-    clipped = xp.where(far, xp.where(value > 0, 1.0, -1.0), held)
-    p = thresholds.clipped(ops, clipped - thresholds.of_winners(ops, clipped, k, axis))
-    few = kth == -math.inf
-    return xp.where(few, xp.astype(value != -math.inf, p.dtype), p), z - held, few
+    distance = above_kth(ops, x, mask, k, axis)
+    z, held = None, ops.detach(distance)
+    if moves or temperature is not None:
+        far = xp.abs(held) >= (1.0 if temperature is None else ops.detach(temperature))  # a weight is 0 or 1 there
+        z = quotient(ops, distance, temperature, far)
+        held = xp.where(far, xp.where(held > 0, 1.0, -1.0), ops.detach(z))
+    else:
+        held = xp.clip(held, -1.0, 1.0)
+    return thresholds.clipped(ops, held - thresholds.of_winners(ops, held, k, axis)), z
 
 
 def _weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation, limits) -> Array:
     """Scores to weights, which do not move where they are 0."""
-    xp = ops.xp
+    moves = ops.is_recorded(x, temperature)
     solve = _capped if relaxation.name == CAPPED else _entmax
-    p, move, still = solve(ops, x, temperature, mask, axes[0], relaxation)
-    middle = p
+    p, z = solve(ops, x, temperature, mask, axes[0], relaxation, moves)
+    if not moves:
+        return p
+    move, middle = z - ops.detach(z), p
     if relaxation.alpha not in (2, None):
         middle = p + jacobian_product(ops, move / 2, p, None, relaxation, axes, None)
     moved = jacobian_product(ops, move, middle, None, relaxation, axes, None)
-    still = p == 0 if still is None else still | (p == 0)
-    return p + xp.where(still, 0.0, moved)
+    return p + ops.xp.where(p == 0, 0.0, moved)
 
 
 ROOTS = Kernel(
-    "roots", traced=dict.fromkeys(("weights", "dense_weights"), Traced(_fits, composite=_weights)), needs=("fuses",)
+    "roots",
+    traced=dict.fromkeys(("weights", "dense_weights"), Traced(_fits, composite=_weights)),
+    needs=("fuses", "ordered", "gather"),
 )

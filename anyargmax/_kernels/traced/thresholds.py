@@ -4,8 +4,6 @@ No value is looked at and no entry is masked: a score at ``-inf`` has weight 0 w
 Scores z are shifted so that the largest (of k winners, the k-th largest) is 0.
 """
 
-import math
-
 from ..._rules.rule import Array
 from ..kernel import KernelOps
 
@@ -36,11 +34,11 @@ def _powers(ops: KernelOps, z, root, alpha: float):
     xp, b = ops.xp, 1 / (alpha - 1)
     w = (z if alpha == 2 else z * (alpha - 1)) - root
     if b >= ROUNDED:
-        log = xp.log1p(xp.maximum(w, -1.0))
+        log = xp.log1p(xp.clip(w, -1.0, None))
         return xp.exp(log * b), xp.exp(log * (b - 1))
-    w = xp.maximum(w, 0.0)
+    w = xp.clip(w, 0.0, None)
     if alpha == 2:
-        return w, xp.astype(w > 0, w.dtype)
+        return w, xp.where(w > 0, 1.0, w)
     return (w * w, w) if alpha == 1.5 else (w**b, w ** (b - 1))
 
 
@@ -70,55 +68,36 @@ def by_sorting(ops: KernelOps, z: Array, alpha: float, axis: int) -> Array:
     Martins and Astudillo (2016), proposition 1; Peters, Niculae and Martins (2019), algorithm 2.
     """
     xp, n = ops.xp, z.shape[axis]
-    u = xp.sort(xp.maximum(z * (alpha - 1), -1.0), axis=axis, descending=True)
+    u = xp.sort(xp.clip(z if alpha == 2 else z * (alpha - 1), -1.0, None), axis=axis, descending=True)
     count = xp.reshape(xp.arange(1, n + 1, dtype=z.dtype, **ops.place(z)), (-1,) + (1,) * (z.ndim - axis - 1))
-    sums = ops.cumulative_sum(u, axis=axis)
-    if alpha == 2:
-        roots = (sums - 1) / count
-    else:
-        mean = sums / count
-        square = (1 - ops.cumulative_sum(u * u, axis=axis)) / count + mean * mean
-        roots = mean - xp.sqrt(xp.maximum(square, 0.0))
+    roots = (ops.cumulative_sum(u, axis=axis) - 1) / count
+    if alpha == 1.5:  # the mean, and the root of 1 / count - the variance
+        mean = roots + 1 / count
+        roots = mean - xp.sqrt(xp.clip(mean * mean - (ops.cumulative_sum(u * u, axis=axis) - 1) / count, 0.0, None))
     # The roots of the leading scores rise until one of those is below its own.
     root = xp.max(xp.where(roots <= u, roots, -1.0), axis=axis, keepdims=True)
-    root = root + 0 * _total(ops, u, axis)  # NaN in the row of a NaN
-    for _ in range(2):
-        root = stepped(ops, z, root, alpha, axis)
-    return root
+    return stepped(ops, z, root, alpha, axis)
 
 
 def of_winners(ops: KernelOps, z: Array, k: int, axis: int) -> Array:
-    """Return the root of ``sum clip(z - root, 0, 1) = k``, of scores clipped to [-1, 1].
+    """Return the root of ``sum clip(z - root, 0, 1) = k``, of scores clipped to [-1, 1], and -1 if no root is above that.
 
     The sum is piecewise linear. From the largest score down, it grows by 1 for each score that has been reached, until the
-    weight of that is 1. The first end at which it is at least k has the root on its line.
+    weight of that is 1. The root is on the line from the last of these ends at which the sum is less than k.
     """
     xp, n = ops.xp, z.shape[axis]
-    ends = xp.concat([z, z - 1], axis=axis)
-    order = xp.argsort(ends, axis=axis, descending=True)
-    ends = xp.take_along_axis(ends, order, axis=axis)
-    slope = ops.cumulative_sum(xp.where(order < n, 1.0, -1.0), axis=axis)
-    lead = (slice(None),) * axis
-    left = ends[(*lead, slice(1, 2 * n), ...)]
-    right, slope = (array[(*lead, slice(0, 2 * n - 1), ...)] for array in (ends, slope))
-    slope = xp.astype(slope, z.dtype)
-    sums = ops.cumulative_sum(slope * (right - left), axis=axis)
-    first = xp.sum(xp.astype(sums < k, xp.int64), axis=axis, keepdims=True)
-    roots = left + (sums - k) / xp.maximum(slope, 1.0)
-    root = xp.take_along_axis(roots, xp.minimum(first, 2 * n - 2), axis=axis)
-    for _ in range(2):
-        root = _winners_step(ops, z, root, k, axis)
-    return root
-
-
-def _winners_step(ops: KernelOps, z, root, k, axis):
-    """Newton's step: a whole number for the weights that are 1, and what is beside it, lose no digits to each other."""
-    xp = ops.xp
-    p = clipped(ops, z - root)
-    high = p == 1
-    rest = _total(ops, xp.where(high, 0.0, p), axis)
-    count = _total(ops, xp.astype((p > 0) & ~high, z.dtype), axis)
-    return root + (rest + (_total(ops, xp.astype(high, z.dtype), axis) - k)) / xp.maximum(count, 1.0)
+    ends, order = ops.ordered(xp.concat([z, z - 1], axis=axis), axis)
+    sign = xp.where(order < n, 1.0, -1.0)
+    slope, sums = ops.cumulative_sum(sign, axis=axis), ops.cumulative_sum(sign * ends, axis=axis)
+    last = _total(ops, sums - slope * ends < k, axis) - 1
+    root = xp.clip(ops.gather((sums - k) / xp.clip(slope, 1.0, None), axis, last), -1.0, None)
+    p = xp.clip(z - root, 0.0, 1.0)
+    whole = xp.round(p)
+    rest = p - whole
+    count = _total(ops, rest != 0, axis)
+    # Newton's step: a whole number for each of the weights, and what is beside it, lose no digits to each other.
+    move = _total(ops, rest, axis) + (_total(ops, whole, axis) - k)
+    return xp.clip(root + move / xp.clip(count, 1, None), -1.0, None)
 
 
 def clipped(ops: KernelOps, u: Array) -> Array:
