@@ -1,0 +1,36 @@
+"""Count the nodes of the graphs that `torch.export` makes."""
+
+import importlib
+import time
+from typing import Any, NamedTuple
+
+from .calls import Graph
+from .measure import library
+
+
+class Export(NamedTuple):
+    """How many operations a graph has, and how long it took to make it."""
+
+    nodes: int
+    seconds: float
+
+
+def module(torch: Any, graph: Graph) -> Any:
+    """Return the function as a module, which is what is exported."""
+    function, options = library(graph.function), dict(graph.options)
+    second = [options.pop(name) for name in ("k",) if name in options]
+
+    class Exported(torch.nn.Module):
+        def forward(self, x):
+            return function(x, *second, **options)
+
+    return Exported()
+
+
+def export(graph: Graph, shape: tuple[int, ...] = (4, 10)) -> Export:
+    """Export a function for scores of one shape."""
+    torch = importlib.import_module("torch")
+    start = time.perf_counter()
+    program = torch.export.export(module(torch, graph), (torch.randn(shape),))
+    seconds = time.perf_counter() - start
+    return Export(sum(node.op == "call_function" for node in program.graph.nodes), seconds)
