@@ -10,56 +10,14 @@ It stands on a door of torch that is called experimental, a backend whose kernel
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from .counts.count import COPY, Count, tensors
+
 NAME = "pretend"
-# Their names end in an underscore, and yet they write without reading.
-_WRITERS = ("fill_", "zero_", "normal_", "uniform_", "random_", "bernoulli_", "exponential_")
-_COPY, _ZEROS = "_copy_from", "_efficientzerotensor"
+_ZEROS = "_efficientzerotensor"  # tangents without memory, which only devices of torch's own have
 _MAKERS = ("empty", "empty_strided", _ZEROS)  # which start no kernel
-
-
-@dataclass
-class Count:
-    """What has happened on the device: kernels and the bytes that they moved, and values that the host waited for."""
-
-    kernels: int = 0
-    bytes: int = 0
-    reads: int = 0
-    names: list[str] = field(default_factory=list)
-
-    def passes(self, x: Any) -> float:
-        """The bytes as a multiple of those of a tensor."""
-        return self.bytes / (x.numel() * x.element_size())
-
-    def _add(self, name: str, read: bool, moved: int) -> None:
-        self.names.append(f"{name} {'read by the host' if read else moved}")
-        if read:
-            self.reads += 1
-        else:
-            self.kernels += 1
-            self.bytes += moved
-
-
-def _size(x: Any) -> int:
-    """The bytes of a tensor's numbers, of a broadcast dimension those of one entry."""
-    if x.numel() == 0:
-        return 0
-    size = x.element_size()
-    for length, stride in zip(x.shape, x.stride(), strict=True):
-        size *= length if stride else 1
-    return size
-
-
-def _tensors(torch: Any, values: Any) -> Iterator[Any]:
-    """The tensors among arguments, those in lists too."""
-    for value in values:
-        if isinstance(value, torch.Tensor):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            yield from _tensors(torch, value)
 
 
 class Accelerator:
@@ -100,33 +58,40 @@ class Accelerator:
         """A tensor of the device, or the one given, on the memory of a CPU tensor, which its storage keeps alive."""
         torch, memory = self.torch, x.untyped_storage()
         storage = torch._C._construct_storage_from_data_pointer(memory.data_ptr(), self.device, memory.nbytes())
-        storage.memory = memory
+        storage.memory, storage.zero = memory, False
         made = torch._C._acc.create_empty_tensor((0,), x.dtype) if made is None else made
         placed = torch.ops.aten.set_.source_Storage_storage_offset
         return placed.redispatch(self._on_cpu, made, storage, x.storage_offset(), x.shape, x.stride())
 
     def _run(self, op: Any, *args: Any, **kwargs: Any) -> Any:
         """What torch calls for every operation on the device."""
-        name, (aliases, written) = op._schema.name.partition("::")[2], _returned(op)
-        if aliases:  # a view: CPU kernels of views look at shapes alone
+        infos = [result.alias_info for result in op._schema.returns]
+        if any(
+            info is not None and not info.is_write for info in infos
+        ):  # a view: its CPU kernel looks at shapes alone
             return op.redispatch(self._on_cpu, *args, **kwargs)
-        given = list(_tensors(self.torch, (*args, *kwargs.values())))
+        name = op._schema.name.partition("::")[2]
+        given = list(tensors(self.torch, (*args, *kwargs.values())))
         self._refuse(name, given)
         twins = {id(x): self.numbers(x) for x in given}
         backed = {id(twins[id(x)]): x for x in given}
-        result = self._computed(op, name, _replaced(args, twins), _replaced(kwargs, twins))
-        if name not in _MAKERS and self._counts:
-            self._note(op, name, args, kwargs, result, written)
-        return self._back(result, backed)
+        zero = name == _ZEROS or _is_product_of_nothing(name, args)
+        result = self._computed(op, name, _replaced(args, twins), _replaced(kwargs, twins), zero)
+        if self._counts and name not in _MAKERS and not zero:
+            named = dict(zip((spec.name for spec in op._schema.arguments), args, strict=False)) | kwargs
+            host = name == COPY and args[1].device.type != NAME
+            for count in self._counts:
+                count.add(self.torch, op, named, result, host)
+        return self._back(result, backed, zero)
 
-    def _computed(self, op: Any, name: str, args: Any, kwargs: Any) -> Any:
+    def _computed(self, op: Any, name: str, args: Any, kwargs: Any, zero: bool) -> Any:
         """The result of an operation on CPU tensors."""
-        if name == _COPY:
+        if name == COPY:
             return args[1].copy_(args[0])
         if "device" in kwargs:
             kwargs = kwargs | {"device": "cpu", "pin_memory": False}
-        if name == _ZEROS:  # of tangents, without memory, of which only a device of torch's own can be
-            return self.torch.zeros(*args, dtype=kwargs["dtype"])
+        if zero:
+            return kwargs["out"].zero_() if "out" in kwargs else self.torch.zeros(*args, dtype=kwargs["dtype"])
         if name == "_softmax" and args[2]:  # which a CPU refuses: half in, float out
             args = (args[0].float(), args[1], False)
         if not self.torch._C._should_allow_numbers_as_tensors(name):
@@ -143,51 +108,31 @@ class Accelerator:
             for kind, value in zip(kinds, args, strict=False)
         ]
 
-    def _back(self, result: Any, backed: dict[int, Any]) -> Any:
+    def _back(self, result: Any, backed: dict[int, Any], zero: bool) -> Any:
         """A result on the device: a tensor that was given, or a new one on the memory of the CPU's."""
         if isinstance(result, self.torch.Tensor):
             given = backed.get(id(result))
-            return given if given is not None and given.shape == result.shape else self._wrapped(result, given)
+            made = given if given is not None and given.shape == result.shape else self._wrapped(result, given)
+            made.untyped_storage().zero = zero
+            return made
         if isinstance(result, (list, tuple)):
-            return type(result)(self._back(part, backed) for part in result)
+            return type(result)(self._back(part, backed, zero) for part in result)
         return result
 
     def _refuse(self, name: str, given: list[Any]) -> None:
         """Only copies, and numbers beside tensors, come from the CPU."""
         foreign = [x for x in given if x.device.type != NAME and x.ndim > 0]
-        if foreign and name != _COPY:
+        if foreign and name != COPY:
             raise RuntimeError(
                 f"{name}: expected all tensors on {self.device}, got one of shape {tuple(foreign[0].shape)} on "
                 f"{foreign[0].device}. Make it beside the others."
             )
 
-    def _note(self, op: Any, name: str, args: Any, kwargs: Any, result: Any, written: list[str]) -> None:
-        """Count a kernel, or a value that the host has read."""
-        named = dict(zip((spec.name for spec in op._schema.arguments), args, strict=False)) | kwargs
-        reads = _waits(self.torch, op, named) or (name == _COPY and args[1].device.type != NAME)
-        ins = [value for key, value in named.items() if key not in written or name.endswith("_")]
-        ins = [] if name in _WRITERS else list(_tensors(self.torch, args[:1] if name == _COPY else ins))
-        distinct = {(x.untyped_storage()._cdata, x.storage_offset(), x.shape, x.stride()): _size(x) for x in ins}
-        moved = sum(distinct.values()) + sum(map(_size, _tensors(self.torch, (result,))))
-        for count in self._counts:
-            count._add(name, reads, moved)
 
-
-def _returned(op: Any) -> tuple[bool, list[str]]:
-    """Whether an operation returns views of its arguments, and the names of the arguments that it writes into."""
-    infos = [given.alias_info for given in op._schema.returns]
-    aliases = any(info is not None and not info.is_write for info in infos)
-    arguments = op._schema.arguments
-    return aliases, [spec.name for spec in arguments if spec.alias_info is not None and spec.alias_info.is_write]
-
-
-def _waits(torch: Any, op: Any, named: dict[str, Any]) -> bool:
-    """Whether the host has to wait for a value before it can go on: for a number, or for the shape of a result."""
-    if torch.Tag.data_dependent_output in op.tags:
-        return True
-    if "indices" in named:  # by numbers the shape is known
-        return any(x.dtype in (torch.bool, torch.uint8) for x in _tensors(torch, (named["indices"],)))
-    return torch.Tag.dynamic_output_shape in op.tags
+def _is_product_of_nothing(name: str, args: Any) -> bool:
+    """Whether a factor is a tangent without memory: torch then computes nothing, even where the other one is NaN."""
+    factors = args[:2] if name == "mul" else args[:1] if name == "div" else ()
+    return any(getattr(x, "untyped_storage", None) and getattr(x.untyped_storage(), "zero", False) for x in factors)
 
 
 def _replaced(values: Any, twins: dict[int, Any]) -> Any:

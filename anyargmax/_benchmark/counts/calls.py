@@ -16,6 +16,13 @@ class Limits(NamedTuple):
         return Limits(self.kernels * factor, self.passes * factor, self.reads)
 
 
+class Budget(NamedTuple):
+    """The limits of the value, and of the value with its gradients."""
+
+    forward: Limits
+    both: Limits
+
+
 class Call(NamedTuple):
     """A function of the library, its options, which of those are arrays, and what naive code makes of it."""
 
@@ -24,8 +31,7 @@ class Call(NamedTuple):
     function: str
     options: dict[str, Any]
     naive: str
-    forward: Limits = Limits()
-    both: Limits = Limits()
+    most: Budget
     arrays: tuple[str, ...] = ()
     learned: tuple[str, ...] = ()  # arrays with a gradient
     dtype: str = "float32"
@@ -35,33 +41,33 @@ class Call(NamedTuple):
         return self._replace(shape=tuple(max(min(n, 16), round(n * factor)) for n in self.shape))
 
 
-POSITION = Limits(15, 9), Limits(28, 18)
-WEIGHTS = Limits(15, 8), Limits(28, 16)
-MORE = tuple(limits.of(1.6) for limits in POSITION)  # with arrays beside the scores, and in half types
-SPARSE = Limits(120, inf, 1), Limits(140, inf, 1)
-READS = Limits(), Limits()  # nothing but that the host waits for nothing
+POSITION = Budget(Limits(15, 9), Limits(28, 18))
+WEIGHTS = Budget(Limits(15, 8), Limits(28, 16))
+MORE = Budget(POSITION.forward.of(1.6), POSITION.both.of(1.6))  # with arrays beside the scores, and in half types
+SPARSE = Budget(Limits(120, inf, 1), Limits(140, inf, 1))
+READS = Budget(Limits(), Limits())  # nothing but that the host waits for nothing
 
 ROWS = (4096, 1024)
 _LAST = {"axis": -1}
 CALLS = (
-    Call("rows", ROWS, "soft_argmax", _LAST, "position", *POSITION),
-    Call("long rows", (256, 32768), "soft_argmax", _LAST, "position", *POSITION),
-    Call("heatmaps", (32, 17, 64, 64), "spatial_soft_argmax", {}, "coordinates", *POSITION),
-    Call("cost volume", (1, 192, 135, 240), "soft_argmax", {"axis": 1}, "position", *POSITION),
-    Call("weights", ROWS, "soft_one_hot", {}, "weights", *WEIGHTS),
-    Call("temperature 0.1", ROWS, "soft_argmax", _LAST | {"temperature": 0.1}, "position", *POSITION),
-    Call("temperature tensor", ROWS, "soft_argmax", _LAST, "position", *MORE, ("temperature",)),
-    Call("temperature learned", ROWS, "soft_argmax", _LAST, "position", *MORE, ("temperatures",), ("temperatures",)),
-    Call("mask", ROWS, "soft_argmax", _LAST, "position", *MORE, ("mask",)),
-    Call("bfloat16", ROWS, "soft_argmax", _LAST, "position", *MORE, dtype="bfloat16"),
-    Call("moments", ROWS, "soft_argmax_moments", _LAST, "moments", *READS),
-    Call("median", ROWS, "soft_argmax", _LAST | {"readout": "median"}, "median", *READS),
-    Call("window", ROWS, "soft_argmax", _LAST | {"window": 3}, "window", *READS),
-    Call("cross-entropy", ROWS, "fenchel_young_loss", {}, "loss", *READS, ("target",)),
-    Call("sparsemax", (512, 1024), "soft_one_hot", {"alpha": 2}, "sparsemax", *SPARSE),
-    Call("1.5-entmax", (512, 1024), "soft_one_hot", {"alpha": 1.5}, "entmax15", *SPARSE),
-    Call("1.25-entmax", (512, 1024), "soft_one_hot", {"alpha": 1.25}, "entmax_bisect", *SPARSE),
-    Call("top 8, capped", (512, 1024), "soft_top_k", {"k": 8}, "", *SPARSE),
+    Call("rows", ROWS, "soft_argmax", _LAST, "position", POSITION),
+    Call("long rows", (256, 32768), "soft_argmax", _LAST, "position", POSITION),
+    Call("heatmaps", (32, 17, 64, 64), "spatial_soft_argmax", {}, "coordinates", POSITION),
+    Call("cost volume", (1, 192, 135, 240), "soft_argmax", {"axis": 1}, "position", POSITION),
+    Call("weights", ROWS, "soft_one_hot", {}, "weights", WEIGHTS),
+    Call("temperature 0.1", ROWS, "soft_argmax", _LAST | {"temperature": 0.1}, "position", POSITION),
+    Call("temperature tensor", ROWS, "soft_argmax", _LAST, "position", MORE, ("temperature",)),
+    Call("temperature learned", ROWS, "soft_argmax", _LAST, "position", MORE, ("temperatures",), ("temperatures",)),
+    Call("mask", ROWS, "soft_argmax", _LAST, "position", MORE, ("mask",)),
+    Call("bfloat16", ROWS, "soft_argmax", _LAST, "position", MORE, dtype="bfloat16"),
+    Call("moments", ROWS, "soft_argmax_moments", _LAST, "moments", READS),
+    Call("median", ROWS, "soft_argmax", _LAST | {"readout": "median"}, "median", READS),
+    Call("window", ROWS, "soft_argmax", _LAST | {"window": 3}, "window", READS),
+    Call("cross-entropy", ROWS, "fenchel_young_loss", {}, "loss", READS, ("target",)),
+    Call("sparsemax", (512, 1024), "soft_one_hot", {"alpha": 2}, "sparsemax", SPARSE),
+    Call("1.5-entmax", (512, 1024), "soft_one_hot", {"alpha": 1.5}, "entmax15", SPARSE),
+    Call("1.25-entmax", (512, 1024), "soft_one_hot", {"alpha": 1.25}, "entmax_bisect", SPARSE),
+    Call("top 8, capped", (512, 1024), "soft_top_k", {"k": 8}, "", SPARSE),
 )
 
 

@@ -4,9 +4,10 @@ import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..pretend import Count, accelerator
+from ..pretend import accelerator
 from . import naive
 from .calls import Call, Limits
+from .count import Count
 
 PASSES = ("fwd", "f+b")
 

@@ -62,8 +62,8 @@ _FORMULAS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _of_the_package(map, _, x, alpha):
-    return map(x, dim=-1, **{"alpha": alpha} if map.__name__ == "entmax_bisect" else {})
+def _of_the_package(weights, x, alpha):
+    return weights(x, dim=-1, **{"alpha": alpha} if weights.__name__ == "entmax_bisect" else {})
 
 
 def formula(name: str, torch: Any, missing: dict[str, str]) -> Callable[..., Any] | None:
@@ -71,4 +71,4 @@ def formula(name: str, torch: Any, missing: dict[str, str]) -> Callable[..., Any
     if name in _FORMULAS:
         return partial(_FORMULAS[name], torch)
     package = optional("entmax", missing) if name else None
-    return package and partial(_of_the_package, getattr(package, name), torch)
+    return package and partial(_of_the_package, getattr(package, name))
