@@ -24,7 +24,10 @@ class Accelerator:
     """The device. There is one in a process: see `accelerator`."""
 
     def __init__(self, torch: Any):
-        importlib.import_module("torch.utils.backend_registration")._setup_privateuseone_for_python_backend(NAME)
+        registration = importlib.import_module("torch.utils.backend_registration")
+        module = registration._DummyBackendModule()
+        module.get_amp_supported_dtype = lambda: [torch.bfloat16, torch.float16]  # which checkpointing asks for
+        registration._setup_privateuseone_for_python_backend(NAME, backend_module=module)
         # A thread for each device starts with the first backward pass of a process: for this one it may be too late.
         torch.autograd.set_multithreading_enabled(False)
         self.torch, self.device, self._counts = torch, torch.device(NAME, 0), list[Count]()

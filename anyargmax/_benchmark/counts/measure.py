@@ -37,7 +37,7 @@ def _arrays(call: Call, torch: Any) -> dict[str, Any]:
     return {name: made[name]() for name in call.arrays}
 
 
-def _count(f: Callable[..., Any], scores: Any, moving: list[Any]) -> dict[str, Cost]:
+def _count(f: Callable[..., Any], moving: list[Any]) -> dict[str, Cost]:
     """The costs of the value, and of the value with the gradients, after one call that fills what is kept."""
     device, grad = accelerator(), importlib.import_module("torch").autograd.grad
     leaves = [x.detach().requires_grad_() for x in moving]
@@ -48,7 +48,7 @@ def _count(f: Callable[..., Any], scores: Any, moving: list[Any]) -> dict[str, C
         f(*(x.detach() for x in leaves))
     with device.count() as both:
         grad(f(*leaves), leaves, cotangents)
-    return {name: _cost(count, scores) for name, count in zip(PASSES, (forward, both), strict=True)}
+    return {name: _cost(count, moving[0]) for name, count in zip(PASSES, (forward, both), strict=True)}
 
 
 def _cost(count: Count, scores: Any) -> Cost:
@@ -71,14 +71,20 @@ def _bound(f: Callable[..., Any], call: Call, arrays: dict[str, Any]) -> Callabl
     return lambda x, *moving: f(x, *second, **options, **dict(zip(learned, moving, strict=True)))
 
 
-def costs(call: Call, missing: dict[str, str], peers: bool = True) -> dict[str, dict[str, Cost]]:
-    """Return what each pass costs, ours and, where it is wanted and there, the naive one's."""
+def posed(call: Call, missing: dict[str, str], peers: bool = True) -> tuple[dict[str, Callable[..., Any]], list[Any]]:
+    """Return ours and the naive function of scores and learned arrays, where it is wanted and there, and those arrays."""
     torch, device = importlib.import_module("torch"), accelerator()
     torch.manual_seed(0)
     scores = device.put(torch.randn(call.shape).to(getattr(torch, call.dtype)))
     arrays = {name: device.put(array) for name, array in _arrays(call, torch).items()}
-    moving = [scores, *(arrays[name] for name in call.learned)]
     candidates = {"ours": library(call.function)}
     if peers and (formula := naive.formula(call.naive, torch, missing)):
         candidates["naive"] = formula
-    return {name: _count(_bound(f, call, arrays), scores, moving) for name, f in candidates.items()}
+    functions = {name: _bound(f, call, arrays) for name, f in candidates.items()}
+    return functions, [scores, *(arrays[name] for name in call.learned)]
+
+
+def costs(call: Call, missing: dict[str, str], peers: bool = True) -> dict[str, dict[str, Cost]]:
+    """Return what each pass costs, ours and the naive one's."""
+    functions, moving = posed(call, missing, peers)
+    return {name: _count(f, moving) for name, f in functions.items()}
