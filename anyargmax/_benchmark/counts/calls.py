@@ -13,7 +13,7 @@ class Limits(NamedTuple):
 
     def of(self, factor: float) -> "Limits":
         """Return the limits of a call that may do more."""
-        return Limits(self.kernels * factor, self.passes * factor, self.reads)
+        return Limits(int(self.kernels * factor), self.passes * factor, self.reads)
 
 
 class Budget(NamedTuple):

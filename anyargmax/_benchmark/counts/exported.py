@@ -4,7 +4,7 @@ import importlib
 import time
 from typing import Any, NamedTuple
 
-from .calls import Graph
+from .calls import SECONDS, Graph
 from .measure import library
 
 
@@ -13,6 +13,10 @@ class Export(NamedTuple):
 
     nodes: int
     seconds: float
+
+    def small(self, graph: Graph) -> bool:
+        """Whether it is as small as it should be, and was there as soon."""
+        return self.nodes <= graph.nodes and self.seconds <= SECONDS
 
 
 def module(torch: Any, graph: Graph) -> Any:
