@@ -17,6 +17,7 @@ from .counts.count import COPY, Count, tensors
 
 NAME = "pretend"
 _ZEROS = "_efficientzerotensor"  # tangents without memory, which only devices of torch's own have
+_SOFTMAXES = ("_softmax", "_log_softmax", "_softmax_backward_data", "_log_softmax_backward_data")
 _MAKERS = ("empty", "empty_strided", _ZEROS)  # which start no kernel
 
 
@@ -95,10 +96,22 @@ class Accelerator:
             kwargs = kwargs | {"device": "cpu", "pin_memory": False}
         if zero:
             return kwargs["out"].zero_() if "out" in kwargs else self.torch.zeros(*args, dtype=kwargs["dtype"])
-        if name == "_softmax" and args[2]:  # which a CPU refuses: half in, float out
-            args = (args[0].float(), args[1], False)
+        if name in _SOFTMAXES:
+            return self._softmax(op, name, args, kwargs)
         if not self.torch._C._should_allow_numbers_as_tensors(name):
             args = self._with_tensors(op, args)
+        return op(*args, **kwargs)
+
+    def _softmax(self, op: Any, name: str, args: Any, kwargs: Any) -> Any:
+        """A softmax, or the way back through it, with float16 on one side and float32 on the other: no CPU has that."""
+        x, half, own = args[0], self.torch.float16, getattr(self.torch.ops.aten, name).default
+        if args[-1] is True:
+            if x.dtype != half:
+                raise RuntimeError(f"{name}: conversion is supported for Half type only, got {x.dtype}.")
+            return op(x.float(), *args[1:-1], False, **kwargs)
+        if args[-1] is half and x.dtype != half:
+            (out,) = kwargs.values()
+            return out.copy_(own(*args[:-1], x.dtype))
         return op(*args, **kwargs)
 
     def _with_tensors(self, op: Any, args: Any) -> list[Any]:
