@@ -1,4 +1,4 @@
-"""What torch.compile makes of calls on a GPU of compute capability 9.0, without one: a process that prints its counts.
+"""What torch.compile makes of calls on a GPU of compute capability 9.0, without one: a process that prints the counts of one.
 
 Inductor is told to write Triton's language for a device of that kind. What it has written is counted and never run:
 in place of the compiled code come empty answers. It stands on torch's insides (2.13), which is why it is a process.
@@ -74,10 +74,10 @@ def counts(name):
     found = []
     GraphLowering.compile_to_module = counting(found)
     x = torch.zeros(shape, requires_grad=True)
-    start = time.perf_counter()
+    start = time.process_time()
     y = torch.compile(f, fullgraph=True)(x)
     torch.autograd.grad(y, x, torch.zeros_like(y))
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     size = x.numel() * x.element_size()
     return [{"kernels": graph["kernels"], "passes": graph["bytes"] / size} for graph in found], seconds
 
@@ -85,4 +85,4 @@ def counts(name):
 if __name__ == "__main__":
     settings.cpu_backend, settings.fx_graph_cache, settings.compile_threads = "triton", False, 1
     driver.set_active(Described())
-    print(json.dumps({name: counts(name) for name in sys.argv[1:]}))
+    print(json.dumps(counts(sys.argv[1])))
