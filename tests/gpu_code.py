@@ -75,7 +75,7 @@ def counts(name):
     GraphLowering.compile_to_module = counting(found)
     x = torch.zeros(shape, requires_grad=True)
     start = time.process_time()
-    y = torch.compile(f, fullgraph=True)(x)
+    y = torch.compile(f, fullgraph=True, dynamic=False)(x)
     torch.autograd.grad(y, x, torch.zeros_like(y))
     seconds = time.process_time() - start
     size = x.numel() * x.element_size()
