@@ -12,21 +12,24 @@ import pytest
 from conftest import broken_python
 
 from anyargmax import __main__ as program
-from anyargmax._benchmark import frameworks, judge, measure, memory, plot, report, run, timing
+from anyargmax._benchmark import devices, frameworks, judge, measure, memory, plot, pretend, report, run, timing
+from anyargmax._benchmark.targets import COPIED, ON_ACCELERATOR, TARGETS, Target
 from anyargmax._benchmark.timing import Sample
 from anyargmax._benchmark.workloads import (
+    BESIDE,
     COMPILED,
+    DENSE,
+    FLOAT,
     FRAMEWORKS,
     LOADING,
     OURS_COMPILED,
     PASSES,
-    TARGETS,
     WORKLOADS,
-    Target,
 )
 
 INSTALLED = [name for name in FRAMEWORKS if importlib.util.find_spec(name)]
-DISTINCT = {(w.kind, w.axis, w.alpha, w.eager): w for w in WORKLOADS}.values()  # but for their sizes
+# But for their sizes.
+DISTINCT = {(w.kind, w.axis, w.alpha, w.eager, w.beside, w.dtype, w.compiled): w for w in WORKLOADS[::-1]}.values()
 QUICK = ["--seconds", "0.01", "--scale", "0.1"]
 
 
@@ -40,7 +43,8 @@ def measured(ours, **others):
         name: {"median": seconds, "samples": 9, "undisturbed": 9, "peak": None, "apart": "compile" in name}
         for name, seconds in {"anyargmax": ours, **others}.items()
     }
-    return {"framework": "torch", "workload": "w", "pass": "f+b", "shape": [2, 3], "times": times, "failed": {}}
+    row = {"framework": "torch", "workload": "w", "pass": "f+b", "shape": [2, 3], "nbytes": 24}
+    return row | {"times": times, "failed": {}, "variant": False}
 
 
 class Stage:
@@ -108,6 +112,18 @@ class TestTiming:
         assert samples["slow"] == [Sample(7.0, 0)]
         assert stage.played.count("slow") == 1
         assert len(samples["quick"]) > 5
+
+    def test_what_is_called_is_waited_for_within_the_sample(self):
+        stage, done = Stage(), []
+
+        def wait():
+            stage.now += 1.0
+            done.append(len(stage.played))
+
+        calls = {"a": stage.call("a", 0.001)}
+        samples = timing.interleaved(calls, 4.0, stage.clock, stage.pause, lambda: 0, wait, shortest=2.0)
+        assert {round(sample.seconds, 3) for sample in samples["a"]} == {round((0.002 + 1.0) / 2, 3)}
+        assert len(done) == timing.TRIES + 2 * len(samples["a"])
 
     def test_interruptions_are_counted_within_the_sample(self):
         counts = iter(range(1000))
@@ -198,6 +214,29 @@ class TestTheVerdict:
         assert judge.verdict(measured(1.0, a=9.0), targets={})["met"] is None
         assert judge.verdict(measured(1.0, a=9.0), 0.5, HALF)["met"] is None
 
+    def test_on_an_accelerator_is_against_several_and_a_copy(self):
+        row = measured(2e-9, eager=5e-9, **{COMPILED: 1e-9, "entmax15 k=16": 9e-9, "entmax15 k=64": 8e-9})
+        targets = {("w", "torch", "f+b"): (Target(0.5), Target(1.0, COMPILED), Target(0.2, "entmax"), Target(1, "no"))}
+        found = judge.verdict(row, targets=targets, bandwidth=24e9)
+        assert (found["best"], found["ratio"], found["met"]) == ("eager", pytest.approx(0.4), True)
+        assert [(other["against"], other["met"]) for other in found["further"]] == [
+            (COMPILED, False),
+            ("entmax15 k=64", False),
+            ("no", None),
+        ]
+        assert (found["passes"], found["passes_met"], found["peak_met"]) == (pytest.approx(2), None, None)
+        remarks = " ".join(" ".join(report.remarks(row | found)).split())
+        assert f"against {COMPILED}, for which the target is: 2.00, 1.00 missed" in remarks
+        assert "2.00 passes at the bandwidth of a copy" in remarks
+        assert report.summary([row | found]) == "Targets met: ratio 1 of 3."
+
+    @pytest.mark.parametrize(("seconds", "met"), [(1.1e-3, True), (1.2e-3, False)])
+    def test_on_an_accelerator_is_against_a_copy_of_large_scores(self, seconds, met):
+        row = measured(seconds) | {"workload": "256x32768", "pass": "fwd", "nbytes": 2**25}
+        found = judge.verdict(row, targets={}, bandwidth=2**25 * 1e3)
+        assert (found["passes_limit"], found["passes_met"]) == (pytest.approx(1 / 0.9), met)
+        assert judge.verdict(row, 0.5, {}, 2**25 * 1e3)["passes_met"] is None
+
     @pytest.mark.parametrize(("peak", "met"), [(1.05, True), (1.06, False), (None, None)])
     def test_of_the_peak_is_by_the_input_and_one_gradient(self, peak, met):
         row = measured(1.0, a=2.0)
@@ -206,11 +245,15 @@ class TestTheVerdict:
         assert row["peak_met"] is met
         assert ("target 1.05 missed" in "".join(report.remarks(row))) == (met is False)
         assert judge.verdict({**row, "pass": "fwd"})["peak_met"] is None
+        assert judge.verdict({**row, "variant": True})["peak_met"] is None
 
     def test_targets_are_all_of_rows_that_there_are(self):
         rows = {(name, framework, which) for framework in FRAMEWORKS for name, which in run.rows_of(framework, "")}
         assert set(TARGETS) <= rows
-        assert len(TARGETS) == 5 * 5 + 4 + 6
+        assert len(TARGETS) == 5 * 5 + 4 + 6 + 2 * len(BESIDE) + 2 * len(DENSE)
+        there = {("torch", *row) for row in run.rows_of("torch", "", "gpu")}
+        assert {(framework, name, which) for name, framework, which in {*ON_ACCELERATOR, *COPIED}} <= there
+        assert len(COPIED) == 2 * 2  # of 32 MiB and 128 MiB
 
     @pytest.mark.parametrize(
         ("ours", "peer", "shown"),
@@ -228,6 +271,10 @@ class TestTheVerdict:
         assert report.summary(rows) == "Targets met: ratio 1 of 2."
 
 
+def as_it_is(f):
+    return f
+
+
 class TestPeers:
     @pytest.mark.parametrize(
         ("name", "workload", "which"),
@@ -242,10 +289,43 @@ class TestPeers:
     def test_compute_what_the_library_computes(self, monkeypatch, name, workload, which):
         monkeypatch.setattr(timing, "interleaved", lambda calls, _: {key: [Sample(1.0, 0)] for key in calls})
         missing = {}
-        toolkit = frameworks.eager_jax(missing) if workload.eager else frameworks.LOADERS[name](missing)
-        row = measure.row(toolkit, workload.scaled(0.03), which, 0.1, False, missing)
+        toolkit = frameworks.load(name, missing, eager=workload.eager)
+        row = measure.row(toolkit._replace(compiled=as_it_is), workload.scaled(0.03), which, 0.1, False, missing)
         assert row["failed"] == {}
         assert len(row["times"]) > 1 or (name, which) == ("numpy", "f+b") or missing.keys() >= {"entmax"}
+
+    @pytest.mark.skipif("torch" not in INSTALLED, reason="torch is not installed")
+    @pytest.mark.parametrize(
+        ("workload", "which"),
+        [
+            pytest.param(workload, which, id=f"{workload.name}-{which}")
+            for workload in DISTINCT
+            for which in PASSES
+            if (workload.name, which) in run.rows_of("torch", "", "gpu")
+        ],
+    )
+    def test_compute_what_the_library_computes_on_an_accelerator(self, monkeypatch, workload, which):
+        """On a pretended one, which refuses arrays of two devices; what is kept is compared with, timed or not."""
+        waited = []
+        monkeypatch.setattr(timing, "interleaved", lambda calls, _, **how: {key: [Sample(1.0, 0)] for key in calls})
+        device = devices.Device("accelerator", "pretended", pretend.accelerator().put, lambda: waited.append(1))
+        toolkit = frameworks.of_torch(device)._replace(compiled=as_it_is)
+        missing = {}
+        row = measure.row(toolkit, workload.scaled(0.03), which, 0.1, False, missing)
+        assert row["failed"] == {}
+        assert len(row["times"]) > 1 or missing.keys() >= {"entmax"}
+        if workload.beside == "tensor":
+            assert FLOAT in row["times"]
+        if workload.compiled:
+            assert set(row["times"]) == {"anyargmax", COMPILED}
+
+    @pytest.mark.skipif("torch" not in INSTALLED, reason="torch is not installed")
+    def test_one_compiled_row_is_compiled(self, monkeypatch):
+        compiled = []
+        monkeypatch.setattr(timing, "interleaved", lambda calls, _: {key: [Sample(1.0, 0)] for key in calls})
+        toolkit = frameworks.load("torch", {})._replace(compiled=lambda f: compiled.append(f) or f)
+        measure.row(toolkit, next(w for w in WORKLOADS if w.compiled), "fwd", 0.1, False, {})
+        assert len(compiled) == 2
 
     def test_that_disagree_or_fail_are_named_and_not_timed(self):
         y = np.arange(6.0).reshape(3, 2)
@@ -297,7 +377,7 @@ class TestTheCommand:
         assert shown.err == ""  # no terminal, no progress
         assert any(line.startswith("4096x1024        f+b") for line in lines)
         written = json.loads(path.read_text())
-        assert {"version", "command", "machine", "rows", "packages", "missing"} == written.keys()
+        assert {"version", "command", "machine", "rows", "packages", "missing", "devices"} == written.keys()
         assert written["command"][:6] == ["python", "-m", "anyargmax", "bench", "--frameworks", name]
         assert {"processor", "system", "python"} == written["machine"].keys()
         assert {"numpy", name} <= written["packages"].keys()
@@ -340,6 +420,45 @@ class TestTheCommand:
         assert ["torch", "64x32768", "1.5", "fwd", "target", "0.40"] in lines
         assert {line[0] for line in lines} == {"torch"}
 
+    def test_lists_the_rows_of_an_accelerator(self, capsys):
+        assert bench("--list", "--device", "cuda") == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert {line.split()[0] for line in lines} == {"torch", "jax"}
+        assert "torch     4096x1024 1.5    fwd  target 0.15 of entmax, 0.50 of adasplash" in lines
+        assert not any(LOADING in line for line in lines)
+
+    @pytest.mark.skipif("torch" not in INSTALLED, reason="torch is not installed")
+    def test_counts_without_a_gpu_beside_naive_code(self, tmp_path, capsys):
+        path = tmp_path / "counts.json"
+        assert bench("--count", "--only", "mask", "--scale", "0.1", "--json", str(path)) == 0
+        shown = capsys.readouterr()
+        assert shown.err == ""
+        lines = shown.out.splitlines()
+        assert max(map(len, lines)) <= 80
+        assert [line.split()[:2] for line in lines if line.startswith("mask")] == [["mask", which] for which in PASSES]
+        assert lines[-1].startswith("Targets met: ")
+        rows = json.loads(path.read_text())["rows"]
+        assert [(row["call"], row["pass"]) for row in rows] == [("mask", which) for which in PASSES]
+        for row in rows:
+            assert row["ours"].keys() == {"kernels", "passes", "reads"}
+            assert row["naive"]["reads"] == 0
+        assert rows[0]["naive"]["kernels"] == 7  # ~mask, a copy and its fill, softmax, index, product, sum
+
+    @pytest.mark.skipif("torch" not in INSTALLED, reason="torch is not installed")
+    def test_counts_the_nodes_of_exported_graphs(self, capsys):
+        assert bench("--count", "--only", "export 1.5") == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) <= 80
+        (line,) = [line for line in lines if line.startswith("1.5-entmax")]
+        assert line.split()[-1] in ("met", "missed")
+
+    @pytest.mark.parametrize("name", ["torch", "jax"])
+    def test_says_that_there_is_no_such_device(self, name, capsys):
+        if name not in INSTALLED:
+            pytest.skip(f"{name} is not installed")
+        assert bench("--frameworks", name, "--device", "xpu", "--only", "8x10 fwd", *QUICK) == 1
+        assert "has no device 'xpu' here" in " ".join(capsys.readouterr().out.split())
+
     @pytest.mark.parametrize(
         ("arguments", "text"),
         [
@@ -348,6 +467,8 @@ class TestTheCommand:
             (["--threads", "0"], "--threads must be greater than 0, got 0."),
             (["--seconds", "nan"], "--seconds must be greater than 0, got nan."),
             (["--json", "no/such/folder/file"], "The folder of no/such/folder/file does not exist."),
+            (["--frameworks", "numpy", "--device", "gpu"], "NumPy is timed on the CPU alone, got --device gpu."),
+            (["--count", "--only", "nonsense"], "--only must be in the name of a row, got 'nonsense'"),
         ],
     )
     def test_refuses_what_it_cannot_do_in_one_line(self, capsys, arguments, text):
@@ -363,6 +484,7 @@ class TestTheCommand:
         [
             (["--frameworks", "jax"], "JAX is not installed: pip install"),
             (["--plot", "f.png"], "--plot needs matplotlib: "),
+            (["--count"], "--count needs torch: "),
         ],
     )
     def test_refuses_what_needs_a_package_that_is_not_there(self, monkeypatch, capsys, arguments, text):
@@ -386,7 +508,7 @@ class TestTheCommand:
 
     def test_keeps_the_rows_from_before_a_failure_and_names_the_row(self, monkeypatch, tmp_path, capsys):
         rows = [("8x10", "fwd"), ("no such row", "fwd")]
-        monkeypatch.setattr(run, "rows_of", lambda framework, only: rows)
+        monkeypatch.setattr(run, "rows_of", lambda framework, only, device="cpu": rows)
         path = tmp_path / "result.json"
         assert bench("--frameworks", "numpy", "--json", str(path), *QUICK) == 1
         assert "failed: no such row fwd KeyError: 'no such row'" in capsys.readouterr().out

@@ -5,10 +5,11 @@ import json
 import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
-from .workloads import WORKLOADS
+from .workloads import DEVICES, WORKLOADS
 
-PACKAGES = ("numpy", "scipy", "autograd", "torch", "jax", "entmax", "dsntnn", "kornia")
+PACKAGES = ("numpy", "scipy", "autograd", "torch", "triton", "jax", "entmax", "adasplash", "dsntnn", "kornia")
 
 
 def keep_to(processors: int) -> None:
@@ -26,18 +27,31 @@ def versions() -> dict[str, str]:
     return found
 
 
+def _toolkits(asked: dict[str, Any], missing: dict[str, str]) -> dict[bool, Any]:
+    """The framework; of JAX also as it is called without `jit`."""
+    from . import frameworks  # which starts it
+
+    name, device = asked["framework"], asked["device"]
+    toolkits = {False: frameworks.load(name, missing, device)}
+    if name == "torch":
+        toolkits[False].xp.set_num_threads(asked["threads"])
+    if name == "jax":
+        toolkits[True] = frameworks.load(name, missing, device, eager=True)
+    return toolkits
+
+
 def main() -> int:
     """Do what the JSON on the standard input asks for."""
     asked = json.load(sys.stdin)
-    keep_to(asked["threads"])
-    from . import frameworks, measure  # which start them
-
+    if asked["device"] == DEVICES[0]:
+        keep_to(asked["threads"])
     missing: dict[str, str] = {}
-    toolkits = {False: frameworks.LOADERS[asked["framework"]](missing)}
-    if asked["framework"] == "torch":
-        toolkits[False].xp.set_num_threads(asked["threads"])
-    if asked["framework"] == "jax":
-        toolkits[True] = frameworks.eager_jax(missing)
+    toolkits = _toolkits(asked, missing)
+    from . import measure
+
+    device = toolkits[False].device
+    if bandwidth := device.bandwidth():
+        print(json.dumps({"device": {"label": device.label, "bandwidth": bandwidth}}), flush=True)
     known = {workload.name: workload.scaled(asked["scale"]) for workload in WORKLOADS}
     for name, which in asked["rows"]:
         print(json.dumps({"doing": f"{name} {which}"}), flush=True)

@@ -6,9 +6,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from . import judge, report, run
-from .workloads import FRAMEWORKS, INSTALL, LOADING, LOADING_LIMIT, TARGETS
+from .targets import LOADING_LIMIT, ON_ACCELERATOR, TARGETS
+from .workloads import DEVICES, FRAMEWORKS, INSTALL, LOADING
+
+NAMES = (DEVICES[0], "gpu", "cuda", "mps", "xpu")
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
@@ -17,6 +21,8 @@ def _parser(program: str) -> argparse.ArgumentParser:
     add("--frameworks", nargs="+", metavar="NAME", help=f"some of {' '.join(FRAMEWORKS)}; default: what is installed")
     add("--only", default="", metavar="TEXT", help='rows that hold the text, such as "torch 4096" or "heatmaps"')
     add("--list", action="store_true", help="show the rows and their targets, and time nothing")
+    add("--count", action="store_true", help="count kernels, passes and host reads on a pretended GPU; time nothing")
+    add("--device", default=DEVICES[0], choices=NAMES, help="where torch and JAX are timed (cpu); gpu: what there is")
     add("--threads", type=int, default=1, metavar="N", help="threads and processors to use (1)")
     add("--seconds", type=float, default=2.0, metavar="S", help="time for each row (2)")
     add("--compile", action="store_true", help="show torch.compile too, of the naive formula and of ours")
@@ -28,12 +34,8 @@ def _parser(program: str) -> argparse.ArgumentParser:
 
 def _problems(options: argparse.Namespace) -> Iterator[str]:
     """Give what is wrong with the options."""
-    for name in options.frameworks or ():
-        if name not in FRAMEWORKS:
-            yield f"--frameworks must be some of {', '.join(FRAMEWORKS)}, got {name}."
-        elif not options.list and not run.installed(name):
-            yield f"{FRAMEWORKS[name]} is not installed: {INSTALL}, or leave it out."
-    if not any(run.rows_of(name, options.only) for name in options.frameworks or FRAMEWORKS):
+    yield from _wrong_frameworks(options)
+    if not _chosen(options):
         yield f"--only must be in the name of a row, got {options.only!r}. The names: --list."
     for name in ("threads", "seconds", "scale"):
         if not 0 < getattr(options, name) < float("inf"):
@@ -41,27 +43,54 @@ def _problems(options: argparse.Namespace) -> Iterator[str]:
     for path in filter(None, (options.json, options.plot)):
         if not Path(path).absolute().parent.is_dir():
             yield f"The folder of {path} does not exist. Make it, or choose another."
-    if options.plot and not run.installed("matplotlib"):
-        yield f"--plot needs matplotlib: {INSTALL}"
+    needed = {"--plot": options.plot and "matplotlib", "--count": options.count and "torch"}
+    for option, package in needed.items():
+        if package and not run.installed(package):
+            yield f"{option} needs {package}: {INSTALL}"
 
 
-def _listed(frameworks: Sequence[str], only: str) -> str:
+def _wrong_frameworks(options: argparse.Namespace) -> Iterator[str]:
+    for name in options.frameworks or ():
+        if name not in FRAMEWORKS:
+            yield f"--frameworks must be some of {', '.join(FRAMEWORKS)}, got {name}."
+        elif not options.list and not run.installed(name):
+            yield f"{FRAMEWORKS[name]} is not installed: {INSTALL}, or leave it out."
+        elif not run.rows_of(name, "", options.device):
+            yield f"{FRAMEWORKS[name]} is timed on the CPU alone, got --device {options.device}. Leave one of them out."
+
+
+def _chosen(options: argparse.Namespace) -> list[str]:
+    """The frameworks that have rows for the options; of what is counted, that it is there."""
+    if options.count:
+        from .counts.report import named
+
+        return ["torch"] if any(named(options.only)) else []
+    names = options.frameworks or FRAMEWORKS
+    return [name for name in names if run.rows_of(name, options.only, options.device)]
+
+
+def _listed(frameworks: Sequence[str], options: argparse.Namespace) -> str:
     lines = []
+    targets: Any = TARGETS if options.device == DEVICES[0] else ON_ACCELERATOR
     for framework in frameworks:
-        for name, which in run.rows_of(framework, only):
-            target = TARGETS.get((name, framework, which))
-            limit = f"{LOADING_LIMIT:g} s" if name == LOADING else f"{target.limit:.2f}" if target else "-"
-            peer = f" of {target.peer}" if target and target.peer else ""
-            lines.append(f"{framework:9} {name:16} {which:4} target {limit}{peer}")
+        for name, which in run.rows_of(framework, options.only, options.device):
+            found = targets.get((name, framework, which), ())
+            limits = [
+                f"{target.limit:.2f}{f' of {target.peer}' if target.peer else ''}" for target in judge.several(found)
+            ]
+            limit = f"{LOADING_LIMIT:g} s" if name == LOADING else ", ".join(limits) or "-"
+            lines.append(f"{framework:9} {name:16} {which:4} target {limit}")
     return "\n".join(lines)
 
 
 def _measure(framework: str, options: argparse.Namespace, result: report.Result, progress) -> None:
     """Measure the rows of a framework, and show and keep each when it is there."""
-    wanted, done = run.rows_of(framework, options.only), count(1)
+    wanted, done = run.rows_of(framework, options.only, options.device), count(1)
+    targets: Any = TARGETS if options.device == DEVICES[0] else ON_ACCELERATOR
 
     def show(row: judge.Row) -> None:
-        row |= judge.verdict(row, options.scale)
+        bandwidth = result.devices.get(framework, {}).get("bandwidth")
+        row |= judge.verdict(row, options.scale, targets, bandwidth)
         result.rows.append(row)
         progress()
         print("\n".join([report.line(row), *report.remarks(row)]), flush=True)
@@ -70,31 +99,25 @@ def _measure(framework: str, options: argparse.Namespace, result: report.Result,
     if len(timed) < len(wanted):
         progress(f"{framework} {LOADING} ({next(done)} of {len(wanted)})")
         show(run.first_call(framework, options.threads))
-    asked = {name: getattr(options, name) for name in ("threads", "seconds", "scale", "compile")}
+    asked = {name: getattr(options, name) for name in ("threads", "seconds", "scale", "compile", "device")}
     for said in run.timed(framework, timed, asked) if timed else ():
         if "doing" in said:
             progress(f"{framework} {said['doing']} ({next(done)} of {len(wanted)})")
         elif "row" in said:
             show(said["row"])
+        elif "device" in said:
+            result.devices[framework] = said["device"]
+            print(report.device(**said["device"]), flush=True)
         else:
             result.packages.update(said["versions"])
             result.missing.update(said["missing"])
             print("".join(f"{text}\n" for text in report.missing(said["missing"])), end="", flush=True)
 
 
-def main(arguments: Sequence[str], program: str) -> int:
-    """Measure what is asked for, print and write it; return 0, 1 if a framework fails, 2 for wrong options."""
-    options = _parser(program).parse_args(arguments)
-    if problem := next(_problems(options), ""):
-        print(f"{program}: {problem}", file=sys.stderr)
-        return 2
-    chosen = [name for name in options.frameworks or FRAMEWORKS if run.rows_of(name, options.only)]
-    if options.list:
-        print(_listed(chosen, options.only))
-        return 0
+def _measured(chosen: Sequence[str], options: argparse.Namespace, result: report.Result) -> bool:
+    """Measure the frameworks one after the other; say whether all went well."""
+    progress, well = report.Progress(sys.stderr), True
     print(f"{report.processor()}\n{report.legend(options.threads, options.scale)}\n\n{report.HEADING}")
-    result, progress = report.Result([], {}, {}), report.Progress(sys.stderr)
-    failed = False
     for framework in chosen:
         print(report.title(framework), flush=True)
         if not run.installed(framework):
@@ -104,15 +127,35 @@ def main(arguments: Sequence[str], program: str) -> int:
         try:
             _measure(framework, options, result, progress)
         except run.Failure as failure:
-            failed = True
+            well = False
             progress()
             print(report.wrapped(f"failed: {failure}"))
     print(f"\n{report.summary(result.rows)}")
+    return well
+
+
+def main(arguments: Sequence[str], program: str) -> int:
+    """Measure what is asked for, print and write it; return 0, 1 if a framework fails, 2 for wrong options."""
+    options = _parser(program).parse_args(arguments)
+    if problem := next(_problems(options), ""):
+        print(f"{program}: {problem}", file=sys.stderr)
+        return 2
+    chosen = _chosen(options)
+    if options.list and not options.count:
+        print(_listed(chosen, options))
+        return 0
+    result, well = report.Result([], {}, {}, {}), True
+    if options.count:
+        from .counts.report import show
+
+        result.rows.extend(show(options.only, options.scale, report.Progress(sys.stderr)))
+    else:
+        well = _measured(chosen, options, result)
     if options.json:
         text = json.dumps(report.described(result, [*program.split(), *arguments]), indent=1)
         Path(options.json).write_text(text + "\n", encoding="utf-8")
-    if options.plot:
+    if options.plot and not options.count:
         from . import plot
 
         plot.save(result.rows, options.plot)
-    return int(failed)
+    return int(not well)

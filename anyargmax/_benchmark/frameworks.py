@@ -7,18 +7,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import devices
+
 Function = Callable[..., Any]
 
 
 class Toolkit(NamedTuple):
-    """A framework, as far as the benchmark needs to know it."""
+    """A framework on a device, as far as the benchmark needs to know it."""
 
     name: str
     xp: Any
     softmaxes: dict[str, Callable[[Any, int], Any]]
     forward: Callable[[Function, Any], Callable[[], Any]]
-    both: Callable[[Function, Any, Any], Callable[[], Any]]
-    asarray: Callable[[Any], Any] = np.asarray
+    both: Callable[..., Callable[[], Any]]  # of a function, its scores, a cotangent, and what else has a gradient
+    asarray: Callable[..., Any] = np.asarray
+    to_numpy: Callable[[Any], np.ndarray] = np.asarray
+    compiled: Callable[[Function], Function] | None = None
+    device: devices.Device = devices.Device()
 
 
 def _shifted_softmax(xp):
@@ -44,17 +49,30 @@ def _autograd(missing):
     return Toolkit("autograd", xp, softmaxes, partial, lambda f, x, g: lambda: autograd.make_vjp(f)(x)[0](g))
 
 
-def _torch(missing):
+def of_torch(device: devices.Device) -> Toolkit:
+    """Return torch on one of its devices."""
     torch = importlib.import_module("torch")
 
-    def both(f, x, g):
+    def both(f, x, g, *learned):
         x = x.clone().requires_grad_()
-        return lambda: torch.autograd.grad(f(x), x, g)[0]
+        return lambda: torch.autograd.grad(f(x), (x, *learned), g)[0]
 
-    return Toolkit("torch", torch, {"softmax": torch.softmax}, partial, both, torch.asarray)
+    def asarray(values, dtype=None):
+        x = device.put(torch.asarray(values))
+        return x if dtype is None else x.to(getattr(torch, dtype))
+
+    def to_numpy(x):
+        return (x.float() if x.dtype == torch.bfloat16 else x).numpy(force=True)
+
+    def compiled(f):
+        torch.compiler.reset()
+        return torch.compile(f, dynamic=False)
+
+    return Toolkit("torch", torch, {"softmax": torch.softmax}, partial, both, asarray, to_numpy, compiled, device)
 
 
-def _jax(missing, compiled=True):
+def of_jax(device: devices.Device, compiled: bool = True) -> Toolkit:
+    """Return JAX on one of its devices, compiled by the user or called as it is."""
     jax, xp = importlib.import_module("jax"), importlib.import_module("jax.numpy")
     jit = jax.jit if compiled else lambda f: f
 
@@ -64,15 +82,20 @@ def _jax(missing, compiled=True):
     def both(f, x, g):
         return waiting(jit(lambda x, g: jax.vjp(f, x)[1](g)[0]), x, g)
 
-    return Toolkit("jax", xp, {"softmax": jax.nn.softmax}, lambda f, x: waiting(jit(f), x), both, xp.asarray)
+    def asarray(values, dtype=None):
+        return device.put(xp.asarray(values, dtype=dtype))
+
+    softmaxes = {"softmax": jax.nn.softmax}
+    return Toolkit("jax", xp, softmaxes, lambda f, x: waiting(jit(f), x), both, asarray, device=device)
 
 
-def eager_jax(missing):
-    """JAX as it is called without `jit`."""
-    return _jax(missing, compiled=False)
-
-
-LOADERS = {"numpy": _numpy, "autograd": _autograd, "torch": _torch, "jax": _jax}
+def load(name: str, missing: dict[str, str], device: str = devices.CPU, eager: bool = False) -> Toolkit:
+    """Return a framework by its name; JAX, where `eager`, as it is called without `jit`."""
+    if name == "torch":
+        return of_torch(devices.of_torch(importlib.import_module(name), device))
+    if name == "jax":
+        return of_jax(devices.of_jax(importlib.import_module(name), device), not eager)
+    return {"numpy": _numpy, "autograd": _autograd}[name](missing)
 
 
 def optional(name: str, missing: dict[str, str]) -> Any:

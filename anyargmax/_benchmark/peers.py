@@ -1,12 +1,14 @@
 """What the library is compared with: the same answers in the words of the framework and of other packages."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import beside
+from .devices import ACCELERATOR
 from .frameworks import Function, Toolkit, optional
-from .workloads import COMPILED, OURS_COMPILED, Workload
+from .workloads import COMPILED, FLOAT, OURS, OURS_COMPILED, Workload
 
 
 class Peer(NamedTuple):
@@ -57,9 +59,10 @@ def _coordinates(xp, softmax, shape, asarray):
     return {"{} @ grid": lambda x: flat(x) @ grid, "{} by axis": by_axis, "{} sums": sums}
 
 
-def _of_the_framework(toolkit: Toolkit, workload: Workload) -> dict[str, Peer]:
+def _of_the_framework(toolkit: Toolkit, workload: Workload, options: dict[str, Any]) -> dict[str, Peer]:
     found: dict[str, Peer] = {}
-    for prefix, softmax in toolkit.softmaxes.items():
+    for prefix, alone in toolkit.softmaxes.items():
+        softmax = beside.softmax(alone, options, workload.dtype != "float32")
         arguments = toolkit.xp, softmax, workload.shape
         if workload.kind == "coordinates":
             forms = _coordinates(*arguments, toolkit.asarray)
@@ -84,44 +87,65 @@ def _expected(weights, index, x):
     return weights(x) @ index
 
 
-def _sparse_packages(toolkit, workload, missing):
-    entmax = optional("entmax", missing)
-    if not entmax:
-        return {}
-    named = {2.0: "sparsemax", 1.5: "entmax15"}.get(workload.alpha)
-    if named:
-        top = getattr(entmax, named)
-        maps = {f"{named} k={k}": partial(top, dim=-1, k=k) for k in (16, 64, 100)}
-    else:
-        maps = {"entmax bisect": partial(entmax.entmax_bisect, alpha=workload.alpha, dim=-1)}
+def _sparse_maps(toolkit: Toolkit, workload: Workload, missing: dict[str, str]) -> dict[str, Function]:
+    """The weights by other packages."""
+    maps: dict[str, Function] = {}
+    if entmax := optional("entmax", missing):
+        named = {2.0: "sparsemax", 1.5: "entmax15"}.get(workload.alpha)
+        if named:
+            maps |= {f"{named} k={k}": partial(getattr(entmax, named), dim=-1, k=k) for k in (16, 64, 100)}
+        else:
+            maps["entmax bisect"] = partial(entmax.entmax_bisect, alpha=workload.alpha, dim=-1)
+    if toolkit.device.kind == ACCELERATOR and (adasplash := optional("adasplash", missing)):  # in Triton
+        for steps in (2, 10):
+            maps[f"adasplash n={steps}"] = partial(adasplash.triton_entmax, alpha=workload.alpha, n_iter=steps)
+    return maps
+
+
+def _sparse_packages(toolkit: Toolkit, workload: Workload, missing: dict[str, str]) -> dict[str, Peer]:
+    maps = _sparse_maps(toolkit, workload, missing)
     if workload.kind == "weights":
         return {name: Peer(f) for name, f in maps.items()}
     index = toolkit.asarray(np.arange(workload.shape[-1], dtype=np.float32))
     return {name: Peer(partial(_expected, f, index)) for name, f in maps.items()}
 
 
-def peers(toolkit: Toolkit, workload: Workload, missing: dict[str, str], compiled: bool) -> dict[str, Peer]:
-    """Return the best that there is for a workload, and note in `missing` which packages are not there."""
+def _compiled(toolkit: Toolkit, workload: Workload, found: dict[str, Peer], options: dict[str, Any]) -> dict[str, Peer]:
+    """The naive formula and ours by torch.compile: the row's own two, or shown apart."""
+    assert toolkit.compiled
+    naive = next(peer.function for name, peer in found.items() if name.endswith(("sum", "sums")))
+    compiled = {COMPILED: Peer(toolkit.compiled(naive), apart=not workload.compiled)}
+    if workload.compiled:
+        return compiled
+    return compiled | {OURS_COMPILED: Peer(toolkit.compiled(ours(workload, options)), apart=True)}
+
+
+def peers(
+    toolkit: Toolkit, workload: Workload, options: dict[str, Any], missing: dict[str, str], compiled: bool
+) -> dict[str, Peer]:
+    """Return ours and the best that there is for a workload, and note in `missing` which packages are not there."""
+    own = ours(workload, options)
     if workload.alpha != 1:
-        return _sparse_packages(toolkit, workload, missing)
-    found = _of_the_framework(toolkit, workload)
+        return {OURS: Peer(own)} | _sparse_packages(toolkit, workload, missing)
+    found = _of_the_framework(toolkit, workload, options)
+    if workload.compiled and toolkit.compiled:
+        return {OURS: Peer(toolkit.compiled(own))} | _compiled(toolkit, workload, found, options)
     if toolkit.name == "torch":
-        naive = next(peer.function for name, peer in found.items() if name.endswith(("sum", "sums")))
-        if workload.kind == "coordinates":
+        if workload.kind == "coordinates" and not options:
             found |= _heatmap_packages(missing)
-        if compiled:
-            toolkit.xp.compiler.reset()
-            found[COMPILED] = Peer(toolkit.xp.compile(naive, dynamic=False), apart=True)
-            found[OURS_COMPILED] = Peer(toolkit.xp.compile(ours(workload), dynamic=False), apart=True)
-    return found
+        if workload.beside == "tensor":
+            found[FLOAT] = Peer(ours(workload, {"temperature": beside.NUMBER}), apart=True)
+        if compiled or toolkit.device.kind == ACCELERATOR:
+            found |= _compiled(toolkit, workload, found, options)
+    return {OURS: Peer(own)} | found
 
 
-def ours(workload: Workload) -> Function:
+def ours(workload: Workload, options: dict[str, Any]) -> Function:
     """Return the library's own function for a workload."""
     from ..operators import soft_argmax, spatial_soft_argmax
     from ..weights import soft_one_hot
 
     if workload.kind == "coordinates":
-        return spatial_soft_argmax
+        return partial(spatial_soft_argmax, **options)
     function: Function = soft_one_hot if workload.kind == "weights" else soft_argmax
-    return partial(function, axis=workload.axis, alpha=workload.alpha)
+    return partial(function, axis=workload.axis, alpha=workload.alpha, **options)

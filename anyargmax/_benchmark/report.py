@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from .judge import Row
-from .workloads import COMPILED, FRAMEWORKS, INSTALL, LOADING, LOADING_LIMIT, OURS, OURS_COMPILED, PEAK_LIMIT
+from .targets import LOADING_LIMIT, PEAK_LIMIT
+from .workloads import COMPILED, FRAMEWORKS, INSTALL, LOADING, OURS, OURS_COMPILED
 
 HEADING = (
     f"{'':16} {'':3} {'ours':>7} {'best':>7} {'':15} {'':5} {'':11} {'peak':>9}\n"
@@ -74,15 +75,23 @@ def remarks(row: Row) -> list[str]:
         found.append(
             f"against {row['against']}, for which the target is: {ratio:.2f}, {judged(row['target'], row['met'])}"
         )
+    set_against = {row["against"], *(other["against"] for other in row["further"])}
     for name, time in times.items():
         if name == OURS_COMPILED and COMPILED in times:
             ratio = time["median"] / times[COMPILED]["median"]
             found.append(f"{name}: {duration(time['median'])}, ratio to {COMPILED} of the naive formula {ratio:.2f}")
-        elif time["apart"]:
+        elif time["apart"] and name not in set_against:
             ratio = times[OURS]["median"] / time["median"]
             found.append(f"{name}: {duration(time['median'])}, ratio to it {ratio:.2f}")
         elif time["samples"] == 1:
             found.append(f"{name} timed once: {duration(time['median'])}")
+    for other in row["further"]:
+        if other["ratio"] is not None:
+            limit = judged(other["target"], other["met"])
+            found.append(f"against {other['against']}, for which the target is: {other['ratio']:.2f}, {limit}")
+    if row["passes"] is not None:
+        limit = "" if row["passes_limit"] is None else f", {judged(row['passes_limit'], row['passes_met'])}"
+        found.append(f"{row['passes']:.2f} passes at the bandwidth of a copy{limit}")
     if row["peak_met"] is False:
         found.append(f"peak {times[OURS]['peak']:.2f} inputs, target {PEAK_LIMIT:.2f} missed")
     return [wrapped(text) for text in found]
@@ -90,13 +99,15 @@ def remarks(row: Row) -> list[str]:
 
 def missing(packages: dict[str, str]) -> list[str]:
     """Name the packages that could not be compared with."""
-    return [wrapped(f"without {name}, which {reason}: {INSTALL}") for name, reason in packages.items()]
+    own = {"adasplash": "pip install adasplash"}
+    return [wrapped(f"without {name}, which {reason}: {own.get(name, INSTALL)}") for name, reason in packages.items()]
 
 
 def summary(rows: list[Row]) -> str:
     """Count the targets that are met."""
     outcomes = {
-        "ratio": [row["met"] for row in rows],
+        "ratio": [met for row in rows for met in (row["met"], *(other["met"] for other in row["further"]))],
+        "bandwidth": [row["passes_met"] for row in rows],
         "peak memory": [row["peak_met"] for row in rows],
         LOADING: [row["times"][OURS]["median"] <= LOADING_LIMIT for row in rows if row["workload"] == LOADING],
     }
@@ -108,9 +119,11 @@ def summary(rows: list[Row]) -> str:
 def legend(threads: int, scale: float) -> str:
     """Say what the columns are."""
     text = (
-        f"Medians with {threads} thread{'s' * (threads > 1)}, float32; f+b: forward and backward. Ratio: ours to the "
-        "fastest peer of the same framework. Peak: what a call adds to the memory in use, at most, in sizes of its "
-        "input (the gradient is 1). 64x1000 1.5: the weights of alpha 1.5; with an i: their mean index."
+        f"Medians with {threads} thread{'s' * (threads > 1)}, float32 or bf16; f+b: forward and backward. Ratio: ours "
+        "to the fastest peer of the same framework. Peak: what a call adds to the memory in use, at most, in sizes of "
+        "its input (the gradient is 1). 64x1000 1.5: the weights of alpha 1.5; with an i: their mean index. T[1], T "
+        "grad, T rows: a temperature in a tensor of one number, a learned one, a learned one for each row; comp: both by "
+        "torch.compile."
     )
     if scale != 1:
         text += f" Lengths are scaled by {scale:g}: no target is judged."
@@ -120,6 +133,11 @@ def legend(threads: int, scale: float) -> str:
 def title(framework: str) -> str:
     """Head a framework's part of the table."""
     return f"\n{FRAMEWORKS[framework]}"
+
+
+def device(label: str, bandwidth: float) -> str:
+    """Say what is timed, and how fast it copies."""
+    return wrapped(f"on {label}, which copies {bandwidth / 1e12:.2f} TB/s (reading and writing)")
 
 
 class Progress:
@@ -139,6 +157,7 @@ class Result(NamedTuple):
     rows: list[Row]
     packages: dict[str, str]  # and their versions
     missing: dict[str, str]  # and why
+    devices: dict[str, Any]  # of each framework, where it is not the CPU
 
 
 def described(result: Result, command: list[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
-from .workloads import LOADING, OURS, PACKAGE, PASSES, WORKLOADS
+from .workloads import DEVICES, LOADING, OURS, PACKAGE, PASSES, WORKLOADS
 
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 Rows = list[tuple[str, str]]
@@ -36,11 +36,16 @@ class Failure(Exception):
     """A process that ended without an answer, in its last words."""
 
 
-def rows_of(framework: str, only: str) -> Rows:
-    """Return the rows of a framework, workload and pass, whose names hold a text."""
+def rows_of(framework: str, only: str, device: str = DEVICES[0]) -> Rows:
+    """Return the rows of a framework on a device, workload and pass, whose names hold a text."""
+    on_cpu = device == DEVICES[0]
+    if not on_cpu and framework not in ("torch", "jax"):
+        return []
     passes = ("f+b",) if framework == "autograd" else tuple(PASSES)  # forward, autograd is NumPy
-    rows = [(w.name, p) for w in WORKLOADS if framework in w.frameworks for p in passes if p in w.passes]
-    return [row for row in [*rows, (LOADING, "fwd")] if only.lower() in f"{framework} {row[0]} {row[1]}".lower()]
+    there = [w for w in WORKLOADS if framework in w.frameworks and DEVICES[not on_cpu] in w.devices]
+    rows = [(w.name, p) for w in there for p in passes if p in w.passes]
+    rows += [(LOADING, "fwd")] if on_cpu else []
+    return [row for row in rows if only.lower() in f"{framework} {row[0]} {row[1]}".lower()]
 
 
 def installed(framework: str) -> bool:
@@ -48,10 +53,13 @@ def installed(framework: str) -> bool:
     return find_spec(framework) is not None
 
 
-def _environment(threads: int) -> dict[str, str]:
+def _environment(threads: int, device: str = DEVICES[0]) -> dict[str, str]:
     """What every pool reads when it is first loaded; XLA knows only one thread and all of them."""
     path = os.pathsep.join(os.path.abspath(folder) for folder in sys.path)
-    settings = dict.fromkeys((*POOLS, "NPROC"), str(threads)) | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": path}
+    settings = dict.fromkeys((*POOLS, "NPROC"), str(threads)) | {"PYTHONPATH": path}
+    if device != DEVICES[0]:
+        return os.environ | settings | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    settings["JAX_PLATFORMS"] = "cpu"
     if threads == 1:
         settings["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
     return os.environ | settings
@@ -80,9 +88,9 @@ def timed(framework: str, rows: Rows, options: dict[str, Any]) -> Iterator[dict[
     asked = {"framework": framework, "rows": rows, **options}
     command = [sys.executable, "-W", "ignore", "-m", f"{PACKAGE}._benchmark.child"]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    doing = ""
+    environment, doing = _environment(options["threads"], options["device"]), ""
     with tempfile.TemporaryFile("w+") as errors:
-        with subprocess.Popen(command, env=_environment(options["threads"]), stderr=errors, **pipes) as child:
+        with subprocess.Popen(command, env=environment, stderr=errors, **pipes) as child:
             assert child.stdin
             assert child.stdout
             try:

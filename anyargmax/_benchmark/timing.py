@@ -35,32 +35,44 @@ class Sample(NamedTuple):
     switches: int
 
 
-def _sample(call, loops, clock, switches) -> Sample:
+def _sample(call, loops, clock, switches, wait) -> Sample:
     interrupted, start = switches(), clock()
     for _ in range(loops):
         call()
+    wait()
     return Sample((clock() - start) / loops, switches() - interrupted)
 
 
-def _tried(call, clock, switches) -> Sample:
+def _tried(call, shortest, *how) -> Sample:
     """The first sample, or a quicker one of more where that costs nothing: a first call fills caches."""
-    sample, tries = _sample(call, 1, clock, switches), 1
-    while tries < TRIES and sample.seconds < TRIES * SHORTEST:
-        sample, tries = min(sample, _sample(call, 1, clock, switches)), tries + 1
+    sample, tries = _sample(call, 1, *how), 1
+    while tries < TRIES and sample.seconds < TRIES * shortest:
+        sample, tries = min(sample, _sample(call, 1, *how)), tries + 1
     return sample
 
 
+def _nothing() -> None:
+    """What there is to wait for after calls that are over when they return."""
+
+
 def interleaved(
-    calls: Calls, seconds: float, clock=time.perf_counter, pause=time.sleep, switches=involuntary_switches
+    calls: Calls,
+    seconds: float,
+    clock=time.perf_counter,
+    pause=time.sleep,
+    switches=involuntary_switches,
+    wait=_nothing,
+    shortest=SHORTEST,
 ) -> dict[str, list[Sample]]:
     """Return samples of each call, taken in rounds until the time is up.
 
     The order rotates from round to round, and each sample follows a gap and an untimed call. A call that
-    alone takes half of the time is timed once.
+    alone takes half of the time is timed once. `wait` returns when what was called is done.
     """
-    first = {name: _tried(call, clock, switches) for name, call in calls.items()}
+    how = clock, switches, wait
+    first = {name: _tried(call, shortest, *how) for name, call in calls.items()}
     names = [name for name in calls if first[name].seconds <= seconds / 2]
-    loops = {name: max(1, math.ceil(SHORTEST / max(first[name].seconds, 1e-9))) for name in names}
+    loops = {name: max(1, math.ceil(shortest / max(first[name].seconds, 1e-9))) for name in names}
     samples: dict[str, list[Sample]] = {name: [] if name in names else [first[name]] for name in calls}
     end = clock() + seconds
     for turn in count():
@@ -70,7 +82,8 @@ def interleaved(
         for name in names[start:] + names[:start]:
             pause(GAP)
             calls[name]()
-            samples[name].append(_sample(calls[name], loops[name], clock, switches))
+            wait()
+            samples[name].append(_sample(calls[name], loops[name], *how))
     raise AssertionError("the rounds end by the clock")
 
 

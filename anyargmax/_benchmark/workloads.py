@@ -6,12 +6,12 @@ PACKAGE = __name__.rpartition("._benchmark")[0]
 OURS = PACKAGE.rpartition(".")[2]
 COMPILED = "torch.compile"
 OURS_COMPILED = f"{COMPILED} of {OURS}"
+FLOAT = f"{OURS}, a float"  # as the temperature
 INSTALL = f'pip install "{OURS}[bench]"'
 FRAMEWORKS = {"numpy": "NumPy", "autograd": "autograd", "torch": "PyTorch", "jax": "JAX"}
 PASSES = {"fwd": "forward", "f+b": "forward and backward"}
+DEVICES = ("cpu", "accelerator")
 LOADING = "first call"
-LOADING_LIMIT = 0.2  # seconds
-PEAK_LIMIT = 1.05  # of forward and backward, beyond the input, in sizes of the input: the gradient is 1 of it
 PEAK_BYTES = 8 * 2**20  # the kernel counts pages, so that a small input's peak says nothing
 
 
@@ -26,17 +26,19 @@ class Workload(NamedTuple):
     frameworks: tuple[str, ...] = tuple(FRAMEWORKS)
     passes: tuple[str, ...] = tuple(PASSES)
     eager: bool = False  # in JAX: not compiled by the user
+    beside: str = ""  # what is given beside the scores: see `beside`
+    dtype: str = "float32"
+    compiled: bool = False  # by torch.compile, as its peer is
+    devices: tuple[str, ...] = DEVICES
+
+    @property
+    def is_variant(self) -> bool:
+        """Whether there is more to it than float32 scores, and no target for its memory."""
+        return bool(self.beside or self.compiled or self.dtype != "float32")
 
     def scaled(self, factor: float) -> "Workload":
         """Return the same question of other lengths, none below 2 that is not 1 as it stands."""
         return self._replace(shape=tuple(max(min(n, 2), round(n * factor)) for n in self.shape))
-
-
-class Target(NamedTuple):
-    """The largest ratio of our time to a peer's; the best one's where none is named."""
-
-    limit: float
-    peer: str = ""
 
 
 def _sparse(kind: str, label: str) -> tuple[Workload, ...]:
@@ -47,39 +49,46 @@ def _sparse(kind: str, label: str) -> tuple[Workload, ...]:
     )
 
 
-WORKLOADS = (
+DENSE = (
     Workload("8x10", (8, 10)),
-    Workload("8x10 eager", (8, 10), frameworks=("jax",), eager=True),
     Workload("64x1000", (64, 1000)),
     Workload("4096x1024", (4096, 1024)),
     Workload("256x32768", (256, 32768)),
     Workload("heatmaps", (32, 17, 64, 64), "coordinates"),
     Workload("cost volume", (1, 192, 135, 240), axis=1),
+)
+_KEYPOINTS = Workload("keypoints", (16, 512, 20, 20), "coordinates", frameworks=("torch",))
+LARGE = Workload("32768x1024", (32768, 1024), frameworks=("torch", "jax"), devices=("accelerator",))
+
+
+def _with(workload: Workload, suffix: str, **changes) -> Workload:
+    return workload._replace(name=f"{workload.name} {suffix}", frameworks=("torch",), **changes)
+
+
+def _beside() -> tuple[Workload, ...]:
+    """Temperatures in tensors, masks, half types: what layers call."""
+    rows = DENSE[1:3]
+    return (
+        *(_with(w, "T[1]", beside="tensor") for w in (*rows, _KEYPOINTS)),
+        *(_with(w, "T grad", beside="learned") for w in (*rows, _KEYPOINTS)),
+        *(_with(w, "T rows", beside="rows") for w in rows),
+        *(_with(w, "mask", beside="mask") for w in rows),
+        *(_with(w, "bf16", dtype="bfloat16") for w in rows),
+    )
+
+
+BESIDE = _beside()
+WORKLOADS = (
+    DENSE[0],
+    Workload("8x10 eager", (8, 10), frameworks=("jax",), eager=True),
+    *DENSE[1:],
+    LARGE,
+    *BESIDE,
+    *(_with(w, "comp", compiled=True) for w in DENSE),
     *_sparse("weights", ""),
     *_sparse("position", " i"),
+    *(
+        Workload(f"4096x1024 {alpha:g}", (4096, 1024), "weights", -1, alpha, ("torch",), devices=("accelerator",))
+        for alpha in (2.0, 1.5)
+    ),
 )
-
-_RATIOS = {
-    "64x1000": (1.0, 1.0, 0.17, 0.57, 1.0),
-    "4096x1024": (0.65, 0.70, 0.10, 0.20, 0.80),
-    "256x32768": (0.90, 0.20, 0.12, 0.28, 0.60),
-    "heatmaps": (0.9, 0.65, 0.12, 0.35, 0.85),
-    "cost volume": (0.60, 0.60, 0.15, 0.45, 0.20),
-}
-_COLUMNS = (("torch", "fwd"), ("torch", "f+b"), ("autograd", "f+b"), ("numpy", "fwd"), ("jax", "f+b"))
-
-TARGETS = {
-    (name, *column): Target(limit)
-    for name, limits in _RATIOS.items()
-    for column, limit in zip(_COLUMNS, limits, strict=True)
-} | {
-    ("8x10", "torch", "f+b"): Target(1.3, "softmax @ index"),
-    ("8x10", "autograd", "f+b"): Target(0.15),
-    ("8x10", "numpy", "fwd"): Target(1.0, "scipy @ index"),
-    ("8x10 eager", "jax", "fwd"): Target(0.1),
-    **{
-        (f"{size} {alpha:g}", "torch", "fwd"): Target(limit)
-        for size in ("64x32768", "16x131072")
-        for alpha, limit in ((2, 0.30), (1.5, 0.40), (1.25, 0.10))
-    },
-}

@@ -1,0 +1,1 @@
+"""What calls cost on an accelerator, counted without one: kernels, bytes, values that the host waits for, nodes of graphs."""
