@@ -16,6 +16,7 @@ from .._rules import weights as rules
 from .._rules.rule import Array, Rule
 from . import whole
 from .blocks.kernel import BLOCKS
+from .few import FEW
 from .kernel import Kernel, KernelOps, Load, Step
 from .native import NATIVE
 from .support.sparse import SUPPORT
@@ -24,7 +25,7 @@ from .traced.own_softmax import OWN_SOFTMAX
 from .traced.roots import ROOTS
 from .traced.softmax import SOFTMAX
 
-BUILT_IN = (NATIVE, BLOCKS, SUPPORT, CONTRACTION, OWN_SOFTMAX, SOFTMAX, ROOTS)
+BUILT_IN = (NATIVE, BLOCKS, SUPPORT, FEW, CONTRACTION, OWN_SOFTMAX, SOFTMAX, ROOTS)
 _known = {kernel.name: kernel for kernel in BUILT_IN}
 
 

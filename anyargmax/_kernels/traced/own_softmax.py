@@ -15,10 +15,10 @@ def _weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation, l
     """Scores to weights, exactly 0 where a score is not kept or its weight would be subnormal."""
     z, keep = scaled(ops, x, temperature, mask, axes, relaxation.k, relaxation.tail)
     if keep is None:
-        return ops.softmax(z, axes[0])
+        return ops.functions.softmax(z, axes[0])
     xp = ops.xp
     # Not -inf: a row of those alone has weights 0, a row with NaN has NaN everywhere.
-    p = ops.softmax(xp.where(keep, z, 2 * log_smallest(ops, z.dtype)), axes[0])
+    p = ops.functions.softmax(xp.where(keep, z, 2 * log_smallest(ops, z.dtype)), axes[0])
     small = p < float(xp.finfo(p.dtype).smallest_normal)
     return xp.where(keep & ~small, p, p * 0)
 
@@ -35,5 +35,5 @@ OWN_SOFTMAX = Kernel(
         **dict.fromkeys(("weights", "dense_weights"), Traced(_fits, forward=_weights)),
         "expectation": Traced(_fits, forward=_expectation),
     },
-    needs=("softmax",),
+    needs=("functions",),
 )

@@ -37,15 +37,16 @@ def _fits(ops: KernelOps, x, temperature, alpha, *args, axes, relaxation: Relaxa
 def entmax_weights(ops: KernelOps, z: Array, empty: Array, alpha: float, axis: int) -> Array:
     """Return the weights of scores that do not move, of which the largest is 0; 0 in rows that are empty."""
     xp = ops.xp
-    sorts = alpha in thresholds.SORTED and not ops.fuses()
-    root = (thresholds.by_sorting if sorts else thresholds.by_steps)(ops, z, alpha, axis)
-    p = thresholds.weights_at(ops, z, root, alpha)
+    sorts = alpha in thresholds.SORTED and not ops.functions.fuses()
+    u = z if alpha == 2 else z * (alpha - 1)
+    root = (thresholds.by_sorting if sorts else thresholds.by_steps)(ops, u, alpha, axis)
+    p = thresholds.weights_at(ops, u, root, alpha)
     p = p / xp.sum(p, axis=axis, keepdims=True)
     return xp.where((p < float(xp.finfo(p.dtype).smallest_normal)) | empty, 0.0, p)
 
 
 def _entmax(ops: KernelOps, x, temperature, mask, axis, relaxation, moves):
-    """The weights, and the scores that move them if they are to."""
+    """The weights, the scores that move them if they are to, and the largest score of each row."""
     distance, top = shifted(ops, x, mask, (axis,))
     z, held = None, ops.detach(distance)
     if moves or temperature is not None:
@@ -53,13 +54,13 @@ def _entmax(ops: KernelOps, x, temperature, mask, axis, relaxation, moves):
         far = held <= (reach if temperature is None else reach * ops.detach(temperature))
         z = quotient(ops, distance, temperature, far)
         held = ops.xp.where(far, -math.inf, ops.detach(z))
-    return entmax_weights(ops, held, top == -math.inf, relaxation.alpha, axis), z
+    return entmax_weights(ops, held, top == -math.inf, relaxation.alpha, axis), z, top
 
 
 def _capped(ops: KernelOps, x, temperature, mask, axis, relaxation, moves):
-    """The weights, and the scores that move them if they are to."""
+    """The weights, the scores that move them if they are to, and the k-th largest score of each row."""
     xp, k = ops.xp, relaxation.k
-    distance = above_kth(ops, x, mask, k, axis)
+    distance, kth = above_kth(ops, x, mask, k, axis)
     z, held = None, ops.detach(distance)
     if moves or temperature is not None:
         far = xp.abs(held) >= (1.0 if temperature is None else ops.detach(temperature))  # a weight is 0 or 1 there
@@ -67,14 +68,18 @@ def _capped(ops: KernelOps, x, temperature, mask, axis, relaxation, moves):
         held = xp.where(far, xp.where(held > 0, 1.0, -1.0), ops.detach(z))
     else:
         held = xp.clip(held, -1.0, 1.0)
-    return thresholds.clipped(ops, held - thresholds.of_winners(ops, held, k, axis)), z
+    return thresholds.clipped(ops, held - thresholds.of_winners(ops, held, k, axis)), z, kth
+
+
+def solved(ops: KernelOps, x, temperature, mask, axis: int, relaxation: Relaxation, moves: bool = False):
+    """Return the weights; scores over T, of those that may move them, None unless `moves` or there is a T; the reference."""
+    return (_capped if relaxation.name == CAPPED else _entmax)(ops, x, temperature, mask, axis, relaxation, moves)
 
 
 def _weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation, limits) -> Array:
     """Scores to weights, which do not move where they are 0."""
     moves = ops.is_recorded(x, temperature)
-    solve = _capped if relaxation.name == CAPPED else _entmax
-    p, z = solve(ops, x, temperature, mask, axes[0], relaxation, moves)
+    p, z, _ = solved(ops, x, temperature, mask, axes[0], relaxation, moves)
     if not moves:
         return p
     move, middle = z - ops.detach(z), p
@@ -87,5 +92,5 @@ def _weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation, l
 ROOTS = Kernel(
     "roots",
     traced=dict.fromkeys(("weights", "dense_weights"), Traced(_fits, composite=_weights)),
-    needs=("fuses", "ordered", "gather"),
+    needs=("functions",),
 )
