@@ -15,6 +15,7 @@ from .._rules.readouts.stacked import expand
 from .._rules.relaxations import Relaxation
 from .._rules.rule import Array
 from .kernel import Kernel, KernelOps
+from .layout import Layout, are_neighbours, folded, of
 from .traced import roots
 
 LOW, HIGH = -1e30, 1e4  # of what exp makes 0 beside 0, and of what it makes 0 beside itself
@@ -34,26 +35,7 @@ class _Solved(NamedTuple):
     reference: Array
 
 
-class _Layout(NamedTuple):
-    """An array seen as (before, n) or (before, n, after), of which n are neighbouring axes."""
-
-    folded: tuple[int, ...]
-    inside: tuple[int, ...]  # the lengths of the axes, 1 elsewhere
-    rest: tuple[int, ...]  # the shape without the axes
-
-
-def _laid_out(x: Array, axes: tuple[int, ...]) -> _Layout | None:
-    shape = tuple(x.shape)
-    if not axes or max(axes) - min(axes) + 1 != len(axes) or math.prod(shape) == 0:
-        return None
-    first, last = min(axes), max(axes)
-    before, n, after = (math.prod(part) for part in (shape[:first], shape[first : last + 1], shape[last + 1 :]))
-    inside = tuple(size if axis in axes else 1 for axis, size in enumerate(shape))
-    rest = tuple(size for axis, size in enumerate(shape) if axis not in axes)
-    return _Layout((before, n) if last == x.ndim - 1 else (before, n, after), inside, rest)
-
-
-def _softmax(ops: KernelOps, x, temperature, axes, layout: _Layout) -> _Solved:
+def _softmax(ops: KernelOps, x, temperature, axes, layout: Layout) -> _Solved:
     xp = ops.xp
     dtype = x.dtype if xp.finfo(x.dtype).bits >= 32 else xp.float32
     most = float(xp.finfo(dtype).max)
@@ -67,11 +49,15 @@ def _softmax(ops: KernelOps, x, temperature, axes, layout: _Layout) -> _Solved:
     return _Solved(p, x, z if hasattr(temperature, "shape") else None, top)
 
 
-def _by_roots(ops: KernelOps, x, temperature, mask, axes, relaxation: Relaxation) -> _Solved:
-    wide = x if ops.xp.finfo(x.dtype).bits >= 32 else ops.xp.astype(x, ops.xp.float32)
-    p, z, reference = roots.solved(ops, wide, temperature, mask, axes[0], relaxation)
-    x = x if mask is None else ops.xp.where(mask, x, -math.inf)
-    return _Solved(p, x, z, reference)
+def _by_roots(ops: KernelOps, x, temperature, mask, axes, relaxation: Relaxation, layout: Layout) -> _Solved:
+    xp = ops.xp
+    wide = x if xp.finfo(x.dtype).bits >= 32 else xp.astype(x, xp.float32)
+    given = (xp.reshape(wide, layout.folded), *(folded(ops, layout, x, array) for array in (temperature, mask)))
+    p, z, reference = roots.solved(ops, *given, 1, relaxation)
+    x = x if mask is None else xp.where(mask, x, -math.inf)
+    reduced = tuple(1 if axis in axes else n for axis, n in enumerate(x.shape))
+    z = None if z is None else xp.reshape(z, x.shape)
+    return _Solved(xp.reshape(p, x.shape), x, z, xp.reshape(reference, reduced))
 
 
 def _is_still(ops: KernelOps, held: _Solved) -> Array:
@@ -79,17 +65,15 @@ def _is_still(ops: KernelOps, held: _Solved) -> Array:
     return ops.xp.abs(held.reference) == math.inf
 
 
-def _solved(
-    ops: KernelOps, x, temperature, alpha, mask, axes, relaxation: Relaxation
-) -> tuple[_Solved, _Layout] | None:
-    layout = _laid_out(x, axes)
-    if layout is None or alpha is not None:
+def _solved(ops: KernelOps, x, temperature, alpha, mask, axes, relaxation: Relaxation) -> tuple[_Solved, Layout] | None:
+    if not are_neighbours(axes) or math.prod(x.shape) == 0 or alpha is not None:
         return None
+    layout = of(x, axes)
     if relaxation.alpha == 1:
         x = x if mask is None else ops.xp.where(mask, x, -math.inf)
         return _softmax(ops, x, temperature, axes, layout), layout
     if roots.is_solvable(ops, x, alpha, axes, relaxation):
-        return _by_roots(ops, x, temperature, mask, axes, relaxation), layout
+        return _by_roots(ops, x, temperature, mask, axes, relaxation, layout), layout
     return None
 
 
@@ -112,8 +96,9 @@ def _pulled(ops: KernelOps, held: _Solved, temperature, axes, relaxation, g, nee
     """The cotangents of weights: ``J g / T``, 0 where a score does not move."""
     xp = ops.xp
     g = xp.where(held.p <= xp.where(_is_still(ops, held), math.inf, 0.0), 0.0, g)
-    if relaxation.alpha == 1 and len(axes) == 1:
-        moved = ops.functions.softmax_vjp(g, held.p, axes[0])
+    if relaxation.alpha == 1:
+        shape = of(held.p, axes).folded
+        moved = xp.reshape(ops.functions.softmax_vjp(xp.reshape(g, shape), xp.reshape(held.p, shape), 1), held.p.shape)
     else:
         moved = jacobian_product(ops, g, held.p, None, relaxation, axes, None)
     if temperature is not None:

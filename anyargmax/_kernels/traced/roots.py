@@ -10,6 +10,7 @@ from ..._rules.jacobian import jacobian_product
 from ..._rules.relaxations import ENTMAX, WINNERS, Relaxation
 from ..._rules.rule import Array
 from ..kernel import Kernel, KernelOps, Traced
+from ..layout import are_neighbours, folded, of
 from . import thresholds
 from .distances import above_kth, quotient, shifted
 
@@ -18,15 +19,15 @@ CAPPED = WINNERS["capped"].name
 
 
 def is_solvable(ops: KernelOps, x, alpha, axes, relaxation: Relaxation) -> bool:
-    """Whether weights have a threshold that is found in few operations: those of a number alpha along one axis."""
-    if alpha is not None or len(axes) != 1:
+    """Whether weights have a threshold that is found in few operations: those of a number alpha along neighbouring axes."""
+    if alpha is not None or not are_neighbours(axes):
         return False
     if relaxation.name == CAPPED:
         return True
     order = relaxation.alpha
     if relaxation.name != ENTMAX.name or order is None or not LOWEST_ALPHA <= order <= 2:
         return False
-    n = x.shape[axes[0]]  # a symbol in exports
+    n = math.prod([x.shape[axis] for axis in axes])  # a symbol in exports
     return not isinstance(n, int) or n ** (order - 1) * float(ops.xp.finfo(x.dtype).eps) <= 2.0**-4
 
 
@@ -77,15 +78,24 @@ def solved(ops: KernelOps, x, temperature, mask, axis: int, relaxation: Relaxati
 
 
 def _weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation, limits) -> Array:
+    """Scores to weights, along the one axis that neighbouring ones are made."""
+    if len(axes) == 1:
+        return _along(ops, x, temperature, mask, axes[0], relaxation)
+    layout = of(x, axes)
+    beside = [folded(ops, layout, x, array) for array in (temperature, mask)]
+    return ops.xp.reshape(_along(ops, ops.xp.reshape(x, layout.folded), *beside, 1, relaxation), x.shape)
+
+
+def _along(ops: KernelOps, x, temperature, mask, axis, relaxation) -> Array:
     """Scores to weights, which do not move where they are 0."""
     moves = ops.is_recorded(x, temperature)
-    p, z, _ = solved(ops, x, temperature, mask, axes[0], relaxation, moves)
+    p, z, _ = solved(ops, x, temperature, mask, axis, relaxation, moves)
     if not moves:
         return p
     move, middle = z - ops.detach(z), p
     if relaxation.alpha not in (2, None):
-        middle = p + jacobian_product(ops, move / 2, p, None, relaxation, axes, None)
-    moved = jacobian_product(ops, move, middle, None, relaxation, axes, None)
+        middle = p + jacobian_product(ops, move / 2, p, None, relaxation, (axis,), None)
+    moved = jacobian_product(ops, move, middle, None, relaxation, (axis,), None)
     return p + ops.xp.where(p == 0, 0.0, moved)
 
 
