@@ -21,7 +21,6 @@ PLACES = {
     "blocks": (("numpy", "autograd", "torch"), "position along the last axis"),
     "support": (("numpy", "autograd", "torch"), "sparsemax position"),
     "few": (("torch",), "position along the last axis"),
-    "own softmax": (("torch",), "position along the last axis"),
     "contraction": (("jax",), "position along the last axis"),
     "softmax": (("torch-func",), "position along the last axis"),
     "roots": (("torch-func",), "sparsemax position"),

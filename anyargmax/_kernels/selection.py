@@ -21,11 +21,10 @@ from .kernel import Kernel, KernelOps, Load, Step
 from .native import NATIVE
 from .support.sparse import SUPPORT
 from .traced.contraction import CONTRACTION
-from .traced.own_softmax import OWN_SOFTMAX
 from .traced.roots import ROOTS
 from .traced.softmax import SOFTMAX
 
-BUILT_IN = (NATIVE, BLOCKS, SUPPORT, FEW, CONTRACTION, OWN_SOFTMAX, SOFTMAX, ROOTS)
+BUILT_IN = (NATIVE, BLOCKS, SUPPORT, FEW, CONTRACTION, SOFTMAX, ROOTS)
 _known = {kernel.name: kernel for kernel in BUILT_IN}
 
 
