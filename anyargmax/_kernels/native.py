@@ -24,22 +24,28 @@ class Limits(NamedTuple):
 
 
 def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
-    if call.mask is not None:
+    if call.masked or call.half:
         return None
     plan, itemsize = call.plan, call.plan.positions.itemsize
     if call.reduces:
         native = _expectation(ops, plan, call.sizes)
         recorded = limits.quick if ops.memory.exponential else limits.recorded
-        most = limits.alone, recorded if plan.divisor is None else recorded // 4  # a temperature is two passes more
+        most = limits.alone, recorded // 4 if call.divides else recorded  # a temperature is two passes more
     else:
-        native = _weights(ops, plan.divisor, call.axes) if len(call.axes) == 1 else None
+        native = _weights(ops, call.axes) if len(call.axes) == 1 else None
         most = (limits.huge // itemsize - 1,) * 2
     if native is None:
         return None
     size = math.prod(call.sizes)
-    return Step(
-        "native", lambda x, load: native(x), partial(_cost, limits, size, itemsize, most), plan.positions.nbytes
-    )
+    return Step("native", partial(_run, native), partial(_cost, limits, size, itemsize, most), plan.positions.nbytes)
+
+
+def _run(native, x, load: Load, beside):
+    """A temperature of its own for each row, or with a gradient, is more than blocks read at a time anyway."""
+    divisor = beside.divisor
+    if beside.transposed is not None or not (divisor is None or isinstance(divisor, float)):
+        return None
+    return native(x, divisor)
 
 
 def _cost(limits: Limits, size, itemsize, most, load: Load) -> float:
@@ -71,11 +77,11 @@ def _expectation(ops: KernelOps, plan, sizes):
     c = ops.memory.constant(plan.positions[0] if len(plan.positions) == 1 else plan.positions.T.copy())
     softmax, total = ops.softmax, ops.memory.total
 
-    def native(x):
+    def native(x, divisor):
         rows = z = x if folded == sizes else xp.reshape(x, folded)
-        if plan.divisor is not None:
-            top = (xp.max if plan.divisor > 0 else xp.min)(ops.detach(z), axis=1, keepdims=True)
-            z = (z - top) / plan.divisor
+        if divisor is not None:
+            top = (xp.max if divisor > 0 else xp.min)(ops.detach(z), axis=1, keepdims=True)
+            z = (z - top) / divisor
         p = softmax(z, 1)
         y = p @ c if inner == 1 else c @ p
         if plan.moments:
@@ -87,11 +93,11 @@ def _expectation(ops: KernelOps, plan, sizes):
     return native
 
 
-def _weights(ops: KernelOps, temperature, axes):
+def _weights(ops: KernelOps, axes):
     """The framework's own softmax, for scores of which none is so low that its weight would vanish, nor infinite, nor NaN."""
     xp, (axis,) = ops.xp, axes
 
-    def native(x):
+    def native(x, temperature):
         z = x
         if temperature is not None:
             z = (x - xp.max(ops.detach(x), axis=axis, keepdims=True)) / temperature

@@ -1,6 +1,5 @@
 """The kernel of softmax in blocks, for whole calls on plain CPU memory: faster the larger the array is."""
 
-from functools import partial
 from typing import NamedTuple
 
 from ..kernel import Kernel, KernelOps, Load, Step
@@ -26,17 +25,27 @@ def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
     from .exponential import scaled_exponential
 
     forward, backward = (dense, dense_vjp) if call.reduces else (dense_weights, dense_weights)
-    outer, n, inner, divisor, positions, shape, moments = call.plan
-    scaled, safe = scaled_exponential(str(positions.dtype), divisor, ops.memory.exponential, limits.powers_of_two)
+    outer, n, inner, positions, shape, moments = call.plan
+    fill, scale_of, safe = scaled_exponential(
+        str(positions.dtype), call.divides, ops.memory.exponential, limits.powers_of_two
+    )
     tables = np.concatenate([positions, np.ones_like(positions, shape=(1, n))])
     span = max(1.0, float(np.max(np.abs(tables)))) ** (1 + moments)
-    plan = dense.Plan(outer, n, inner, divisor, tables, span, shape, moments, scaled, safe, limits)
+    copied = ops.memory.copied if call.half else None
+    plan = dense.Plan(outer, n, inner, call.sign, tables, span, shape, moments, fill, safe, limits, copied)
+
+    def divided(divisor):
+        scale = scale_of(divisor)
+        return plan._replace(divisor=divisor, scale=scale[:, None] if np.ndim(scale) else scale)
+
+    fixed = None if call.tempered else divided(call.divisor)
     held = MemoryCall(
         call.by_rules,
-        partial(forward.forward, plan, call.mask),
-        partial(backward.backward, plan, call.mask),
-        beside=call.beside,
-        needs_answer=not call.reduces,
+        lambda x, keep, beside: forward.forward(fixed or divided(beside.divisor), beside.mask, x, keep),
+        lambda g, y, x, kept, beside: backward.backward(
+            fixed or divided(beside.divisor), beside.mask, g, y, x, kept, beside.transposed is not None
+        ),
+        needs_answer=not (call.reduces or call.half),
     )
     return Step("blocks", running(ops.memory, held), _cost, tables.nbytes)
 
