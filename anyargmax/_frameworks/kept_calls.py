@@ -39,22 +39,30 @@ def called(make: Callable[..., Any], x: Any, arguments: tuple[Any, ...]) -> Any:
     traits = None if describes is None else describes(x)
     if traits is None:
         return make(x, *arguments)[0](x)
-    types, arrays, described = tuple(map(type, arguments)), (), arguments
+    types = tuple(map(type, arguments))
     if tuple in types:
         types += tuple(type(entry) for value in arguments if type(value) is tuple for entry in value)
-    if not _SCALARS.issuperset(types):
-        arrays, described = _described(arguments, types)
-    key = type(x), traits, make, described, types
+    key = type(x), traits, make, arguments, types
     try:
-        call = None if described is None else _calls.get(key)
-    except TypeError:  # an argument that cannot be hashed
-        described, call = None, None
-    if call is not None:
-        return call(x, *arrays)
-    call, size, kept = make(x, *arguments)
-    if described is not None and kept is not None:
-        _remember(key, kept, size)
-    return call(x)
+        call = _calls.get(key)
+    except TypeError:  # an argument that cannot be hashed, such as an array
+        call = None
+    return _with_arrays(make, x, arguments, key) if call is None else call(x)
+
+
+def _with_arrays(make, x, arguments, key):
+    """A call that is kept for arrays like those among the arguments, or not yet."""
+    arrays, described = _described(arguments, key[-1])
+    if described is None:
+        return make(x, *arguments)[0](x)
+    key = *key[:3], described, key[-1]
+    call = _calls.get(key)
+    if call is None:
+        call, size, kept = make(x, *arguments)
+        if kept is not None:
+            _remember(key, kept, size)
+        return call(x)
+    return call(x, *arrays)
 
 
 def _described(arguments, types) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:

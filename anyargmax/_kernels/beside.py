@@ -41,7 +41,9 @@ class Rows(NamedTuple):
     first: int
     last: int
     folded: tuple[int, int, int]  # the shape (outer, n, inner)
-    dtype: str  # of the computation
+    dtype: Any  # of the computation, and its smallest normal and its largest number
+    tiny: float
+    most: float
     sign: int  # -1 if the smallest score is looked for
 
     @property
@@ -55,16 +57,12 @@ def opened(memory: Memory, rows: Rows, divisor: Any, has: tuple[bool, bool], *ar
 
     The divisor is that of a temperature that is none of the arrays; `has` says whether temperature and mask are.
     """
-    mask = memory.open(arrays[-1]) if has[1] else None
-    if has[1]:
-        if mask is None:
-            return None
-        mask = _folded(mask, rows)
+    mask = _folded(memory.view(arrays[-1]), rows) if has[1] else None
     if not has[0]:
         return Beside(divisor, mask, arrays)
-    view, learned = memory.view(arrays[0]), memory.open(arrays[0]) is None
+    view, learned = memory.view(arrays[0]), memory.learns(arrays[0])
     values = _widened(memory, view, rows.dtype)
-    divisor = _number(values, learned) if values.size == 1 else _a_row(values, rows)
+    divisor = _number(values.item(), learned, rows) if values.size == 1 else _a_row(values, rows)
     if divisor is None:
         return None
     transposed = partial(_transposed, memory, view, rows) if learned else None
@@ -85,32 +83,25 @@ def _folded(mask, rows: Rows):
     return np.broadcast_to(mask.reshape(padded), sizes).reshape(rows.folded)
 
 
-def _widened(memory: Memory, view, dtype: str):
+def _widened(memory: Memory, view, dtype):
     """The values of an array in the dtype of the computation."""
     import numpy as np
 
-    if view.dtype == dtype:
-        return view
-    out = np.empty(view.shape, dtype=dtype)
-    return memory.copied(view, out)
+    return view if view.dtype == dtype else memory.copied(view, np.empty(view.shape, dtype=dtype))
 
 
-def _number(values, learned: bool) -> float | None:
+def _number(value: float, learned: bool, rows: Rows) -> float | None:
     """The temperature in an array of one: as a number is taken if it has no gradient, and None if it is none."""
-    import numpy as np
-
-    value, limits = values.item(), np.finfo(values.dtype)
-    tiny = float(limits.smallest_normal)
     if learned:
-        return value if tiny <= value <= LARGEST else None
-    return min(max(value, tiny), float(limits.max)) if value > 0 else None
+        return value if rows.tiny <= value <= LARGEST else None
+    return min(max(value, rows.tiny), rows.most) if value > 0 else None
 
 
 def _a_row(values, rows: Rows):
     """The temperatures as one number a row; None if one of them is out of range, or NaN."""
     import numpy as np
 
-    if not (values.min() >= np.finfo(values.dtype).smallest_normal and values.max() <= LARGEST):
+    if not (values.min() >= rows.tiny and values.max() <= LARGEST):
         return None
     outer, _, inner = rows.folded
     padded = values.reshape((1,) * (len(rows.sizes) - values.ndim) + values.shape)

@@ -109,6 +109,8 @@ class Memory(NamedTuple):
         ``constant(array)``: a NumPy array as one of the framework that any later call may use.
     total
         ``total(y)``: the sum of all entries, as a number.
+    learns
+        ``learns(x) -> bool``: whether a backward pass will ask for the gradient of a plain array.
     copied
         ``copied(x, out)``: out, filled with the numbers of x, of another dtype.
     """
@@ -123,6 +125,7 @@ class Memory(NamedTuple):
     exponential: Callable[..., Any] | None = None
     constant: Callable[[Any], Array] = lambda array: array
     total: Callable[[Array], float] = lambda y: float(y.sum())
+    learns: Callable[[Array], bool] = lambda x: False
     copied: Callable[[Any, Any], Any] = _copied
 
 

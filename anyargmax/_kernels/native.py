@@ -37,15 +37,15 @@ def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
     if native is None:
         return None
     size = math.prod(call.sizes)
-    return Step("native", partial(_run, native), partial(_cost, limits, size, itemsize, most), plan.positions.nbytes)
+    divisor = call.divisor
+    run = partial(_run, native) if call.tempered else lambda x, load, beside: native(x, divisor)
+    return Step("native", run, partial(_cost, limits, size, itemsize, most), plan.positions.nbytes)
 
 
 def _run(native, x, load: Load, beside):
     """A temperature of its own for each row, or with a gradient, is more than blocks read at a time anyway."""
-    divisor = beside.divisor
-    if beside.transposed is not None or not (divisor is None or isinstance(divisor, float)):
-        return None
-    return native(x, divisor)
+    number = beside.transposed is None and (beside.divisor is None or isinstance(beside.divisor, float))
+    return native(x, beside.divisor) if number else None
 
 
 def _cost(limits: Limits, size, itemsize, most, load: Load) -> float:

@@ -67,7 +67,7 @@ def of(ops: KernelOps, x, controls, arrays, options, make, shape) -> Call | None
     if max(axes) - min(axes) + 1 != len(axes):
         return None
     has = arrays[0] is not None, arrays[1] is not None
-    rows = _rows(sizes, axes, "float32" if half else _name(x.dtype), options.sign)
+    rows = _rows(np, sizes, axes, "float32" if half else _name(x.dtype), options.sign)
     divisor = None if has[0] else controls.temperature
     divisor = divisor if options.sign == 1 or has[0] else -(divisor or 1.0)
     return Call(
@@ -103,10 +103,10 @@ def _is_readable(ops: KernelOps, x, o) -> bool:
     return bool(known and read and computed and there and ops.memory.is_plain(x))
 
 
-def _rows(sizes, axes, dtype, sign) -> Rows:
-    first, last = min(axes), max(axes) + 1
+def _rows(np, sizes, axes, dtype, sign) -> Rows:
+    first, last, limits = min(axes), max(axes) + 1, np.finfo(dtype)
     folded = math.prod(sizes[:first]), math.prod(sizes[first:last]), math.prod(sizes[last:])
-    return Rows(sizes, first, last, folded, dtype, sign)
+    return Rows(sizes, first, last, folded, limits.dtype, float(limits.smallest_normal), float(limits.max), sign)
 
 
 def _plan(np, rows: Rows, axes, o, shape) -> Plan:

@@ -40,13 +40,13 @@ def _pull(argnums, ans, args, _):
 
     def pull(g):
         found = None
-        if not any(map(isbox, (g, x, temperature))):
+        if not (isbox(g) or isbox(x) or isbox(temperature)):
             found = call.pulled(np.asarray(g), np.asarray(ans), x, state, beside)
         if found is None and temperature is None:
             found = (make_vjp(lambda x: _by_rules(made)(x, None))(x)[0](g),)
         elif found is None:
             found = make_vjp(lambda both: _by_rules(made)(*both))(boxed_tuple((x, temperature)))[0](g)
-        return [found[k] for k in argnums]
+        return found if len(argnums) == 2 else (found[argnums[0]],)
 
     return pull
 
@@ -72,4 +72,5 @@ memory = Memory(
     close=lambda array, like: array,
     load=lambda x, *arrays: (True, 1, True),
     attach=_attach,
+    learns=isbox,
 )

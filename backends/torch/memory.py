@@ -155,8 +155,9 @@ def _attach(x, call, beside, y, kept):
 
 def _load(x, *arrays):
     """Whether the call is recorded, with how many threads, and whether products are computed in the dtype of their factors."""
+    learned = x.requires_grad or (len(arrays) > 0 and any(array.requires_grad for array in arrays))
     return (
-        (x.requires_grad or any(array.requires_grad for array in arrays)) and torch.is_grad_enabled(),
+        learned and torch.is_grad_enabled(),
         torch.get_num_threads(),
         not _autocast() and _precision() == "highest",
     )
@@ -178,5 +179,6 @@ memory = Memory(
     exponential=_exp_in_memory(),
     constant=_constant,
     total=_total,
+    learns=lambda x: x.requires_grad and torch.is_grad_enabled(),
     copied=_copied,
 )

@@ -33,6 +33,10 @@ class Plan(NamedTuple):
     safe: tuple[float, float]  # sums of these for which no shift by the largest score is needed
     limits: Any  # those of the kernel
     copied: Any  # copies numbers into memory of another dtype; None if the scores have the dtype of the tables
+    itemsize: int  # of a number in the dtype of the computation
+    tiny: float  # the smallest normal one
+    little: int  # scores up to which all are done at once
+    by_row: bool = False  # whether each row has a divisor of its own
     divisor: Any = None  # a number, negative for the smallest score; or (outer, inner) of them; None is 1
     scale: Any = None  # what it is to `fill`: a number, or (outer, 1, inner) of them
 
@@ -41,16 +45,9 @@ class Plan(NamedTuple):
         """How many numbers a row is reduced to."""
         return (len(self.tables) - 1) * (1 + self.moments)
 
-    @property
-    def itemsize(self) -> int:
-        """Bytes of a number in the dtype of the computation."""
-        return self.tables.itemsize
-
     def at(self, i, j):
         """The plan for the rows of a block."""
-        if np.ndim(self.divisor) == 0:
-            return self
-        return self._replace(divisor=self.divisor[i, j], scale=self.scale[i, :, j])
+        return self._replace(divisor=self.divisor[i, j], scale=self.scale[i, :, j]) if self.by_row else self
 
     def read(self, scores, out=None):
         """Scores in the dtype of the computation: themselves if they have it, else in out or memory of their own."""
@@ -128,7 +125,7 @@ def with_care(p: Plan, scores, mask, out, s, tops, bad):
             tops[...] = top[:, 0]
         return None if top is None else weighed(p, out, -1, s)
     rows = p.read(scores[i, :, j])  # (bad rows, n)
-    q = p if np.ndim(p.scale) == 0 else p._replace(scale=p.scale[i, 0, j][:, None])
+    q = p._replace(scale=p.scale[i, 0, j][:, None]) if p.by_row else p
     top = shifted(q, rows, None if mask is None else mask[i, :, j], -1, rows)
     if top is None:
         return None
@@ -187,7 +184,7 @@ def forward(p: Plan, mask, x, keep=False) -> tuple[Any, Kept | None] | None:
     """Return ``sum_i c_i p_i``, and the exponentials if they are to be kept; None if the rule must do it."""
     made, foldable = None, is_foldable(p, x)
     if p.inner == 1 and not p.moments:
-        if x.size * p.itemsize <= 2 * p.limits.block:
+        if x.size <= p.little:
             made = _at_once(p, mask, x, keep)
         elif foldable and mask is None:
             made = _row_by_row(p, x.reshape(p.outer, p.n), keep and p.copied is None)
@@ -241,7 +238,7 @@ def _row_by_row(p: Plan, x, keep):
     y, s = (np.empty((k, p.outer), dtype=dtype) for k in (p.readings, 1))
     for i in range(0, p.outer, step):
         out = e[i : i + step] if keep else e[: min(step, p.outer - i)]
-        scale = p.scale if np.ndim(p.scale) == 0 else p.scale[i : i + step, :, 0]
+        scale = p.scale[i : i + step, :, 0] if p.by_row else p.scale
         made = p.fill(p.read(x[i : i + step], out), scale, out)
         for table, sums in zip(p.tables, (*y, *s), strict=True):
             np.matmul(made, table, out=sums[i : i + step])
@@ -257,8 +254,8 @@ def _row_by_row(p: Plan, x, keep):
 @np.errstate(all="ignore")
 def _at_once(p: Plan, mask, x, keep):
     """`forward` of rows that fit into a block together; None where they need more care."""
-    out, scale = np.empty((p.outer, p.n), dtype=p.tables.dtype), p.scale
-    e = p.fill(p.read(x.reshape(p.outer, p.n), out), scale if np.ndim(scale) == 0 else scale[..., 0], out)
+    x, e = x.reshape(p.outer, p.n), np.empty((p.outer, p.n), dtype=p.tables.dtype)
+    p.fill(x if p.copied is None else p.copied(x, e), p.scale[..., 0] if p.by_row else p.scale, e)
     if mask is not None:
         clear(e, mask[..., 0])
     s = e @ p.tables[-1]

@@ -21,6 +21,25 @@ def _pulled_at_once(p: Plan, g, y, e, s):
     return e
 
 
+@np.errstate(all="ignore")
+def _pulled_together(p: Plan, g, y, e, s, x, learned):
+    """`backward` of more scores, which fit into a block together; twice None if that takes more care."""
+    outer, k = p.outer, len(p.tables) - 1
+    s = s[:, None]
+    coefficients = np.empty((outer, k + 1), dtype=e.dtype)
+    a = np.divide(g.reshape(outer, k), s, out=coefficients[:, :k])
+    if p.divisor is not None:
+        a /= p.divisor
+    if not np.maximum.reduce(np.abs(a), axis=None) * p.span < LIMIT:
+        return None, None
+    np.negative(np.add.reduce(a * y.reshape(outer, k), axis=1), out=coefficients[:, k])
+    v = coefficients @ p.tables
+    e *= v
+    if not learned:
+        return e, None
+    return e, turned(p, e[..., None], x.reshape(outer, p.n, 1), s, None, v[..., None])
+
+
 def _factors(p: Plan, g, s, y):
     """What ``sum_k a_k (c_k - y_k)``, ``a = g / (s T)``, is made of, for rows of (rows, columns); None if it may overflow.
 
@@ -28,7 +47,7 @@ def _factors(p: Plan, g, s, y):
     without any kept score, and NaN in those where any is.
     """
     divisor = s if p.divisor is None else s * p.divisor
-    s, y, divisor = s[..., None], np.moveaxis(y, 0, -1), divisor[..., None]
+    s, y, divisor = s[..., None], y.transpose(1, 2, 0), divisor[..., None]
     alive = s != 0
     a = np.divide(g, divisor, out=np.zeros(g.shape, dtype=s.dtype), where=alive)
     if not alive.all():
@@ -95,12 +114,19 @@ def turned(p: Plan, dx, x, s, top, scratch):
         reference += top
     out = like(p, x, scratch)
     z = np.subtract(p.read(x, out), reference[:, None, :], out=out)
-    z *= dx
-    total = np.add.reduce(z, axis=1)
+    total = inner(p, z, dx)
     if not np.isfinite(total).all():
+        z = p.read(x) - reference[:, None, :]
         np.copyto(z, 0, where=dx == 0)
-        total = np.add.reduce(z, axis=1)
+        total = inner(p, z, dx)
     return total / -np.abs(divisor)
+
+
+def inner(p: Plan, x, y):
+    """``sum_i x_i y_i`` of each row of a block; x may be overwritten."""
+    if p.inner == 1:
+        return np.vecdot(x[..., 0], y[..., 0])[:, None]
+    return np.add.reduce(np.multiply(x, y, out=x), axis=1)
 
 
 def backward(p: Plan, mask, g, y, x, kept: Kept | None = None, learned=False):
@@ -112,12 +138,15 @@ def backward(p: Plan, mask, g, y, x, kept: Kept | None = None, learned=False):
     shape = x.shape
     if kept is not None and kept[1].ndim == 1:
         e, s, y, _ = kept
-        few = p.limits.few
-        if p.outer <= few and x.size <= few * few and len(p.tables) == 2 and np.ndim(p.divisor) == 0 and not learned:
+        few, dx, rows = p.limits.few, None, None
+        if p.outer <= few and x.size <= few * few and len(p.tables) == 2 and not (learned or p.by_row):
             dx = _pulled_at_once(p, g, y, e, s)
-            if dx is not None:
-                return _stored(p, dx.reshape(shape), x), None
-        kept = e[..., None], s[:, None], np.moveaxis(y.reshape(p.outer, 1, p.readings), -1, 0), None
+        elif x.size <= p.little:
+            dx, rows = _pulled_together(p, g, y, e, s, x, learned)
+        if dx is not None:
+            dx = dx.reshape(shape)
+            return dx if p.copied is None else _stored(p, dx, x), rows
+        kept = e[..., None], s[:, None], y.reshape(p.outer, 1, p.readings).transpose(2, 0, 1), None
     if kept is None and not is_foldable(p, x):
         return None
     g = g.reshape(p.outer, p.inner, p.readings)
@@ -126,8 +155,8 @@ def backward(p: Plan, mask, g, y, x, kept: Kept | None = None, learned=False):
 
 
 def _stored(p: Plan, dx, x):
-    """The gradient in the dtype of the scores."""
-    return dx if p.copied is None else p.copied(dx, np.empty(x.shape, dtype=x.dtype))
+    """The gradient in the half type of the scores."""
+    return p.copied(dx, np.empty(x.shape, dtype=x.dtype))
 
 
 def still(p: Plan, dx, mask, x):
@@ -157,7 +186,7 @@ def _pulled_block_by_block(p: Plan, mask, g, x, kept, learned):
         if rows is not None:
             top = None if tops is None else tops[i, j]
             rows[i, j] = turned(p.at(i, j), e, x[i, :, j], sums[i, j], top, scratch)
-    return _stored(p, dx, x), rows
+    return dx if p.copied is None else _stored(p, dx, x), rows
 
 
 def _recomputed(p: Plan, mask, g, x, rows):

@@ -3,6 +3,8 @@
 Weights below the smallest normal number are exactly 0, as by the rule.
 """
 
+import math
+
 import numpy as np
 
 from .dense import Plan, blocks, exponentials, folded, is_foldable, like, part, with_care
@@ -10,7 +12,7 @@ from .dense_vjp import still, turned
 
 
 def forward(p: Plan, mask, x, keep=False):
-    """Return the weights, and what a temperature's gradient takes; None if the rule must do it."""
+    """Return the weights, and if they are to be kept what the way back takes beside them; None if the rule must do it."""
     if not is_foldable(p, x):
         return None
     made = _block_by_block(p, folded(p, x), mask, keep)
@@ -19,47 +21,52 @@ def forward(p: Plan, mask, x, keep=False):
 
 @np.errstate(all="ignore")
 def _block_by_block(p: Plan, x, mask, keep):
-    y, scratch = np.empty(x.shape, dtype=x.dtype), None
-    sums, tops = (np.zeros((p.outer, p.inner), dtype=p.tables.dtype) for _ in range(2))
+    y, half, dtype, scratch = np.empty(x.shape, dtype=x.dtype), p.copied is not None, p.tables.dtype, None
+    wide = np.empty(x.shape, dtype=dtype) if half and keep else y  # to compute them again would cost more
+    tops = np.zeros((p.outer, p.inner), dtype=dtype) if keep else None
+    sums = np.empty((p.outer, p.inner), dtype=dtype) if keep else None
     for i, j in blocks(p):
-        if p.copied is None:
-            e = y[i, :, j]
-        else:
+        if half and not keep:
             e = scratch = like(p, x[i, :, j], scratch)
-        s = _weighed(p.at(i, j), x[i, :, j], part(mask, i, j), e, tops[i, j])
+        else:
+            e = wide[i, :, j]
+        s = _weighed(p.at(i, j), x[i, :, j], part(mask, i, j), e, tops[i, j] if keep else None)
         if s is None:
             return None
-        sums[i, j] = s
-        if p.copied is not None:
+        if keep:
+            sums[i, j] = s
+        if half:
             p.copied(e, y[i, :, j])
-    return y, ((sums, tops) if keep else None)
+    return y, ((sums, tops, wide if half else None) if keep else None)
 
 
 def _weighed(p: Plan, scores, mask, out, tops):
     """Fill out with the weights of a block; return the sums of the exponentials, which `exponentials` explains, or None."""
-    tiny = np.finfo(out.dtype).smallest_normal
     s = exponentials(p, scores, mask, out, tops=tops)
     if s is None:
         return None
-    low = not np.minimum.reduce(out, axis=None) >= tiny
-    if low and not np.minimum.reduce(s, axis=None) >= 1:
+    lowest = np.minimum.reduce(out, axis=None)
+    if not lowest >= p.tiny and not np.minimum.reduce(s, axis=None) >= 1:
         # An exponential below the smallest normal number has lost digits that a sum below 1 makes a weight of.
-        bad = (s < 1) & (np.minimum.reduce(out, axis=1) < tiny) & (s != 0)
+        bad = (s < 1) & (np.minimum.reduce(out, axis=1) < p.tiny) & (s != 0)
         if bad.any():
             s = with_care(p, scores, mask, out, s, tops, bad)
         s = np.where(s == 0, 1, s)
     out /= s[:, None]
-    if low or not np.minimum.reduce(out, axis=None) >= tiny:
-        np.multiply(out, ~(out < tiny), out=out)
+    if not lowest >= p.tiny * p.safe[1] and not np.minimum.reduce(out, axis=None) >= p.tiny:
+        np.multiply(out, ~(out < p.tiny), out=out)
     return s
 
 
 def backward(p: Plan, mask, g, y, x, kept=None, learned=False):
     """Return ``p (g - <p, g>) / T``, and the cotangent of each row's temperature if it is `learned`; None for the rule."""
-    anew = p.copied is not None or (learned and kept is None)
-    if not (is_foldable(p, g) and is_foldable(p, x if anew else y)):
+    if p.copied is not None:
+        y = None if kept is None else kept[2]
+    elif learned and kept is None:
+        y = None
+    if not (is_foldable(p, g) and is_foldable(p, x if y is None else y)):
         return None
-    y = None if anew else folded(p, y)
+    y = None if y is None else folded(p, y)
     made = _pulled_block_by_block(p, mask, folded(p, g), y, folded(p, x), kept, learned)
     return None if made is None else (made[0].reshape(x.shape), made[1])
 
@@ -69,6 +76,7 @@ def _pulled_block_by_block(p: Plan, mask, g, y, x, kept, learned):
     dx, dtype = np.empty(x.shape, dtype=x.dtype), p.tables.dtype
     rows = np.zeros((p.outer, p.inner), dtype=dtype) if learned else None
     scratch = other = spare = None
+    busy = learned or p.copied is not None
     for i, j in blocks(p):
         q, scores, keep = p.at(i, j), x[i, :, j], part(mask, i, j)
         if y is None:
@@ -79,13 +87,13 @@ def _pulled_block_by_block(p: Plan, mask, g, y, x, kept, learned):
                 return None
         else:
             w, (sums, tops) = y[i, :, j], (None, None) if kept is None else (kept[0][i, j], kept[1][i, j])
+        spare = like(p, scores, spare) if busy else None
         if p.copied is None:
             out = dx[i, :, j]
         else:
             out = other = like(p, scores, other)
-        _product(q, w, g[i, :, j], keep, scores, out)
+        _product(q, w, p.read(g[i, :, j], spare), keep, scores, out)
         if rows is not None:
-            spare = like(p, scores, spare)
             rows[i, j] = turned(q, out, scores, sums, tops, spare)
         if p.copied is not None:
             p.copied(out, dx[i, :, j])
@@ -94,15 +102,21 @@ def _pulled_block_by_block(p: Plan, mask, g, y, x, kept, learned):
 
 def _product(p: Plan, w, g, mask, x, out):
     """Fill out with ``w (g - <w, g>) / T``. Where a weight is 0, a cotangent is not looked at."""
-    g = p.read(g)
-    pulled = np.add.reduce(np.multiply(w, g, out=out), axis=1, keepdims=True)
-    finite = np.isfinite(pulled).all()
+    pulled = _pulled(p, w, g, out)
+    finite = math.isfinite(np.add.reduce(pulled, axis=None))
     if not finite:
         g = np.where(w == 0, 0, g)
-        pulled = np.add.reduce(np.multiply(w, g, out=out), axis=1, keepdims=True)
+        pulled = _pulled(p, w, g, out)
     np.subtract(g, pulled, out=out)
     out *= w
     if p.divisor is not None:
-        out /= p.divisor if np.ndim(p.divisor) == 0 else p.divisor[:, None]
+        out /= p.divisor[:, None] if p.by_row else p.divisor
     if not finite:
         still(p, out, mask, x)
+
+
+def _pulled(p: Plan, w, g, out):
+    """``<w, g>`` of each row of a block, kept."""
+    if p.inner == 1:
+        return np.vecdot(w[..., 0], g[..., 0])[:, None, None]
+    return np.add.reduce(np.multiply(w, g, out=out), axis=1, keepdims=True)

@@ -31,22 +31,28 @@ def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
     )
     tables = np.concatenate([positions, np.ones_like(positions, shape=(1, n))])
     span = max(1.0, float(np.max(np.abs(tables)))) ** (1 + moments)
-    copied = ops.memory.copied if call.half else None
-    plan = dense.Plan(outer, n, inner, call.sign, tables, span, shape, moments, fill, safe, limits, copied)
+    itemsize, tiny = positions.itemsize, float(np.finfo(positions.dtype).smallest_normal)
+    copied, little = ops.memory.copied if call.half else None, 2 * limits.block // itemsize
+    plan = dense.Plan(
+        *(outer, n, inner, call.sign, tables, span, shape, moments, fill, safe, limits, copied, itemsize, tiny, little)
+    )
 
     def divided(divisor):
-        scale = scale_of(divisor)
-        return plan._replace(divisor=divisor, scale=scale[:, None] if np.ndim(scale) else scale)
+        scale, by_row = scale_of(divisor), divisor is not None and not isinstance(divisor, float)
+        return plan._replace(divisor=divisor, scale=scale[:, None] if by_row else scale, by_row=by_row)
 
-    fixed = None if call.tempered else divided(call.divisor)
-    held = MemoryCall(
-        call.by_rules,
-        lambda x, keep, beside: forward.forward(fixed or divided(beside.divisor), beside.mask, x, keep),
-        lambda g, y, x, kept, beside: backward.backward(
-            fixed or divided(beside.divisor), beside.mask, g, y, x, kept, beside.transposed is not None
-        ),
-        needs_answer=not (call.reduces or call.half),
-    )
+    fixed, kept_always = None if call.tempered else divided(call.divisor), call.reduces or call.half
+
+    def forwards(x, keep, beside):
+        keep = keep and (kept_always or beside.transposed is not None)
+        return forward.forward(fixed or divided(beside.divisor), beside.mask, x, keep)
+
+    def backwards(g, y, x, kept, beside):
+        p = fixed or divided(beside.divisor)
+        return backward.backward(p, beside.mask, g, y, x, kept, beside.transposed is not None)
+
+    needs_answer = not (call.reduces or call.half)
+    held = MemoryCall(call.by_rules, forwards, backwards, needs_answer=needs_answer)
     return Step("blocks", running(ops.memory, held), _cost, tables.nbytes)
 
 
