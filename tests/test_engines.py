@@ -60,7 +60,7 @@ def set_engines(use, on=True, block=None, native=False):
 
 WAYS = {
     dense: ("_block_by_block", "_row_by_row", "_at_once"),
-    dense_vjp: ("_pulled_block_by_block", "_pulled_at_once"),
+    dense_vjp: ("_pulled_block_by_block", "_pulled_at_once", "_pulled_together"),
     dense_weights: ("_block_by_block", "_pulled_block_by_block"),
 }
 

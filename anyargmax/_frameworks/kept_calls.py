@@ -67,17 +67,21 @@ def _with_arrays(make, x, arguments, key):
 
 def _described(arguments, types) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
     """The arrays among the arguments, and these with what describes an array in place of it; None if one is not plain."""
-    arrays, described = [], []
+    arrays, described, others = [], [], types[len(arguments) :]
     for value, kind in zip(arguments, types, strict=False):
+        if kind in _SCALARS:
+            described.append(value)
+            continue
         describes = _traits.get(kind)
-        if describes is not None:
-            arrays.append(value)
-            described.append(describes(value))
-        else:
-            described.append(value if kind in _SCALARS else None)
-    plain = _SCALARS.issuperset(types[len(arguments) :])  # an array in a tuple is none of the arrays
-    named = all((seen is None) == (value is None) for seen, value in zip(described, arguments, strict=True))
-    return tuple(arrays), tuple(described) if plain and named else None
+        traits = None if describes is None else describes(value)
+        if traits is None:
+            return (), None
+        arrays.append(value)
+        described.append(traits)
+    nested = others and (
+        tuple in others or not _SCALARS.issuperset(others)
+    )  # an array in a tuple is none of the arrays
+    return tuple(arrays), None if nested else tuple(described)
 
 
 def _remember(key: Any, call: Callable[[Any], Any], size: int = 0) -> None:

@@ -52,21 +52,25 @@ class Rows(NamedTuple):
         return (*self.sizes[: self.first], *(1,) * (self.last - self.first), *self.sizes[self.last :])
 
 
-def opened(memory: Memory, rows: Rows, divisor: Any, has: tuple[bool, bool], *arrays: Array) -> Beside | None:
-    """Return what goes with the scores; None if only the rules can say what it means, such as a temperature of 0.
+def opener(memory: Memory, rows: Rows, divisor: Any, temperature: Array | None) -> Callable[..., Beside | None]:
+    """Return the function of arrays like the caller's that opens them.
 
-    The divisor is that of a temperature that is none of the arrays; `has` says whether temperature and mask are.
+    It returns None if only the rules can say what they mean, such as a temperature of 0. The divisor is that of a
+    temperature that is none of the arrays. If one is, ``temperature`` is like it.
     """
-    mask = _folded(memory.view(arrays[-1]), rows) if has[1] else None
-    if not has[0]:
-        return Beside(divisor, mask, arrays)
-    view, learned = memory.view(arrays[0]), memory.learns(arrays[0])
-    values = _widened(memory, view, rows.dtype)
-    divisor = _number(values.item(), learned, rows) if values.size == 1 else _a_row(values, rows)
-    if divisor is None:
-        return None
-    transposed = partial(_transposed, memory, view, rows) if learned else None
-    return Beside(divisor if rows.sign == 1 else -divisor, mask, arrays, transposed)
+    if temperature is None:
+        return lambda mask: Beside(divisor, _folded(memory.view(mask), rows), (mask,))
+    read = partial(_number if math.prod(temperature.shape) == 1 else _a_row, memory, rows)
+
+    def opened(*arrays):
+        learned = memory.learns(arrays[0])
+        divisor = read(arrays[0], learned)
+        if divisor is None:
+            return None
+        mask = None if len(arrays) == 1 else _folded(memory.view(arrays[1]), rows)
+        return Beside(divisor, mask, arrays, partial(_transposed, memory, rows, arrays[0]) if learned else None)
+
+    return opened
 
 
 def _folded(mask, rows: Rows):
@@ -76,43 +80,51 @@ def _folded(mask, rows: Rows):
     if mask.shape == rows.sizes:
         return mask.reshape(rows.folded)
     sizes, first, last = rows.sizes, rows.first, rows.last
-    padded = (1,) * (len(sizes) - mask.ndim) + mask.shape
+    padded = _padded(mask, rows)
     parts = [slice(0, first), slice(first, last), slice(last, len(sizes))]
     if all(padded[part] == sizes[part] or set(padded[part]) <= {1} for part in parts):
         return np.broadcast_to(mask.reshape([math.prod(padded[part]) for part in parts]), rows.folded)
     return np.broadcast_to(mask.reshape(padded), sizes).reshape(rows.folded)
 
 
-def _widened(memory: Memory, view, dtype):
-    """The values of an array in the dtype of the computation."""
-    import numpy as np
-
-    return view if view.dtype == dtype else memory.copied(view, np.empty(view.shape, dtype=dtype))
-
-
-def _number(value: float, learned: bool, rows: Rows) -> float | None:
-    """The temperature in an array of one: as a number is taken if it has no gradient, and None if it is none."""
+def _number(memory: Memory, rows: Rows, t, learned: bool) -> float | None:
+    """What an array of one temperature divides by: as a number is taken if it has no gradient, and None if it is none."""
+    value = memory.number(t)
     if learned:
-        return value if rows.tiny <= value <= LARGEST else None
-    return min(max(value, rows.tiny), rows.most) if value > 0 else None
+        return rows.sign * value if rows.tiny <= value <= LARGEST else None
+    return rows.sign * min(max(value, rows.tiny), rows.most) if value > 0 else None
 
 
-def _a_row(values, rows: Rows):
-    """The temperatures as one number a row; None if one of them is out of range, or NaN."""
+def _a_row(memory: Memory, rows: Rows, t, learned: bool):
+    """What an array of temperatures divides by, one number a row; None if one of them is out of range, or NaN."""
     import numpy as np
 
-    if not (values.min() >= rows.tiny and values.max() <= LARGEST):
+    values = memory.view(t)
+    if values.dtype != rows.dtype:
+        values = memory.copied(values, np.empty(values.shape, dtype=rows.dtype))
+    if not (np.minimum.reduce(values, axis=None) >= rows.tiny and np.maximum.reduce(values, axis=None) <= LARGEST):
         return None
     outer, _, inner = rows.folded
-    padded = values.reshape((1,) * (len(rows.sizes) - values.ndim) + values.shape)
-    return np.broadcast_to(padded, rows.reduced).reshape(outer, inner)
+    if values.size != outer * inner:
+        values = np.broadcast_to(values.reshape(_padded(values, rows)), rows.reduced)
+    return rows.sign * values.reshape(outer, inner) if rows.sign < 0 else values.reshape(outer, inner)
 
 
-def _transposed(memory: Memory, view, rows: Rows, found):
+def _padded(array, rows: Rows) -> tuple[int, ...]:
+    """The shape with as many axes as the scores have."""
+    return (1,) * (len(rows.sizes) - array.ndim) + array.shape
+
+
+def _transposed(memory: Memory, rows: Rows, t, found):
     """The gradient of the caller's array of temperatures: sums over the rows that share one, in its shape and dtype."""
     import numpy as np
 
-    padded = (1,) * (len(rows.sizes) - view.ndim) + view.shape
-    shared = tuple(axis for axis, n in enumerate(padded) if n == 1 and rows.reduced[axis] != 1)
-    total = found.reshape(rows.reduced).sum(axis=shared, keepdims=True).reshape(view.shape)
+    view = memory.view(t)
+    if view.size == 1:
+        total = np.asarray(np.add.reduce(found, axis=None)).reshape(view.shape)
+    elif view.size == found.size:
+        total = found.reshape(view.shape)
+    else:
+        shared = tuple(axis for axis, n in enumerate(_padded(view, rows)) if n == 1)
+        total = np.add.reduce(found.reshape(rows.reduced), axis=shared, keepdims=True).reshape(view.shape)
     return total if total.dtype == view.dtype else memory.copied(total, np.empty(view.shape, dtype=view.dtype))

@@ -109,6 +109,8 @@ class Memory(NamedTuple):
         ``constant(array)``: a NumPy array as one of the framework that any later call may use.
     total
         ``total(y)``: the sum of all entries, as a number.
+    number
+        ``number(x)``: the number in a plain array of one.
     learns
         ``learns(x) -> bool``: whether a backward pass will ask for the gradient of a plain array.
     copied
@@ -125,6 +127,7 @@ class Memory(NamedTuple):
     exponential: Callable[..., Any] | None = None
     constant: Callable[[Any], Array] = lambda array: array
     total: Callable[[Array], float] = lambda y: float(y.sum())
+    number: Callable[[Array], float] = lambda x: x.item()
     learns: Callable[[Array], bool] = lambda x: False
     copied: Callable[[Any, Any], Any] = _copied
 

@@ -24,11 +24,11 @@ class Limits(NamedTuple):
 
 
 def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
-    if call.masked or call.half:
+    if call.masked or (call.half and not call.reduces):
         return None
     plan, itemsize = call.plan, call.plan.positions.itemsize
     if call.reduces:
-        native = _expectation(ops, plan, call.sizes)
+        native = _expectation(ops, plan, call.sizes, call.half)
         recorded = limits.quick if ops.memory.exponential else limits.recorded
         most = limits.alone, recorded // 4 if call.divides else recorded  # a temperature is two passes more
     else:
@@ -65,7 +65,7 @@ def _only_nan(xp, z, y) -> bool:
     return bool(xp.all(finite | explained)) and not bool(xp.any(xp.isinf(z)))
 
 
-def _expectation(ops: KernelOps, plan, sizes):
+def _expectation(ops: KernelOps, plan, sizes, half):
     """Return an expectation by the framework's own softmax and matrix product, for scores that turn out to need no care.
 
     An answer that is finite says so: NaN, a ``+inf`` score and a row without any kept score show in it.
@@ -78,6 +78,7 @@ def _expectation(ops: KernelOps, plan, sizes):
     softmax, total = ops.softmax, ops.memory.total
 
     def native(x, divisor):
+        x = xp.astype(x, xp.float32) if half else x
         rows = z = x if folded == sizes else xp.reshape(x, folded)
         if divisor is not None:
             top = (xp.max if divisor > 0 else xp.min)(ops.detach(z), axis=1, keepdims=True)

@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from .._rules.positions import table
 from .._rules.rule import Array
-from .beside import Beside, Rows, opened
+from .beside import Beside, Rows, opener
 from .kernel import KernelOps, Load, Memory
 
 
@@ -76,7 +75,7 @@ def of(ops: KernelOps, x, controls, arrays, options, make, shape) -> Call | None
         sizes,
         axes,
         _plan(np, rows, axes, options, shape),
-        partial(opened, ops.memory, rows, divisor, has),
+        opener(ops.memory, rows, divisor, arrays[0]) if any(has) else Beside,
         divisor,
         *has,
         options.sign,

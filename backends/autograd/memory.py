@@ -72,5 +72,6 @@ memory = Memory(
     close=lambda array, like: array,
     load=lambda x, *arrays: (True, 1, True),
     attach=_attach,
+    number=lambda x: getval(x).item(),
     learns=isbox,
 )

@@ -1,11 +1,14 @@
 """What kernels for the memory of a CPU need of torch: plain tensors as NumPy arrays, and their answers in its graph."""
 
+from operator import attrgetter
+
 import torch
 from torch.autograd import forward_ad
 
 from ..._kernels import selection
 from ..._kernels.kernel import Memory
 
+_needs_grad = attrgetter("requires_grad")
 _EXAMPLE = torch.empty(0, device="cpu")
 with torch.inference_mode():
     # What an ordinary tensor dispatches on, and one of inference: no device but the CPU, nothing batched or lazy.
@@ -155,7 +158,7 @@ def _attach(x, call, beside, y, kept):
 
 def _load(x, *arrays):
     """Whether the call is recorded, with how many threads, and whether products are computed in the dtype of their factors."""
-    learned = x.requires_grad or (len(arrays) > 0 and any(array.requires_grad for array in arrays))
+    learned = x.requires_grad or (len(arrays) > 0 and any(map(_needs_grad, arrays)))
     return (
         learned and torch.is_grad_enabled(),
         torch.get_num_threads(),

@@ -108,8 +108,7 @@ def turned(p: Plan, dx, x, s, top, scratch):
     What has no weight does not matter, whatever it is. With the exponentials ``exp((x - top) / T)`` and their sums s, no
     score with a weight is far from ``top + T log s``, and the sum of ``dx`` is 0: so nothing cancels.
     """
-    divisor = 1.0 if p.divisor is None else p.divisor
-    reference = np.log(s) * divisor
+    reference = np.log(s) * p.divisor
     if top is not None:
         reference += top
     out = like(p, x, scratch)
@@ -119,7 +118,7 @@ def turned(p: Plan, dx, x, s, top, scratch):
         z = p.read(x) - reference[:, None, :]
         np.copyto(z, 0, where=dx == 0)
         total = inner(p, z, dx)
-    return total / -np.abs(divisor)
+    return total / (-p.sign * p.divisor)
 
 
 def inner(p: Plan, x, y):

@@ -30,7 +30,7 @@ def _by_powers_of_two(x, factor, out):
 
 
 def _factor(divisor):
-    if np.ndim(divisor) == 0:
+    if divisor is None or isinstance(divisor, float):
         return np.float32(1 / math.log(2) / (divisor or 1.0))
     return (1 / math.log(2) / divisor.astype("float64")).astype("float32")
 

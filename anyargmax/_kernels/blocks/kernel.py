@@ -39,16 +39,19 @@ def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
 
     def divided(divisor):
         scale, by_row = scale_of(divisor), divisor is not None and not isinstance(divisor, float)
-        return plan._replace(divisor=divisor, scale=scale[:, None] if by_row else scale, by_row=by_row)
+        return dense.Plan(*plan[:-3], by_row, divisor, scale[:, None] if by_row else scale)
 
     fixed, kept_always = None if call.tempered else divided(call.divisor), call.reduces or call.half
 
     def forwards(x, keep, beside):
-        keep = keep and (kept_always or beside.transposed is not None)
-        return forward.forward(fixed or divided(beside.divisor), beside.mask, x, keep)
+        p, keep = fixed or divided(beside.divisor), keep and (kept_always or beside.transposed is not None)
+        made = forward.forward(p, beside.mask, x, keep)
+        return made if fixed or made is None or made[1] is None else (made[0], (p, made[1]))
 
     def backwards(g, y, x, kept, beside):
-        p = fixed or divided(beside.divisor)
+        p = fixed
+        if p is None:
+            p, kept = kept or (divided(beside.divisor), None)
         return backward.backward(p, beside.mask, g, y, x, kept, beside.transposed is not None)
 
     needs_answer = not (call.reduces or call.half)
