@@ -88,11 +88,11 @@ def _folded(mask, rows: Rows):
 
 
 def _number(memory: Memory, rows: Rows, t, learned: bool) -> float | None:
-    """What an array of one temperature divides by: as a number is taken if it has no gradient, and None if it is none."""
+    """What an array of one temperature divides by: a number; None if it is out of range, or NaN."""
     value = memory.number(t)
-    if learned:
-        return rows.sign * value if rows.tiny <= value <= LARGEST else None
-    return rows.sign * min(max(value, rows.tiny), rows.most) if value > 0 else None
+    if not (rows.tiny <= value and (value <= LARGEST or not learned)):
+        return None
+    return rows.sign * min(value, rows.most)
 
 
 def _a_row(memory: Memory, rows: Rows, t, learned: bool):
