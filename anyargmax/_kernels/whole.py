@@ -38,6 +38,7 @@ class Call(NamedTuple):
     tempered: bool  # whether there is an array of temperatures
     masked: bool
     sign: int  # -1 if the smallest score is looked for
+    window: tuple[int, ...] | None  # how far from the argmax weights may reach, along each axis
     half: bool  # whether the scores have a half type, which is computed in float32
     reduces: bool  # whether it reduces the axes; if not, it gives the weights
 
@@ -79,13 +80,22 @@ def of(ops: KernelOps, x, controls, arrays, options, make, shape) -> Call | None
         divisor,
         *has,
         options.sign,
+        options.window,
         half,
         shape is not None,
     )
 
 
 # Options that kernels may support, at their defaults. The rules do a call that sets any other option.
-_KNOWN = {"kept": (), "sign": 1, "flat": False, "readout": "mean", "hard": False, "coordinates": "index"}
+_KNOWN = {
+    "kept": (),
+    "sign": 1,
+    "flat": False,
+    "readout": "mean",
+    "hard": False,
+    "coordinates": "index",
+    "window": None,
+}
 _WIDE, _HALF = ("float32", "float64"), ("float16", "bfloat16")
 
 

@@ -143,7 +143,7 @@ def shifted(p: Plan, scores, mask, axis, out):
     """
     lowest, largest = (np.inf, np.minimum) if p.sign < 0 else (-np.inf, np.maximum)
     if mask is not None:
-        scores = _kept_or(mask, scores, lowest)
+        scores = kept_or(mask, scores, lowest)
     top = largest.reduce(scores, axis=axis, keepdims=True)
     if np.any(top == -lowest):
         return None
@@ -152,8 +152,8 @@ def shifted(p: Plan, scores, mask, axis, out):
     return top
 
 
-def _kept_or(mask, scores, value):
-    """``where(mask, scores, value)``, by bits."""
+def kept_or(mask, scores, value):
+    """Return ``where(mask, scores, value)``, by bits."""
     other = np.asarray(value, dtype=scores.dtype).view(f"i{scores.itemsize}")
     out = np.bitwise_xor(scores.view(other.dtype), other)
     out &= np.negative(mask.view("i1"))
@@ -221,7 +221,7 @@ def _block_by_block(p: Plan, x, mask, keep):
             return None
         answers(p, e, s, y[:, i, j])
     answer = y[0] if p.readings == 1 else np.ascontiguousarray(np.moveaxis(y, 0, -1))
-    return answer.reshape(p.shape), (None if kept is None else (kept, sums, y.copy() if p.readings == 1 else y, tops))
+    return answer.reshape(p.shape), (None if kept is None else (kept, sums, y.copy(), tops))
 
 
 def _are_safe(p: Plan, s) -> bool:

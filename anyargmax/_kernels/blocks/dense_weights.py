@@ -23,17 +23,16 @@ def forward(p: Plan, mask, x, keep=False):
 def _block_by_block(p: Plan, x, mask, keep):
     y, half, dtype, scratch = np.empty(x.shape, dtype=x.dtype), p.copied is not None, p.tables.dtype, None
     wide = np.empty(x.shape, dtype=dtype) if half and keep else y  # to compute them again would cost more
-    tops = np.zeros((p.outer, p.inner), dtype=dtype) if keep else None
-    sums = np.empty((p.outer, p.inner), dtype=dtype) if keep else None
+    tops, sums = np.zeros((2, p.outer, p.inner), dtype=dtype) if keep else (None, None)
     for i, j in blocks(p):
         if half and not keep:
             e = scratch = like(p, x[i, :, j], scratch)
         else:
             e = wide[i, :, j]
-        s = _weighed(p.at(i, j), x[i, :, j], part(mask, i, j), e, tops[i, j] if keep else None)
+        s = _weighed(p.at(i, j), x[i, :, j], part(mask, i, j), e, None if tops is None else tops[i, j])
         if s is None:
             return None
-        if keep:
+        if sums is not None:
             sums[i, j] = s
         if half:
             p.copied(e, y[i, :, j])
@@ -86,7 +85,7 @@ def _pulled_block_by_block(p: Plan, mask, g, y, x, kept, learned):
             if sums is None:
                 return None
         else:
-            w, (sums, tops) = y[i, :, j], (None, None) if kept is None else (kept[0][i, j], kept[1][i, j])
+            w, sums, tops = y[i, :, j], kept and kept[0][i, j], kept and kept[1][i, j]
         spare = like(p, scores, spare) if busy else None
         if p.copied is None:
             out = dx[i, :, j]

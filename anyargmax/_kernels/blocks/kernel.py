@@ -1,6 +1,8 @@
 """The kernel of softmax in blocks, for whole calls on plain CPU memory: faster the larger the array is."""
 
-from typing import NamedTuple
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 from ..kernel import Kernel, KernelOps, Load, Step
 from ..whole import Call, MemoryCall, running
@@ -21,10 +23,13 @@ class Limits(NamedTuple):
 def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
     import numpy as np
 
-    from . import dense, dense_vjp, dense_weights
+    from . import dense, dense_vjp, dense_weights, windowed
     from .exponential import scaled_exponential
 
-    forward, backward = (dense, dense_vjp) if call.reduces else (dense_weights, dense_weights)
+    if call.window is not None and list(call.axes) != sorted(call.axes):
+        return None  # of equal scores the first in another order is the largest
+    forward: Any = dense if call.reduces else dense_weights
+    backward: Any = dense_vjp if call.reduces else dense_weights
     outer, n, inner, positions, shape, moments = call.plan
     fill, scale_of, safe = scaled_exponential(
         str(positions.dtype), call.divides, ops.memory.exponential, limits.powers_of_two
@@ -36,6 +41,13 @@ def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
     plan = dense.Plan(
         *(outer, n, inner, call.sign, tables, span, shape, moments, fill, safe, limits, copied, itemsize, tiny, little)
     )
+
+    if call.window is not None:
+        sizes = tuple(call.sizes[axis] for axis in call.axes) if len(call.window) == len(call.axes) else (n,)
+        plan, window = windowed.planned(plan, sizes, call.window)
+        forward = backward = SimpleNamespace(
+            forward=partial(windowed.forward, window), backward=partial(windowed.backward, window)
+        )
 
     def divided(divisor):
         scale, by_row = scale_of(divisor), divisor is not None and not isinstance(divisor, float)
