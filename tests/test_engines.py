@@ -1,11 +1,13 @@
 """The engines: the numbers of the rules, whatever the block size, the layout and the scores; and what they save."""
 
+import gc
 import inspect
 import os
 import subprocess
 import sys
 import threading
 import tracemalloc
+import weakref
 from contextlib import ExitStack
 from functools import partial
 
@@ -58,7 +60,7 @@ def set_engines(use, on=True, block=None, native=False):
 
 WAYS = {
     dense: ("_block_by_block", "_row_by_row", "_at_once"),
-    dense_vjp: ("_pulled_block_by_block", "_pulled_at_once"),
+    dense_vjp: ("_pulled_block_by_block", "_pulled_at_once", "_pulled_together"),
     dense_weights: ("_block_by_block", "_pulled_block_by_block"),
 }
 
@@ -673,11 +675,31 @@ def test_a_kept_call_hides_no_wrong_axes_of_a_map():
             spatial_soft_argmax(x, window=(True, 1))
 
 
-def test_a_temperature_array_is_never_kept():
-    x = np.zeros((2, 3))
-    before = len(kept_calls._calls)
-    soft_argmax(x, axis=-1, temperature=np.asarray([[1.0], [2.0]]))
-    assert len(kept_calls._calls) == before
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@engined
+def test_a_call_that_is_kept_for_its_arrays_has_the_answer_of_others(backend, dtype):
+    """Of an array the key has what describes it, and not its values."""
+    x = backend.asarray(np.asarray([[0.0, 1.0, 3.0], [2.0, 0.0, 1.0]]), dtype)
+    kept_calls.forget()
+    for temperature in (np.asarray([[1.0], [2.0]]), np.asarray([[0.5], [0.25]])):
+        for mask in (np.asarray([True, True, False]), np.asarray([False, True, True])):
+            given = {"temperature": backend.asarray(temperature, dtype), "mask": backend.asarray(mask)}
+            z = np.where(mask, backend.to_numpy(x) / temperature, -INF)
+            p = np.exp(z) / np.sum(np.exp(z), axis=-1, keepdims=True)
+            assert_close(backend.to_numpy(soft_argmax(x, axis=-1, **given)), p @ np.arange(3.0), dtype, "value")
+    assert len(kept_calls._calls) == 1
+
+
+@pytest.mark.parametrize("backend", backend_parameters(("numpy", "torch")))
+def test_a_kept_call_holds_none_of_the_arrays_it_was_made_with(backend):
+    kept_calls.forget()
+    arrays = [backend.asarray(np.ones((2, 1))), backend.asarray(np.asarray([[True, False, True]] * 2))]
+    soft_argmax(backend.asarray(np.zeros((2, 3))), axis=-1, hard=True, temperature=arrays[0], mask=arrays[1])
+    assert len(kept_calls._calls) == 1
+    alive = [weakref.ref(array) for array in arrays]
+    arrays.clear()
+    gc.collect()
+    assert [array() for array in alive] == [None, None]
 
 
 @needs_torch

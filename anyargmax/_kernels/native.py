@@ -24,22 +24,28 @@ class Limits(NamedTuple):
 
 
 def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
-    if call.mask is not None:
+    if call.masked or call.window is not None or (call.half and not call.reduces):
         return None
     plan, itemsize = call.plan, call.plan.positions.itemsize
     if call.reduces:
-        native = _expectation(ops, plan, call.sizes)
+        native = _expectation(ops, plan, call.sizes, call.half)
         recorded = limits.quick if ops.memory.exponential else limits.recorded
-        most = limits.alone, recorded if plan.divisor is None else recorded // 4  # a temperature is two passes more
+        most = limits.alone, recorded // 4 if call.divides else recorded  # a temperature is two passes more
     else:
-        native = _weights(ops, plan.divisor, call.axes) if len(call.axes) == 1 else None
+        native = _weights(ops, call.axes) if len(call.axes) == 1 else None
         most = (limits.huge // itemsize - 1,) * 2
     if native is None:
         return None
     size = math.prod(call.sizes)
-    return Step(
-        "native", lambda x, load: native(x), partial(_cost, limits, size, itemsize, most), plan.positions.nbytes
-    )
+    divisor = call.divisor
+    run = partial(_run, native) if call.tempered else lambda x, load, beside: native(x, divisor)
+    return Step("native", run, partial(_cost, limits, size, itemsize, most), plan.positions.nbytes)
+
+
+def _run(native, x, load: Load, beside):
+    """A temperature of its own for each row, or with a gradient, is more than blocks read at a time anyway."""
+    number = beside.transposed is None and (beside.divisor is None or isinstance(beside.divisor, float))
+    return native(x, beside.divisor) if number else None
 
 
 def _cost(limits: Limits, size, itemsize, most, load: Load) -> float:
@@ -59,7 +65,7 @@ def _only_nan(xp, z, y) -> bool:
     return bool(xp.all(finite | explained)) and not bool(xp.any(xp.isinf(z)))
 
 
-def _expectation(ops: KernelOps, plan, sizes):
+def _expectation(ops: KernelOps, plan, sizes, half):
     """Return an expectation by the framework's own softmax and matrix product, for scores that turn out to need no care.
 
     An answer that is finite says so: NaN, a ``+inf`` score and a row without any kept score show in it.
@@ -71,11 +77,12 @@ def _expectation(ops: KernelOps, plan, sizes):
     c = ops.memory.constant(plan.positions[0] if len(plan.positions) == 1 else plan.positions.T.copy())
     softmax, total = ops.functions.softmax, ops.memory.total
 
-    def native(x):
+    def native(x, divisor):
+        x = xp.astype(x, xp.float32) if half else x
         rows = z = x if folded == sizes else xp.reshape(x, folded)
-        if plan.divisor is not None:
-            top = (xp.max if plan.divisor > 0 else xp.min)(ops.detach(z), axis=1, keepdims=True)
-            z = (z - top) / plan.divisor
+        if divisor is not None:
+            top = (xp.max if divisor > 0 else xp.min)(ops.detach(z), axis=1, keepdims=True)
+            z = (z - top) / divisor
         p = softmax(z, 1)
         y = p @ c if inner == 1 else c @ p
         if plan.moments:
@@ -87,11 +94,11 @@ def _expectation(ops: KernelOps, plan, sizes):
     return native
 
 
-def _weights(ops: KernelOps, temperature, axes):
+def _weights(ops: KernelOps, axes):
     """The framework's own softmax, for scores of which none is so low that its weight would vanish, nor infinite, nor NaN."""
     xp, (axis,) = ops.xp, axes
 
-    def native(x):
+    def native(x, temperature):
         z = x
         if temperature is not None:
             z = (x - xp.max(ops.detach(x), axis=axis, keepdims=True)) / temperature
