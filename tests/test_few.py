@@ -120,8 +120,7 @@ def test_neighbouring_axes_are_reduced_as_one(rng, options, axes):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_types_are_read_as_they_are_and_computed_in_float32(rng, dtype):
-    """No copy in float32 is made of them on its own: the gradient comes back in their type."""
+def test_half_types_are_computed_in_float32_and_their_gradient_comes_back_in_them(rng, dtype):
     x = torch.asarray(rng.normal(size=(4, 300)), dtype=dtype).requires_grad_()
     wide = x.detach().float().requires_grad_()
     g = torch.asarray(rng.normal(size=4), dtype=torch.float32)

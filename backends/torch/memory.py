@@ -53,8 +53,8 @@ def traits(x):
 
 
 def widens(x):
-    """Whether a tensor is of a half type and nothing but eager mode looks at what is computed of it."""
-    return x.dtype in _HALVES and not torch.compiler.is_compiling() and not is_transformed()
+    """Whether a tensor is of a half type and off the CPU, and nothing but eager mode looks at what is computed of it."""
+    return x.dtype in _HALVES and not x.is_cpu and not torch.compiler.is_compiling() and not is_transformed()
 
 
 def widened(args):
