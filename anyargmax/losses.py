@@ -28,7 +28,7 @@ def fenchel_young_loss(
         without any kept score the loss is 0, and so are its gradients.
     target
         Weights of the shape of x, ``>= 0`` and summing to 1 along the axis; or integer indices, of the shape of
-        x without the axis. Values that may be looked at are checked. In a compiled or transformed function,
+        x without the axis. Values that may be looked at are checked. On an accelerator and in a compiled or transformed function,
         indices out of range and weights that are no distribution make their row NaN.
     axis
         The axis along which the weights sum to 1.

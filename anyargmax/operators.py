@@ -56,7 +56,7 @@ def soft_argmax(
     temperature
         Divides the scores. A number greater than 0, or an array that broadcasts against the reduced shape
         (reduced axes kept, with length 1), which gets a gradient. Towards 0 the result is argmax. An entry
-        that is not greater than 0 is refused where values may be looked at; in a compiled or transformed
+        that is not greater than 0 is refused where values may be looked at; on an accelerator and in a compiled or transformed
         function it makes its row NaN.
     alpha
         The relaxation, a number of at least 1: 1 is softmax, 2 sparsemax, between and beyond them entmax,

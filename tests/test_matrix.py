@@ -73,7 +73,7 @@ ALONE = [
     for name, kernels in {
         "numpy": ("", "blocks", "support"),
         "autograd": ("", "blocks", "support"),
-        "torch": ("", "native", "blocks", "support", "own softmax"),
+        "torch": ("", "native", "blocks", "support", "few"),
         "torch-func": ("", "softmax", "roots"),
         "jax": ("",),
     }.items()

@@ -1,4 +1,4 @@
-"""Every Python snippet of the README, run in the order of the page, prints what the page says."""
+"""Every Python snippet and command of the pages, run in their order, prints what the page says."""
 
 import contextlib
 import io
@@ -14,13 +14,11 @@ import pytest
 import anyargmax
 from anyargmax import __main__ as command
 
-README = Path(__file__).resolve().parent.parent / "README.md"
-SNIPPETS = re.findall(r"```python\n(.*?)```(?:\n```text\n(.*?)```)?", README.read_text(encoding="utf-8"), re.DOTALL)
-
-
-COMMANDS = re.findall(
-    r"```sh\n(python -m anyargmax .*?)\n```\n```text\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL
-)
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+PAGES = "".join(page.read_text(encoding="utf-8") for page in (README, *sorted(ROOT.glob("docs/*.md"))))
+SNIPPETS = re.findall(r"```python\n(.*?)```(?:\n```text\n(.*?)```)?", PAGES, re.DOTALL)
+COMMANDS = re.findall(r"```sh\n(python -m anyargmax .*?)\n```\n```text\n(.*?)```", PAGES, re.DOTALL)
 VERSION = re.compile(r"(?<= )\d+\.\d+[\w.+]*(?=[,; ])")
 ERROR = re.compile(r"(?<= )\d+\.\d\b")
 
@@ -42,6 +40,12 @@ def test_snippet_prints_what_the_page_says(code, printed):
 def test_the_page_has_its_snippets():
     assert len(SNIPPETS) >= 5
     assert all(printed for _, printed in SNIPPETS)
+
+
+def test_links_of_the_pages_lead_to_files():
+    for page in (README, *ROOT.glob("docs/*.md")):
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
 @pytest.mark.parametrize(("line", "printed"), [pytest.param(*pair, id=pair[0].split()[3]) for pair in COMMANDS])
@@ -68,5 +72,5 @@ def test_the_pages_tests_of_a_project_pass(tmp_path):
     assert child.returncode == 0, child.stdout + child.stderr
 
 
-def test_the_page_has_its_commands():
-    assert [line.split()[3] for line, _ in COMMANDS] == ["check", "vendor"]
+def test_the_pages_have_their_commands():
+    assert [line.split()[3] for line, _ in COMMANDS] == ["check", "vendor", "bench"]

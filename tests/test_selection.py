@@ -20,7 +20,7 @@ PLACES = {
     "native": (("torch",), "position along the last axis"),
     "blocks": (("numpy", "autograd", "torch"), "position along the last axis"),
     "support": (("numpy", "autograd", "torch"), "sparsemax position"),
-    "own softmax": (("torch",), "position along the last axis"),
+    "few": (("torch",), "position along the last axis"),
     "contraction": (("jax",), "position along the last axis"),
     "softmax": (("torch-func",), "position along the last axis"),
     "roots": (("torch-func",), "sparsemax position"),

@@ -42,6 +42,11 @@ def _scores(ops: Ops, x: Array, o: Options) -> Array:
     return ops.prepare(x, dtype=o.dtype, sign=o.sign, flat=o.flat)
 
 
+def _readable(ops: Ops, x: Array, o: Options) -> Array:
+    """Scores for weights or positions: in their own dtype where the framework's rules widen half types as they read them."""
+    return x if o.sign == 1 and not o.flat and not o.zero_background and ops.widens(x) else _scores(ops, x, o)
+
+
 def _chosen(ops: Ops, x: Array, mask: Array | None, o: Options) -> Array:
     """The hard answer as a Boolean one-hot (or k-hot) array, compared in the dtype the scores came in."""
     if o.flat:
@@ -73,7 +78,7 @@ def _soft(ops: Ops, z: Array, c: Controls, o: Options) -> Array:
 def weights(ops: Ops, x, controls: Controls, *, options: Options):
     """Scores to weights, in the dtype of x where that is floating."""
     o = options
-    p = _soft(ops, _scores(ops, x, o), controls, o)
+    p = _soft(ops, _readable(ops, x, o), controls, o)
     if o.hard:
         p = ops.straight_through(p, hard_weights(ops, x, controls, options=o))
     return _restored(ops, p, x)
@@ -87,7 +92,7 @@ def hard_weights(ops: Ops, x, controls: Controls, *, options: Options):
 def answers(ops: Ops, x, controls: Controls, positions, *, options: Options) -> Array:
     """Scores to answers, one for each of the axes (or of the given positions), stacked last."""
     o = options
-    z = _scores(ops, x, o)
+    z = _readable(ops, x, o)
     c = _windowed(ops, x, controls, o)
     places = _places(ops, z, positions, o)
     if o.readout == "mean" and positions is None and not (o.zero_background or o.dense):
@@ -101,7 +106,7 @@ def answers(ops: Ops, x, controls: Controls, positions, *, options: Options) -> 
 
 def _places(ops: Ops, z, positions, o: Options):
     """What the entries of each of the axes stand for."""
-    return tuple(table(ops, z, axis, o.coordinates) for axis in o.axes) if positions is None else (positions,)
+    return tuple(table(ops, z, axis, o.coordinates, o.dtype) for axis in o.axes) if positions is None else (positions,)
 
 
 def hard_answers(ops: Ops, x, controls: Controls, positions, *, options: Options) -> Array:
@@ -152,7 +157,7 @@ def loss(ops: Ops, x, controls: Controls, target, *, options: Options):
     if not xp.isdtype(target.dtype, "integral"):
         y = target if target.dtype == o.dtype else ops.prepare(target, dtype=o.dtype, sign=1, flat=False)
         value = ops.fenchel_young(z, y, controls.temperature, controls.mask, axes=o.axes, relaxation=o.relaxation)
-        if ops.is_concrete(target):
+        if ops.is_concrete(target) and not ops.waits(target):
             return value
         return ops.blank(value, are_weights(ops, ops.detach(target), o.axes[0], o.dtype))
     (axis,) = o.axes

@@ -5,7 +5,7 @@ from typing import Any
 from .._frameworks.registry import Ops
 from .._rules.losses import are_weights
 from .._rules.rule import Array
-from .validate import described, has_kind, real_floating
+from .validate import described, has_kind, is_readable, real_floating
 
 
 def target_of(ops: Ops, target: Any, shape: tuple[int, ...], axis: int) -> Array:
@@ -19,7 +19,7 @@ def target_of(ops: Ops, target: Any, shape: tuple[int, ...], axis: int) -> Array
     if tuple(target.shape) != expected:
         what = "indices, of the scores' shape without the axis," if indices else "weights, of the scores' shape,"
         raise ValueError(f"`target` must be {what} {expected}, got shape {tuple(target.shape)}. Give one target a row.")
-    if ops.is_concrete(target):
+    if is_readable(ops, target):
         with ops.eagerly():
             (_check_indices if indices else _check_weights)(ops, ops.detach(target), shape[axis], axis)
     return target

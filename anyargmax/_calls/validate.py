@@ -172,9 +172,14 @@ def positive_number(ops: Ops, value: Any, name: str, dtype: Any, reduced: tuple[
     return _broadcast_temperature(ops, value, name, dtype, reduced)
 
 
+def is_readable(ops: Ops, value) -> bool:
+    """Whether values may be looked at, and that waits for no device."""
+    return ops.is_concrete(value) and not ops.waits(value)
+
+
 def _breaks(ops: Ops, value, condition) -> bool:
-    """Whether a value breaks a condition somewhere; one that may not be looked at is believed."""
-    if not ops.is_concrete(value):
+    """Whether a value breaks a condition somewhere; one that is not looked at is believed."""
+    if not is_readable(ops, value):
         return False
     with ops.eagerly():
         return bool(ops.xp.any(~condition(ops.detach(value))))
@@ -188,8 +193,8 @@ def _broadcast_temperature(ops: Ops, value, name, dtype, reduced):
 
 
 def _nan_unless(ops: Ops, array, value, condition):
-    """Make NaN of what breaks a condition in an array whose values may not be looked at."""
-    return array if ops.is_concrete(value) else ops.xp.where(condition(ops.detach(array)), array, math.nan)
+    """Make NaN of what breaks a condition in an array whose values are not looked at."""
+    return array if is_readable(ops, value) else ops.xp.where(condition(ops.detach(array)), array, math.nan)
 
 
 def _fitted(ops: Ops, value, name, dtype, reduced):

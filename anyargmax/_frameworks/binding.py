@@ -48,6 +48,8 @@ class Ops(KernelOps):
     jvp: Callable[..., Any]
     to_numpy: Callable[[Array], Any] | None
     takes_numpy: bool
+    widens: Callable[[Array], bool]
+    waits: Callable[[Array], bool]
     canonical_dtype: Callable[[Any], Any] | None
     quietly: Callable[..., Any]
     eagerly: Callable[[], Any]

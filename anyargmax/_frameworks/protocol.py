@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
 
-from .._kernels.kernel import Compiler, Kernel, Memory
+from .._kernels.kernel import Compiler, Functions, Kernel, Memory
 from .._rules.rule import Array
 from . import tape
 
@@ -56,20 +56,22 @@ class Adapter:
         ``by_rows(f, x, *others, axes)``: ``f(ops, x, *others)`` on whole rows of arrays in chunks. None: on the whole arrays.
     is_cheap_to_read
         ``is_cheap_to_read(x) -> bool``: whether reading a value of x waits for no device.
-    concat, cumulative_sum, softmax
-        Functions of arrays in place of the namespace's, or where that has none.
-    fuses
-        ``fuses() -> bool``: whether operations are compiled into loops now, in which a sum is cheap and sorting is not. None:
-        kernels that ask do not serve.
-    ordered, gather
-        ``ordered(x, axis)``: x sorted from the largest down, NaN first, and the index of each entry. ``gather(x, axis, index)``:
-        the entries of x at an index along the axis. None: kernels that ask do not serve.
+    widens
+        ``widens(x) -> bool``: whether x is of a half type, and lifted rules of weights and expectation compute in float32 what
+        they read of it, without a copy of x in float32 where a kernel needs none.
+    waits
+        ``waits(x) -> bool``: whether reading a value of x waits for a device. Then options in arrays are not validated.
+    concat, cumulative_sum
+        Functions of arrays in place of the namespace's.
     is_recorded
         ``is_recorded(*arrays) -> bool``: whether something differentiates what is computed now from arrays, or may.
     maximum_drops_nan, folds
         What the framework's compiler does with a maximum: see ``compiled.py`` of JAX.
     array_classes, traits
         Classes of arrays whose calls may be kept, and ``traits(x)``: the part of the key that describes x.
+    functions
+        A `Functions`: array functions that do more in one operation than the namespace's. None: kernels that need them do not
+        serve.
     kernels
         Kernels of the framework's own, which are asked before those of the library.
     memory
@@ -98,17 +100,16 @@ class Adapter:
     iterate: Callable[..., Any] | None = None
     by_rows: Callable[..., Array] | None = None
     is_cheap_to_read: Callable[[Array], bool] = staticmethod(lambda x: False)
+    widens: Callable[[Array], bool] = staticmethod(lambda x: False)
+    waits: Callable[[Array], bool] = staticmethod(lambda x: False)
     concat: Callable[..., Array] | None = None
     cumulative_sum: Callable[..., Array] | None = None
-    softmax: Callable[..., Array] | None = None
-    fuses: Callable[[], bool] | None = None
-    gather: Callable[..., Array] | None = None
-    ordered: Callable[..., tuple[Array, Array]] | None = None
     is_recorded: Callable[..., bool] = staticmethod(lambda *arrays: True)
     maximum_drops_nan: bool = False
     folds: Callable[[Array], bool] = staticmethod(lambda x: False)
     array_classes: tuple[type, ...] = ()
     traits: Callable[[Any], Hashable | None] | None = None
+    functions: Functions | None = None
     kernels: tuple[Kernel, ...] = ()
     memory: Memory | None = None
     compiler: Compiler | None = None

@@ -151,14 +151,40 @@ class Compiler(NamedTuple):
     on_platform: Callable[..., Any]
 
 
-class KernelOps(RuleOps):
-    """The operations that kernels use. `softmax`, `fuses`, `gather`, `ordered`, `memory` and `compiler` are None unless the kernel lists them in `needs`."""
+class Functions(NamedTuple):
+    """Array functions of a framework that do more in one operation than those of the standard.
+
+    Attributes
+    ----------
+    softmax, softmax_vjp
+        ``softmax(z, axis)``, and ``softmax_vjp(g, p, axis)``, the cotangent of z from that of the weights p.
+    contract
+        ``contract(p, c)``: ``sum_i p_i c_i`` along axis 1 of p, which has two axes or three, in no fewer digits than p has.
+        The positions are one for each entry, or columns of them, of which each has its sum along axis 1.
+    muladd, product
+        ``muladd(x, y, z)``: ``x * y + z``. ``product(x, y, dtype)``: ``x * y``, computed in their dtype and written in another.
+    ordered, gather
+        ``ordered(x, axis)``: x sorted from the largest down, NaN first, and the index of each entry. ``gather(x, axis,
+        index)``: the entries of x at an index along the axis.
+    fuses
+        ``fuses() -> bool``: whether a compiler makes loops of operations now, in which a sum is cheap and sorting is not.
+    """
 
     softmax: Callable[..., Array]
-    fuses: Callable[[], bool]
-    gather: Callable[..., Array]
+    softmax_vjp: Callable[..., Array]
+    contract: Callable[..., Array]
+    muladd: Callable[..., Array]
+    product: Callable[..., Array]
     ordered: Callable[..., tuple[Array, Array]]
+    gather: Callable[..., Array]
+    fuses: Callable[[], bool]
+
+
+class KernelOps(RuleOps):
+    """The operations that kernels use. What the adapter may leave out is None unless the kernel lists it in `needs`."""
+
     is_recorded: Callable[..., bool]
+    functions: Functions
     memory: Memory
     compiler: Compiler
     kernels: tuple[Kernel, ...]

@@ -69,7 +69,7 @@ def _expectation(ops: KernelOps, plan, sizes):
     if (len(plan.positions) == 1) + (inner == 1) + (not plan.moments) < 2:
         return None  # further from a mean of rows, native operations are no quicker
     c = ops.memory.constant(plan.positions[0] if len(plan.positions) == 1 else plan.positions.T.copy())
-    softmax, total = ops.softmax, ops.memory.total
+    softmax, total = ops.functions.softmax, ops.memory.total
 
     def native(x):
         rows = z = x if folded == sizes else xp.reshape(x, folded)
@@ -95,10 +95,10 @@ def _weights(ops: KernelOps, temperature, axes):
         z = x
         if temperature is not None:
             z = (x - xp.max(ops.detach(x), axis=axis, keepdims=True)) / temperature
-        p = ops.softmax(z, axis)
+        p = ops.functions.softmax(z, axis)
         return p if float(xp.min(ops.detach(p))) > float(xp.finfo(p.dtype).smallest_normal) else None
 
     return native
 
 
-NATIVE = Kernel("native", Limits(), plans={"softmax": _plan}, needs=("memory", "softmax"))
+NATIVE = Kernel("native", Limits(), plans={"softmax": _plan}, needs=("memory", "functions"))

@@ -16,16 +16,16 @@ from .._rules import weights as rules
 from .._rules.rule import Array, Rule
 from . import whole
 from .blocks.kernel import BLOCKS
+from .few import FEW
 from .kernel import Kernel, KernelOps, Load, Step
 from .native import NATIVE
 from .support.sparse import SUPPORT
 from .traced.contraction import CONTRACTION
-from .traced.own_softmax import OWN_SOFTMAX
 from .traced.reductions import REDUCTIONS
 from .traced.roots import ROOTS
 from .traced.softmax import SOFTMAX
 
-BUILT_IN = (NATIVE, BLOCKS, SUPPORT, CONTRACTION, REDUCTIONS, OWN_SOFTMAX, SOFTMAX, ROOTS)
+BUILT_IN = (NATIVE, BLOCKS, SUPPORT, FEW, CONTRACTION, REDUCTIONS, SOFTMAX, ROOTS)
 _known = {kernel.name: kernel for kernel in BUILT_IN}
 
 

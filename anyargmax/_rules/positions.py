@@ -1,5 +1,7 @@
 """What the entries of an axis stand for: a table of positions that broadcasts against the scores."""
 
+from typing import Any
+
 from .ops import RuleOps
 from .rule import Array
 
@@ -9,14 +11,14 @@ def along(ops: RuleOps, values: Array, ndim: int, axis: int) -> Array:
     return ops.xp.reshape(values, (1,) * axis + (-1,) + (1,) * (ndim - axis - 1))
 
 
-def table(ops: RuleOps, x: Array, axis: int, coordinates: str) -> Array:
-    """Return the positions of the entries of an axis of x, in x's dtype.
+def table(ops: RuleOps, x: Array, axis: int, coordinates: str, dtype: Any = None) -> Array:
+    """Return the positions of the entries of an axis of x, in a dtype: that of x unless another is given.
 
     ``index`` is 0..n-1, ``corner`` runs from -1 to 1 with the ends on the first and last entry, and
     ``center`` holds the centres of n equal cells of [-1, 1]: ``(2 i + 1) / n - 1``. One entry alone is 0.
     """
     n = x.shape[axis]
-    i = ops.xp.arange(n, dtype=x.dtype, **ops.place(x))
+    i = ops.xp.arange(n, dtype=x.dtype if dtype is None else dtype, **ops.place(x))
     if coordinates == "corner":
         i = (2 * i - (n - 1)) / max(n - 1, 1)
     elif coordinates == "center":

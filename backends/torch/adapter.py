@@ -6,14 +6,26 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
 from ..._compat import array_namespace
-from .compiled import cumulative_sum, fuses, gather, opaque, ordered, softmax  # noqa: F401 - the library asks for them here
-from .memory import array_classes, is_cheap_to_read, is_recorded, is_transformed, memory, pulled, served, traits  # noqa: F401
+from .compiled import cumulative_sum, functions, opaque  # noqa: F401 - the library asks for them here
+from .derivatives import jvp, vjp  # noqa: F401
+from .memory import (  # noqa: F401
+    array_classes,
+    is_cheap_to_read,
+    is_recorded,
+    is_transformed,
+    memory,
+    pulled,
+    served,
+    traits,
+    waits,
+    widened,
+    widens,
+)
 
 name = "torch"
 namespace = array_namespace(torch.empty(0))
 owns = torch.is_tensor
 default_float = torch.get_default_dtype
-jvp = torch.func.jvp
 
 
 def detach(x):
@@ -50,7 +62,7 @@ def _recorded(rule, ops):
             if grads is None:
                 y, *saved = ctx.saved_tensors
                 rest = iter(saved)
-                args = [next(rest) if other is None else other[0] for other in ctx.others]
+                args = widened([next(rest) if other is None else other[0] for other in ctx.others])
                 products = [product if needs else None for product, needs in zip(rule.vjps, needed, strict=False)]
                 grads = [product and product(ops, g, y, *args, **ctx.static) for product in products]
             return None, None, *grads, *[None] * (len(needed) - len(rule.vjps))
@@ -72,6 +84,7 @@ def lift(rule, ops):
         if torch.compiler.is_compiling() or is_transformed():
             return rule.composite(ops, *args, **static)
         made = served(rule, ops, args, static)
+        args = widened(args) if made is None else args
         if made is None and rule.composed:
             return rule.composite(ops, *args, **static)
         if torch.is_grad_enabled() and any(torch.is_tensor(arg) and arg.requires_grad for arg in args):
@@ -79,21 +92,3 @@ def lift(rule, ops):
         return rule.forward(ops, *args, **static) if made is None else made[0]
 
     return op
-
-
-def vjp(f, *arrays):
-    if is_transformed() or torch.compiler.is_compiling():
-        return torch.func.vjp(f, *arrays)
-    leaves = [x.detach().requires_grad_() if x.dtype.is_floating_point else x for x in arrays]
-    with torch.enable_grad():
-        value = f(*leaves)
-
-    def pull(g):
-        outs, gs = (value, g) if isinstance(value, tuple) else ((value,), (g,))
-        if not any(out.requires_grad for out in outs):
-            return (None,) * len(leaves)
-        wanted = [x for x in leaves if x.requires_grad]
-        grads = iter(torch.autograd.grad(outs, wanted, gs, retain_graph=True, materialize_grads=True))
-        return tuple(next(grads) if x.requires_grad else None for x in leaves)
-
-    return (tuple(y.detach() for y in value) if isinstance(value, tuple) else value.detach()), pull

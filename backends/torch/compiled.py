@@ -2,23 +2,34 @@
 
 import torch
 
+from ..._kernels.kernel import Functions
 from ..._kernels.selection import is_composing
 
 opaque = torch.compiler.allow_in_graph  # Dynamo guards nothing inside: that takes longer than a small call
-gather = torch.gather
-softmax = torch.softmax  # the framework's own, for scores that need no care
-
-
-def fuses():
-    """Whether Inductor makes loops of what is traced: it does not of a graph that is exported, nor of torch.func."""
-    return is_composing() and not torch.compiler.is_exporting()
-
-
-def ordered(x, axis):
-    """The entries from the largest down, and the index of each."""
-    return torch.sort(x, dim=axis, descending=True)
 
 
 def cumulative_sum(x, *, axis):
     """The namespace's own looks up its namespace in a cache, at which Dynamo warns."""
     return torch.cumsum(x, dim=axis)
+
+
+def _contract(p, c):
+    """A product of matrices, unless those are computed in fewer digits than p has."""
+    if torch._C._is_any_autocast_enabled() or torch._C._get_float32_matmul_precision() != "highest":
+        columns = [c] if c.ndim == 1 else c.unbind(1)
+        means = [torch.sum(p * column.reshape(-1, *[1] * (p.ndim - 2)), dim=1) for column in columns]
+        return means[0] if c.ndim == 1 else torch.stack(means, dim=1)
+    return p @ c if p.ndim == 2 else c.mT @ p if c.ndim == 2 else c @ p
+
+
+functions = Functions(
+    softmax=torch.softmax,
+    softmax_vjp=lambda g, p, axis: torch._softmax_backward_data(g, p, axis, p.dtype),
+    contract=_contract,
+    muladd=lambda x, y, z: torch.addcmul(z, x, y),
+    product=lambda x, y, dtype: torch.mul(x, y, out=torch.empty(x.shape, dtype=dtype, device=x.device)),
+    ordered=lambda x, axis: torch.sort(x, dim=axis, descending=True),
+    gather=torch.gather,
+    # Inductor makes no loops of a graph that is exported, nor of what torch.func transforms.
+    fuses=lambda: is_composing() and not torch.compiler.is_exporting(),
+)

@@ -22,6 +22,7 @@ _autocast = torch._C._is_any_autocast_enabled
 _precision = torch._C._get_float32_matmul_precision
 
 array_classes = (torch.Tensor, torch.nn.Parameter)
+_HALVES = (torch.float16, torch.bfloat16)
 _SHARED = (torch.float32, torch.float64, torch.bool)  # dtypes that kernels read
 
 
@@ -45,6 +46,21 @@ def traits(x):
     if x.layout is not _STRIDED or x.is_neg() or is_transformed() or _modes() or _is_tracing():
         return None
     return x.dtype, x.shape, x.device
+
+
+def widens(x):
+    """Whether a tensor is of a half type and nothing but eager mode looks at what is computed of it."""
+    return x.dtype in _HALVES and not torch.compiler.is_compiling() and not is_transformed()
+
+
+def widened(args):
+    """Arguments of a rule, with scores of a half type in float32, which torch records."""
+    return (args[0].float(), *args[1:]) if args[0].dtype in _HALVES else args
+
+
+def waits(x):
+    """Whether reading a value waits for a device."""
+    return x.device.type != "cpu"
 
 
 def is_cheap_to_read(x):

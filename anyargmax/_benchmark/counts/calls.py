@@ -35,6 +35,7 @@ class Call(NamedTuple):
     arrays: tuple[str, ...] = ()
     learned: tuple[str, ...] = ()  # arrays with a gradient
     dtype: str = "float32"
+    reached: Budget | None = None  # what it may not get behind where it misses a limit, which is shown
 
     def scaled(self, factor: float) -> "Call":
         """Return the same call of other lengths, none below 16 that is not below it as it stands."""
@@ -54,8 +55,13 @@ CALLS = (
     Call("long rows", (256, 32768), "soft_argmax", _LAST, "position", POSITION),
     Call("heatmaps", (32, 17, 64, 64), "spatial_soft_argmax", {}, "coordinates", POSITION),
     Call("cost volume", (1, 192, 135, 240), "soft_argmax", {"axis": 1}, "position", POSITION),
-    Call("weights", ROWS, "soft_one_hot", {}, "weights", WEIGHTS),
-    Call("temperature 0.1", ROWS, "soft_argmax", _LAST | {"temperature": 0.1}, "position", POSITION),
+    # That weights are 0 in rows without a kept score, and below the smallest normal number, takes 3.5 passes.
+    Call("weights", ROWS, "soft_one_hot", {}, "weights", WEIGHTS, reached=Budget(Limits(12, 10.6), Limits(24, 20.6))),
+    # The quotient is a pass of two, and stays behind the difference: before it, large scores would lose their digits.
+    Call(
+        *("temperature 0.1", ROWS, "soft_argmax", _LAST | {"temperature": 0.1}, "position", POSITION),
+        reached=Budget(Limits(11, 10.1), POSITION.both),
+    ),
     Call("temperature tensor", ROWS, "soft_argmax", _LAST, "position", MORE, ("temperature",)),
     Call("temperature learned", ROWS, "soft_argmax", _LAST, "position", MORE, ("temperatures",), ("temperatures",)),
     Call("mask", ROWS, "soft_argmax", _LAST, "position", MORE, ("mask",)),

@@ -32,18 +32,21 @@ def shifted(ops: KernelOps, x: Array, mask: Array | None, axes: tuple[int, ...])
     return distance, top
 
 
-def above_kth(ops: KernelOps, x: Array, mask: Array | None, k: int, axis: int) -> Array:
-    """Return x less the k-th largest kept score of its row, like `shifted`; ``+inf`` where fewer than k scores are kept."""
+def above_kth(ops: KernelOps, x: Array, mask: Array | None, k: int, axis: int):
+    """Return x less the k-th largest kept score of its row, and that score, like `shifted`.
+
+    Where fewer than k scores are kept, that is ``-inf``, and they are at ``+inf``.
+    """
     xp = ops.xp
     if mask is not None:
         x = xp.where(mask, x, -math.inf)
     value = ops.detach(x)
     after = (slice(None),) * (x.ndim - axis - 1)
-    ranked, _ = ops.ordered(value, axis)
+    ranked, _ = ops.functions.ordered(value, axis)
     top, kth = ranked[(..., slice(0, 1), *after)], ranked[(..., slice(k - 1, k), *after)]
     kth = xp.where(top == top, kth, top)  # NaN comes first
     peak = (value == math.inf) & (kth == math.inf)
-    return xp.where(value == -math.inf, value, xp.where(peak, 0.0, x - kth))
+    return xp.where(value == -math.inf, value, xp.where(peak, 0.0, x - kth)), kth
 
 
 def quotient(ops: KernelOps, distance: Array, temperature, far: Array) -> Array:

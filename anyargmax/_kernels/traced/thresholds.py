@@ -17,22 +17,16 @@ def _total(ops: KernelOps, x, axis):
 
 
 def steps(alpha: float) -> int:
-    """Return how many of Newton's steps reach the last digit: two more than any row of a search needed."""
-    return 11 if alpha <= 1.5 else 16
+    """Return how many of Newton's steps reach the last digit: one or more beyond what any row of a search needed."""
+    return 8 if alpha <= 1.25 else 11 if alpha <= 1.5 else 16
 
 
-def _first(alpha: float) -> float:
-    """The root at which the largest score alone has weight 1."""
-    return -1.0 if 1 / (alpha - 1) < ROUNDED else 0.0
-
-
-def _powers(ops: KernelOps, z, root, alpha: float):
-    """Return the weights ``w^b``, and ``w^(b-1)``, of ``w = [(alpha - 1) z - root]_+`` and ``b = 1 / (alpha - 1)``.
+def _powers(ops: KernelOps, u, root, alpha: float):
+    """Return the weights ``w^b``, and ``w^(b-1)``, of ``w = [u - root]_+``, ``u = (alpha - 1) z`` and ``b = 1 / (alpha - 1)``.
 
     From an order on, the root is what is added to 1 in w.
     """
-    xp, b = ops.xp, 1 / (alpha - 1)
-    w = (z if alpha == 2 else z * (alpha - 1)) - root
+    xp, b, w = ops.xp, 1 / (alpha - 1), u - root
     if b >= ROUNDED:
         log = xp.log1p(xp.clip(w, -1.0, None))
         return xp.exp(log * b), xp.exp(log * (b - 1))
@@ -42,41 +36,42 @@ def _powers(ops: KernelOps, z, root, alpha: float):
     return (w * w, w) if alpha == 1.5 else (w**b, w ** (b - 1))
 
 
-def weights_at(ops: KernelOps, z: Array, root: Array, alpha: float) -> Array:
+def weights_at(ops: KernelOps, u: Array, root: Array, alpha: float) -> Array:
     """Return the weights at a threshold."""
-    return _powers(ops, z, root, alpha)[0]
+    return _powers(ops, u, root, alpha)[0]
 
 
-def stepped(ops: KernelOps, z: Array, root: Array, alpha: float, axis: int) -> Array:
+def stepped(ops: KernelOps, u: Array, root: Array, alpha: float, axis: int) -> Array:
     """Return the root after a step of Newton's on the norm ``(sum w^b)^(1/b) = 1``, which is not passed from below."""
-    p, s = _powers(ops, z, root, alpha)
+    p, s = _powers(ops, u, root, alpha)
     total = _total(ops, p, axis)
     return root + (total - (1.0 if alpha == 2 else total ** (2 - alpha))) / _total(ops, s, axis)
 
 
-def by_steps(ops: KernelOps, z: Array, alpha: float, axis: int) -> Array:
+def by_steps(ops: KernelOps, u: Array, alpha: float, axis: int) -> Array:
     """Return the root after so many steps that a compiled loop needs no test."""
-    root = ops.xp.zeros_like(_total(ops, z, axis)) + _first(alpha)
+    # The first is the root at which the largest score alone has weight 1.
+    root = ops.xp.zeros_like(_total(ops, u, axis)) - (1.0 if 1 / (alpha - 1) < ROUNDED else 0.0)
     for _ in range(steps(alpha)):
-        root = stepped(ops, z, root, alpha, axis)
+        root = stepped(ops, u, root, alpha, axis)
     return root
 
 
-def by_sorting(ops: KernelOps, z: Array, alpha: float, axis: int) -> Array:
+def by_sorting(ops: KernelOps, u: Array, alpha: float, axis: int) -> Array:
     """Return the root of sparsemax or 1.5-entmax from sums of the largest scores, and a step to the last digits.
 
     Martins and Astudillo (2016), proposition 1; Peters, Niculae and Martins (2019), algorithm 2.
     """
-    xp, n = ops.xp, z.shape[axis]
-    u = xp.sort(xp.clip(z if alpha == 2 else z * (alpha - 1), -1.0, None), axis=axis, descending=True)
-    count = xp.reshape(xp.arange(1, n + 1, dtype=z.dtype, **ops.place(z)), (-1,) + (1,) * (z.ndim - axis - 1))
-    roots = (ops.cumulative_sum(u, axis=axis) - 1) / count
+    xp, n = ops.xp, u.shape[axis]
+    x, _ = ops.functions.ordered(xp.clip(u, -1.0, None), axis)
+    count = xp.reshape(xp.arange(1, n + 1, dtype=u.dtype, **ops.place(u)), (-1,) + (1,) * (u.ndim - axis - 1))
+    roots = (ops.cumulative_sum(x, axis=axis) - 1) / count
     if alpha == 1.5:  # the mean, and the root of 1 / count - the variance
         mean = roots + 1 / count
-        roots = mean - xp.sqrt(xp.clip(mean * mean - (ops.cumulative_sum(u * u, axis=axis) - 1) / count, 0.0, None))
+        roots = mean - xp.sqrt(xp.clip(mean * mean - (ops.cumulative_sum(x * x, axis=axis) - 1) / count, 0.0, None))
     # The roots of the leading scores rise until one of those is below its own.
-    root = xp.max(xp.where(roots <= u, roots, -1.0), axis=axis, keepdims=True)
-    return stepped(ops, z, root, alpha, axis)
+    root = xp.max(xp.where(roots <= x, roots, -1.0), axis=axis, keepdims=True)
+    return stepped(ops, u, root, alpha, axis)
 
 
 def of_winners(ops: KernelOps, z: Array, k: int, axis: int) -> Array:
@@ -86,11 +81,11 @@ def of_winners(ops: KernelOps, z: Array, k: int, axis: int) -> Array:
     weight of that is 1. The root is on the line from the last of these ends at which the sum is less than k.
     """
     xp, n = ops.xp, z.shape[axis]
-    ends, order = ops.ordered(xp.concat([z, z - 1], axis=axis), axis)
+    ends, order = ops.functions.ordered(xp.concat([z, z - 1], axis=axis), axis)
     sign = xp.where(order < n, 1.0, -1.0)
     slope, sums = ops.cumulative_sum(sign, axis=axis), ops.cumulative_sum(sign * ends, axis=axis)
-    last = _total(ops, sums - slope * ends < k, axis) - 1
-    root = xp.clip(ops.gather((sums - k) / xp.clip(slope, 1.0, None), axis, last), -1.0, None)
+    last = 2 * n - 1 - _total(ops, sums - slope * ends >= k, axis)  # in the row of a NaN, too, there is such an end
+    root = xp.clip(ops.functions.gather((sums - k) / xp.clip(slope, 1.0, None), axis, last), -1.0, None)
     p = xp.clip(z - root, 0.0, 1.0)
     whole = xp.round(p)
     rest = p - whole
