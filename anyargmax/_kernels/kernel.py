@@ -39,6 +39,7 @@ class Traced(NamedTuple):
     forward: Callable[..., Any] | None = None
     composite: Callable[..., Any] | None = None
     jvp: Callable[..., Any] | None = None
+    jvp_temperature: Callable[..., Any] | None = None
 
 
 class Kernel(NamedTuple):
@@ -149,7 +150,11 @@ class Compiler(NamedTuple):
     in_pieces
         ``in_pieces(limits, f, x, *others)``: a function that reduces the middle one of three axes, a piece after the other.
     apart
-        ``apart(x)``: x behind a barrier, so that the compiler does not fuse what uses it with what made it.
+        ``apart(*arrays)``: arrays behind a barrier, so that the compiler of a CPU does not fuse what uses them with what
+        made them.
+    on_platform
+        ``on_platform(cpu=f, default=g)``: what f returns where the program is compiled for a CPU, what g does elsewhere.
+        Both take no arguments.
     """
 
     contracts: Callable[[], bool]
@@ -158,7 +163,8 @@ class Compiler(NamedTuple):
     merges: Callable[[Array, Any], bool]
     branch: Callable[..., Any]
     in_pieces: Callable[..., Array]
-    apart: Callable[[Array], Array]
+    apart: Callable[..., Any]
+    on_platform: Callable[..., Any]
 
 
 class Functions(NamedTuple):

@@ -21,10 +21,11 @@ from .kernel import Kernel, KernelOps, Load, Step
 from .native import NATIVE
 from .support.sparse import SUPPORT
 from .traced.contraction import CONTRACTION
+from .traced.reductions import REDUCTIONS
 from .traced.roots import ROOTS
 from .traced.softmax import SOFTMAX
 
-BUILT_IN = (NATIVE, BLOCKS, SUPPORT, FEW, CONTRACTION, SOFTMAX, ROOTS)
+BUILT_IN = (NATIVE, BLOCKS, SUPPORT, FEW, CONTRACTION, REDUCTIONS, SOFTMAX, ROOTS)
 _known = {kernel.name: kernel for kernel in BUILT_IN}
 
 
@@ -109,7 +110,7 @@ def ways(ops: KernelOps) -> dict[tuple[str, str], tuple[tuple[Kernel, Any], ...]
         if any(getattr(ops, name) is None for name in kernel.needs):
             continue
         parts: dict[str, Mapping[str, Any]] = {"plan": kernel.plans, "serves": kernel.serves, "pulls": kernel.pulls}
-        for part in ("forward", "composite", "jvp"):
+        for part in ("forward", "composite", "jvp", "jvp_temperature"):
             parts[part] = {name: form for name, form in kernel.traced.items() if getattr(form, part) is not None}
         parts["product"] = {} if kernel.product is None else {"": kernel.product}
         for part, maps in parts.items():
@@ -244,7 +245,11 @@ def selecting(rule: Rule) -> Rule:
         forward=_traced(rule, "forward", rule.forward, 0),
         composite=_traced(rule, "composite", rule.composite, 0),
         vjps=(partial(_pulled, rule), *rule.vjps[1:]),
-        jvps=(_traced(rule, "jvp", rule.jvps[0], 2), *rule.jvps[1:]),
+        jvps=(
+            _traced(rule, "jvp", rule.jvps[0], 2),
+            _traced(rule, "jvp_temperature", rule.jvps[1], 2),
+            *rule.jvps[2:],
+        ),
     )
 
 

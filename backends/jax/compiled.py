@@ -10,6 +10,27 @@ from ..._kernels.kernel import Compiler
 maximum_drops_nan = True  # in the loops that XLA makes for a CPU
 
 
+def waits(x):
+    """Whether the values of x lie on a device other than a CPU: a tracer has none, and NumPy's are at hand."""
+    is_array = isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer)
+    return is_array and any(device.platform != "cpu" for device in x.devices())
+
+
+def fuses():
+    """Whether operations are compiled into loops: what asks is for accelerators, where a sort is a kernel of its own."""
+    return True
+
+
+def ordered(x, axis):
+    """The entries from the largest down, and the index of each."""
+    index = namespace.argsort(x, axis=axis, descending=True)
+    return gather(x, axis, index), index
+
+
+def gather(x, axis, index):
+    return namespace.take_along_axis(x, index, axis=axis)
+
+
 def _contracts():
     """Whether axes may be merged for a product: among several devices any of them may be sharded, and would be gathered."""
     return jax.device_count() == 1
@@ -64,6 +85,11 @@ def _in_pieces(limits, f, x, *others):
     return namespace.concat([whole.reshape(*whole.shape[:axis], -1, *whole.shape[axis + 2 :]), last], axis=axis)
 
 
+def _apart(*arrays):
+    """A barrier on a CPU alone: elsewhere a sum is not made again for each entry, and is better merged."""
+    return jax.lax.platform_dependent(cpu=lambda: jax.lax.optimization_barrier(arrays), default=lambda: arrays)
+
+
 compiler = Compiler(
     contracts=_contracts,
     contract=partial(namespace.tensordot, precision=jax.lax.Precision.HIGHEST),
@@ -71,5 +97,6 @@ compiler = Compiler(
     merges=_merges,
     branch=jax.lax.cond,  # under `vmap`, both functions are computed
     in_pieces=_in_pieces,
-    apart=jax.lax.optimization_barrier,
+    apart=_apart,
+    on_platform=jax.lax.platform_dependent,  # which traces both, and lowers one
 )

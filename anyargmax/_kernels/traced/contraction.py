@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from ..._rules.relaxations import Relaxation
 from ..._rules.rule import Array, Rule
-from ..._rules.scores import divided, kept_and_reference, scaled, square_root
 from ..kernel import Kernel, KernelOps, Traced
+from . import reductions
+from .reductions import largest
 from .shifted_exp import live, slope_temperature, slope_x
 
 
@@ -40,23 +41,18 @@ def _merged(ops: KernelOps, x, shape, axes):
     return ops.xp.reshape(x, (before, n) if axes[-1] == len(shape) - 1 else (before, n, after))
 
 
-def _table(ops: KernelOps, shape, positions, axes):
-    """``[1, c]`` for the entries along the merged axes: the 1 and each of the positions, shape (n,)."""
-    xp = ops.xp
-    sizes = tuple(shape[axis] for axis in axes)
-    laid = [xp.broadcast_to(xp.reshape(c, (-1,) + (1,) * (len(sizes) - k - 1)), sizes) for k, c in enumerate(positions)]
-    return [xp.reshape(c, (math.prod(sizes),)) for c in (xp.ones_like(laid[0]), *laid)]
+def _laid(ops: KernelOps, c, shape, axes):
+    """The positions of the entries along the merged axes."""
+    xp, sizes = ops.xp, tuple(shape[axis] for axis in axes)
+    c = xp.reshape(c, tuple(c.shape[axis] for axis in axes))
+    inner = () if axes[-1] == len(shape) - 1 else (1,)
+    return xp.reshape(xp.broadcast_to(c, sizes), (1, math.prod(sizes), *inner))
 
 
-def _top(ops: KernelOps, x):
-    """The largest score of each row: by a reduction, which a compiler may merge with what follows."""
-    reduce = ops.xp.max if math.prod(x.shape) != 0 else ops.xp.sum
-    return reduce(ops.detach(x), axis=1, keepdims=True)
-
-
-def _product(ops: KernelOps, limits, e, table):
+def _product(ops: KernelOps, limits, e, positions):
     """``[sum e, sum c e, ...]`` of each row, in place of its entries."""
-    rows = ops.xp.stack(table)
+    table = [ops.xp.reshape(c, (-1,)) for c in positions]
+    rows = ops.xp.stack([ops.xp.ones_like(table[0]), *table])
     known = all(isinstance(n, int) for n in e.shape)
     if known and e.ndim == 2 and math.prod(e.shape) <= limits.tiny:
         return ops.xp.sum(ops.xp.expand_dims(e, axis=1) * ops.xp.expand_dims(rows, axis=0), axis=-1)
@@ -65,64 +61,68 @@ def _product(ops: KernelOps, limits, e, table):
     return ops.compiler.matmul(ops.xp.broadcast_to(rows, (e.shape[0], *rows.shape)), e)
 
 
-def _repaired(ops: KernelOps, limits, table, x, sums):
+def _repaired(ops: KernelOps, limits, positions, x, sums):
     """The sums where infinite scores decide: even over ``+inf``, and 0 if there is nothing but ``-inf``.
 
     Half of any finite score, less the largest finite number, is as good as ``-inf``. Maximum and minimum may pass
     over NaN, a sum does not. None of this is kept for each score.
     """
     xp, x = ops.xp, ops.detach(x)
-    top = _top(ops, x)
+    top = largest(ops, x, (1,))
     capped = xp.minimum(x * 0.5, float(xp.finfo(x.dtype).max))
-    even = _product(ops, limits, xp.exp(capped - _top(ops, capped)), table)
+    even = _product(ops, limits, xp.exp(capped - largest(ops, capped, (1,))), positions)
     number = 0 * xp.sum(xp.exp(-xp.abs(x)), axis=1, keepdims=True)
     return xp.where(xp.abs(top) == math.inf, xp.where(top > 0, even, 0.0) + number, sums)
 
 
-def _sums(ops: KernelOps, limits, table, x, temperature):
-    """The largest score of each row, ``e = exp((x - max) / T)``, and its sums.
+def _sums(ops: KernelOps, limits, positions, x, temperature):
+    """The largest score of each row, and the sums of ``exp((x - max) / T)``.
 
     A compiler merges the maximum, the exponentials and the product into one loop only if nothing is selected
     among them. So rows with infinities become NaN, which shows in the sums, and the few that do are repaired.
     """
-    top, careful = _top(ops, x), not ops.compiler.merges(x, limits)
+    top, careful = largest(ops, x, (1,)), not ops.compiler.merges(x, limits)
     e = ops.shifted_exp(x, temperature, top, careful=careful)
-    sums = _product(ops, limits, e, table)
+    sums = _product(ops, limits, e, positions)
     if careful:
-        return top, e, sums
+        return top, sums
     total = sums[:, :1, ...]
-    repaired = partial(_repaired, ops, limits, table)
-    return top, e, ops.compiler.branch(ops.xp.any(total != total), repaired, lambda x, sums: sums, x, sums)
+    repaired = partial(_repaired, ops, limits, positions)
+    return top, ops.compiler.branch(ops.xp.any(total != total), repaired, lambda x, sums: sums, x, sums)
 
 
-def _masked(ops: KernelOps, limits, table, x, temperature, mask):
-    """Return the largest kept score of each row, ``e = exp((x - max) / T)`` of the kept scores, 0 elsewhere, and its sums."""
-    z, keep = scaled(ops, x, temperature, mask, (1,))
-    e = ops.xp.where(keep, ops.xp.exp(z), 0.0)
-    return kept_and_reference(ops, x, mask, (1,))[1], e, _product(ops, limits, e, table)
-
-
-def _top_and_sums(ops: KernelOps, x, temperature, table, *, limits):
-    """Return the largest score of each row and the sums of ``exp((x - max) / T)`` in one array.
+def _top_and_sums(ops: KernelOps, x, temperature, positions, *, axes, limits):
+    """Return the largest score of each row and the sums of ``exp((x - max) / T)`` in one array: by products on a CPU.
 
     Along an inner axis that is done in pieces, each of which stays in the cache.
     """
 
-    def both(x, temperature):
-        top, _, sums = _sums(ops, limits, table, x, temperature)
-        return ops.xp.concat([top, sums], axis=1)
+    def multiplied(x, temperature):
+        return ops.xp.concat(_sums(ops, limits, positions, x, temperature), axis=1)
 
-    return both(x, temperature) if x.ndim == 2 else ops.compiler.in_pieces(limits, both, x, temperature)
+    def by_products():
+        return multiplied(x, temperature) if x.ndim == 2 else ops.compiler.in_pieces(limits, multiplied, x, temperature)
+
+    def by_sums():
+        return reductions.top_and_sums(ops, x, temperature, positions, axes)
+
+    return by_sums() if limits is None else ops.compiler.on_platform(cpu=by_products, default=by_sums)
 
 
 def _top_and_sums_jvp(slope):
     """Not in pieces: whatever differentiates a loop may pass over the rules inside it."""
 
-    def jvp(ops: KernelOps, t, y, x, temperature, table, *, limits):
-        top = ops.detach(y[:, :1, ...])
+    def jvp(ops: KernelOps, t, y, x, temperature, positions, *, axes, limits):
+        top = ops.detach(y[(*(slice(None),) * axes[0], slice(1), ...)])
         e = live(ops, ops.shifted_exp(x, temperature, top, careful=True), top)
-        moved = _product(ops, limits, slope(ops, t, e, x, temperature, top), table)
-        return ops.xp.concat([ops.xp.zeros_like(top), moved], axis=1)
+        e = slope(ops, t, e, x, temperature, top)
+
+        def by_sums():
+            return reductions.sums(ops, e, positions, axes)
+
+        by_products = partial(_product, ops, limits, e, positions)
+        moved = by_sums() if limits is None else ops.compiler.on_platform(cpu=by_products, default=by_sums)
+        return ops.xp.concat([ops.xp.zeros_like(top), moved], axis=axes[0])
 
     return jvp
 
@@ -136,81 +136,38 @@ TOP_AND_SUMS = Rule(
 )
 
 
-def _mean(ops: KernelOps, sums):
-    """The expected positions, 0 where there are none, the sum of each row, and whether that is 0."""
-    total = sums[:, :1, ...]
-    empty = ops.detach(total) == 0
-    total = ops.xp.where(empty, 1.0, total)
-    return sums[:, 1:, ...] / total, total, empty
+def _with_merged_axes(f):
+    """A function of a tangent, if it takes one, and of what goes into an expectation, with the axes as one."""
+
+    def merging(ops: KernelOps, *args, axes, relaxation, limits) -> Array:
+        *t, x, temperature, _, mask, positions = args
+        shape = tuple(x.shape)
+        mask = mask if mask is None else ops.xp.broadcast_to(mask, shape)
+        *arrays, z, temperature, mask = (_merged(ops, array, shape, axes) for array in (*t, x, temperature, mask))
+        positions = tuple(_laid(ops, c, shape, axes) for c in positions)
+        # e is made again rather than kept where it was made in pieces, and where the scores were reshaped: then a
+        # compiler gives what it keeps a buffer of its own.
+        form = reductions.Form((1,), limits, apart=z.ndim == 3 or shape != z.shape)
+        y = f(ops, *arrays, z, temperature, mask, positions, form)
+        return ops.xp.reshape(y, (*(n for axis, n in enumerate(shape) if axis not in axes), len(positions)))
+
+    return merging
 
 
-def _arguments(ops: KernelOps, x, temperature, mask, positions, axes):
-    shape = tuple(x.shape)
-    mask = mask if mask is None else ops.xp.broadcast_to(mask, shape)
-    merged = [_merged(ops, array, shape, axes) for array in (x, temperature, mask)]
-    return *merged, _table(ops, shape, positions, axes)
-
-
-def _restored(ops: KernelOps, y, shape, axes):
-    """Answers last, and the other axes as they were."""
-    y = y if y.ndim == 2 else ops.xp.moveaxis(y, 1, -1)
-    others = tuple(n for axis, n in enumerate(shape) if axis not in axes)
-    return ops.xp.reshape(y, (*others, y.shape[-1]))
-
-
-def _expectation(ops: KernelOps, x, temperature, alpha, mask, positions, *, axes, relaxation, limits) -> Array:
-    """``sum_i c_i p_i``, one answer for each of the positions, stacked last."""
-    shape = tuple(x.shape)
-    x, temperature, mask, table = _arguments(ops, x, temperature, mask, positions, axes)
-    if mask is not None:
-        sums = _masked(ops, limits, table, x, temperature, mask)[2]
-    elif x.ndim == 2:
-        sums = _sums(ops, limits, table, x, temperature)[2]
-    else:
-        sums = ops.top_and_sums(x, temperature, tuple(table), limits=limits)[:, 1:, ...]
-    y, _, empty = _mean(ops, sums)
-    return _restored(ops, ops.xp.where(empty, float("nan"), y), shape, axes)
-
-
-def _factors(ops: KernelOps, limits, table, x, temperature, mask, again):
-    """``e`` as the factor of a derivative, the expected positions, and the sum of each row."""
-    if mask is not None:
-        top, e, sums = _masked(ops, limits, table, x, temperature, mask)
-        return live(ops, e, top), *_mean(ops, sums)[:2]
-    careful = not ops.compiler.merges(x, limits)
-    if again:
-        made = ops.top_and_sums(x, temperature, tuple(table), limits=limits)
-        rows = (ops.detach(made[:, :1, ...]), *_mean(ops, made[:, 1:, ...])[:2])
-        top, y, total = (ops.compiler.apart(row) for row in rows)
-        e = ops.shifted_exp(x, temperature, top, careful=careful)
-    else:
-        top, e, sums = _sums(ops, limits, table, x, temperature)
-        y, total, _ = _mean(ops, sums)
-    return live(ops, e, top) if careful else e, y, total
-
-
-def _tangent(ops: KernelOps, t, y, x, temperature, alpha, mask, positions, *, axes, relaxation, limits) -> Array:
-    """``sum_i p_i (c_i - y) t_i / T``: its transpose broadcasts, where that of a contraction would multiply out."""
-    xp, shape = ops.xp, tuple(x.shape)
-    x, temperature, mask, table = _arguments(ops, x, temperature, mask, positions, axes)
-    # e is made again rather than kept where it was made in pieces, and where the scores were reshaped: then a
-    # compiler gives what it keeps a buffer of its own.
-    e, y, total = _factors(ops, limits, table, x, temperature, mask, again=x.ndim == 3 or shape != x.shape)
-    # Nothing moves where e is 0, nor where it is NaN, unless its row is.
-    number = 1 + 0 * ops.detach(y[:, :1, ...])
-    moves, half = ops.detach(e) > 0, square_root(ops, temperature)
-    t = xp.where(moves, _merged(ops, t, shape, axes) * number, 0.0) * divided(xp.where(moves, e, 0.0), half)
-    moved = []
-    for k in range(len(positions)):
-        c = xp.reshape(table[k + 1], (1, -1) + (1,) * (x.ndim - 2))
-        moved.append(xp.sum((c - y[:, k : k + 1, ...]) * t, axis=1, keepdims=True))
-    moved = xp.concat(moved, axis=1) / total
-    return _restored(ops, divided(moved, half), shape, axes)
+def _without_answer(f):
+    return lambda ops, t, y, *args, **static: f(ops, t, *args, **static)
 
 
 CONTRACTION = Kernel(
     "contraction",
     Limits(),
-    traced={"expectation": Traced(_fits, forward=_expectation, jvp=_tangent)},
+    traced={
+        "expectation": Traced(
+            _fits,
+            forward=_with_merged_axes(reductions.expectation),
+            jvp=_without_answer(_with_merged_axes(reductions.tangent)),
+            jvp_temperature=_without_answer(_with_merged_axes(reductions.tangent_temperature)),
+        )
+    },
     needs=("compiler",),
 )
