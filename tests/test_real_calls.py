@@ -50,6 +50,26 @@ def stacked(y):
     return np.stack(y) if isinstance(y, tuple) else y
 
 
+AWKWARD = np.asarray(
+    [
+        [0.5, 2.0, 1.0, -1.5],
+        [500.0, 502.0, 499.0, 501.0],
+        [-500.0, -502.0, -499.0, -501.0],
+        [NAN, 1.0, 2.0, 3.0],
+        [-INF, 1.0, 0.0, -INF],
+        [-INF, -INF, -INF, -INF],
+        [1e30, -1e30, 0.0, 1e30],
+        [0.0, -3e38, 3e38, 0.0],
+        [-80.0, -79.0, -81.0, 30.0],
+        [-100.0, -30.0, -101.0, -99.0],
+        [1.0, NAN, 0.0, -INF],
+        [3.0, 2.0, 1.0, 0.0],
+    ]
+)
+KEPT = np.ones(AWKWARD.shape, dtype=bool)
+KEPT[0, 1] = KEPT[1, 2] = KEPT[3, 3] = KEPT[6, 0] = KEPT[7, 2] = KEPT[8, 3] = KEPT[10, 1] = False
+KEPT[11] = False
+
 ROW, COLUMN, ONE = np.asarray([[0.25], [1.5], [3.0], [0.5], [1.0]]), np.asarray([[0.5, 2.0, 1.0]]), np.asarray([0.5])
 # The function, the shape of the scores, the options, the temperature, and the mask.
 CASES = {
@@ -80,13 +100,92 @@ CASES = {
     "weights over two axes under a mask": (soft_one_hot, (2, 3, 4), {"axis": (1, 2)}, None, mask_of((2, 3, 4))),
     "weights of all under a mask at one number": (soft_one_hot, (3, 4), {"axis": None}, ONE, mask_of((3, 4))),
     "weights under a mask at a number a row": (soft_one_hot, (5, 6), {}, ROW, mask_of((6,))),
+    "within a window": (soft_argmax, (5, 7), {"axis": -1, "window": 1}, None, None),
+    "within a window wider than the axis": (soft_argmax, (5, 4), {"axis": -1, "window": 9}, None, None),
+    "within a window of nothing but the largest": (soft_argmax, (5, 4), {"axis": -1, "window": 0}, None, None),
+    "within a window under a mask at a number a row": (
+        soft_argmax,
+        (5, 7),
+        {"axis": -1, "window": 2},
+        ROW,
+        mask_of((5, 7)),
+    ),
+    "within a window on the first axis": (soft_argmax, (7, 3), {"axis": 0, "window": 1}, COLUMN, None),
+    "within a window in a flattened array": (soft_argmax, (3, 4), {"window": 2}, None, mask_of((4,))),
+    "the smallest within a window": (soft_argmin, (5, 7), {"axis": -1, "window": 2}, ONE, None),
+    "moments within a window": (soft_argmax_moments, (2, 6, 3), {"axis": 1, "window": 2}, ONE, None),
+    "maps within windows": (
+        spatial_soft_argmax,
+        (5, 4, 6),
+        {"window": (1, 2), "coordinates": "center"},
+        ROW[..., None],
+        None,
+    ),
+    "moments of maps within windows": (
+        spatial_soft_argmax,
+        (2, 4, 5),
+        {"window": (1, 1), "readout": "moments"},
+        None,
+        None,
+    ),
+    "median": (soft_argmax, (5, 6), {"axis": -1, "readout": "median"}, ROW, None),
+    "median of many": (soft_argmax, (3, 71), {"axis": -1, "readout": "median"}, ONE, None),
+    "median of many on the first axis": (
+        soft_argmax,
+        (75, 3),
+        {"axis": 0, "readout": "median"},
+        COLUMN,
+        mask_of((75, 3)),
+    ),
+    "median of the smallest": (soft_argmin, (5, 6), {"axis": -1, "readout": "median"}, ONE, None),
+    "median in a flattened array": (
+        soft_argmax,
+        (3, 4),
+        {"readout": "median", "keepdims": True},
+        None,
+        mask_of((3, 4)),
+    ),
+    "median of one entry": (soft_argmax, (4, 1), {"axis": -1, "readout": "median"}, None, None),
+    "median of maps": (
+        spatial_soft_argmax,
+        (5, 3, 4),
+        {"readout": "median", "coordinates": "corner"},
+        ROW[..., None],
+        None,
+    ),
+    "median of maps with the axes swapped": (
+        spatial_soft_argmax,
+        (4, 3, 2),
+        {"readout": "median", "axes": (1, 0)},
+        None,
+        None,
+    ),
+    "zero background": (soft_argmax, (4, 6), {"axis": -1, "zero_background": True, "temperature": 0.5}, None, None),
+    "zero background at a low temperature": (
+        soft_argmax,
+        (4, 6),
+        {"axis": -1, "zero_background": True, "temperature": 0.02},
+        None,
+        None,
+    ),
+    "zero background under a mask": (soft_argmax, (4, 6), {"axis": 0, "zero_background": True}, None, mask_of((4, 6))),
+    "moments on a zero background": (soft_argmax_moments, (2, 5, 3), {"axis": 1, "zero_background": True}, None, None),
+    "maps on a zero background": (
+        spatial_soft_argmax,
+        (2, 3, 4),
+        {"zero_background": True, "coordinates": "center"},
+        None,
+        None,
+    ),
 }
 every_case = pytest.mark.parametrize("name", [pytest.param(name, id=name.replace(" ", "_")) for name in CASES])
 
 
 def scores_of(name):
-    _, shape, *_ = CASES[name]
-    return np.random.default_rng(sum(name.encode())).normal(size=shape) * 2
+    _, shape, options, *_ = CASES[name]
+    rng = np.random.default_rng(sum(name.encode()))
+    x = rng.normal(size=shape) * 2
+    return np.abs(x) * (rng.random(shape) < 0.8) if options.get("zero_background") else x
 
 
 def exact(name, x, t):
@@ -150,6 +249,80 @@ def test_arrays_beside_the_scores_have_the_numbers_of_the_rule(backend, name, rn
     for part, (actual, expected) in enumerate(zip(*found, strict=True)):
         if actual is not None:
             assert_close(actual * scale**part, expected * scale**part, "float32", "derivative" if part else "value")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("f", [soft_argmax, soft_argmax_moments], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("masked", [False, True], ids=["all kept", "masked"])
+@pytest.mark.parametrize("block", [1, 2**19])
+@engined
+def test_maps_on_a_zero_background_have_the_numbers_of_the_rule_whatever_is_in_them(backend, block, masked, f, dtype):
+    """Of zeros alone, of one score, of large ones, beside temperatures that are not learned."""
+    x = np.asarray(
+        [[0.0, 0, 0, 0], [0, 3, 0, 0], [50, 1, 60, 0], [1e4, 0, 1e4, 3], [0.1, 0.2, 0, 0], [2, 1, 0, 9], [0, 0, 5, 0]]
+    )
+    mask = np.asarray(
+        [[1, 1, 1, 0], [1, 1, 0, 1], [1, 1, 1, 1], [1, 1, 0, 1], [1, 0, 1, 1], [0, 0, 0, 0], [1, 1, 0, 1]], dtype=bool
+    )
+    given = {"temperature": backend.asarray(np.asarray([[1], [0.5], [2], [1], [4], [1], [1]]), dtype)}
+    given |= {"mask": backend.asarray(mask)} if masked else {}
+    found = []
+    for context in (small(block), selection.only()):
+        with context as taken:
+            y, pullback = backend.vjp(lambda x: f(x, axis=-1, zero_background=True, **given), backend.asarray(x, dtype))
+            parts = y if isinstance(y, tuple) else (y,)
+            g = tuple(backend.asarray(np.linspace(-1, 1, 7), dtype) for _ in parts)
+            dx = pullback(g if isinstance(y, tuple) else g[0])[0]
+            found.append([*map(backend.to_numpy, parts), backend.to_numpy(dx)])
+        found[-1].append(list(taken))
+    assert [part.pop() for part in found] == [["blocks"], []]
+    for k, (actual, expected) in enumerate(zip(*found, strict=True)):
+        np.testing.assert_array_equal(np.isnan(actual), np.isnan(expected))
+        assert_close(actual, expected, dtype, "value" if k < len(found[0]) - 1 else "derivative")
+
+
+@pytest.mark.parametrize("bad", [-1e-30, -INF, NAN, INF, 1e-40], ids=str)
+@engined
+def test_a_map_on_a_zero_background_that_needs_the_rule_gets_it(backend, bad):
+    x = np.asarray([[0.0, 3.0, 1.0], [bad, 0.0, 0.0]])
+    found = []
+    for names in (("blocks",), ()):
+        with selection.only(*names) as taken:
+            y, pullback = backend.vjp(lambda x: last(x, zero_background=True), backend.asarray(x, "float32"))
+            dx = pullback(backend.asarray([1.0, -2.0], "float32"))[0]
+            found.append([backend.to_numpy(y), backend.to_numpy(dx)])
+        assert taken == []
+    for actual, expected in zip(*found, strict=True):
+        np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("options", [{"window": 1}, {"readout": "median"}], ids=str)
+@pytest.mark.parametrize("axis", [0, 1])
+@engined
+def test_awkward_scores_have_the_numbers_of_the_rule_in_windows_and_medians(backend, axis, options):
+    """Ties, weights of 0, rows of NaN and infinities: together, where the rule does all, and one row at a time."""
+    rows = [
+        np.asarray(row)[None] for row in [*AWKWARD, [INF, 0.0, INF, 1.0], [2.0, 2.0, 0.0, 2.0], [-INF, -INF, 3.0, -INF]]
+    ]
+    for scores in (np.concatenate(rows), *rows):
+        x, found = scores if axis == 1 else scores.T, []
+        for names in (("blocks",), ()):
+            with selection.only(*names):
+                y, pullback = backend.vjp(lambda x: soft_argmax(x, axis=axis, **options), backend.asarray(x, "float32"))
+                dx = pullback(backend.asarray(np.linspace(1, 2, y.shape[0]), "float32"))[0]
+                found.append([backend.to_numpy(y), backend.to_numpy(dx)])
+        for actual, expected in zip(*found, strict=True):
+            np.testing.assert_array_equal(np.isnan(actual), np.isnan(expected))
+            assert_close(actual, expected, "float32", "derivative")
+
+
+def test_a_learned_temperature_of_a_zero_background_is_left_to_the_rule():
+    torch = pytest.importorskip("torch")
+    x, t = torch.rand(3, 5, dtype=torch.float64), torch.tensor([0.5], dtype=torch.float64, requires_grad=True)
+    with blocks() as taken:
+        last(x, zero_background=True, temperature=t).sum().backward()
+    assert taken == []
+    assert torch.isfinite(t.grad).all()
 
 
 # Half types
@@ -274,27 +447,6 @@ def test_a_temperature_that_is_not_positive_is_refused_by_a_kept_call_too(backen
             ValueError, match=r"(?s)`temperature` must be greater than 0 everywhere, got .*\. Pass positive"
         ):
             run(wrong)
-
-
-AWKWARD = np.asarray(
-    [
-        [0.5, 2.0, 1.0, -1.5],
-        [500.0, 502.0, 499.0, 501.0],
-        [-500.0, -502.0, -499.0, -501.0],
-        [NAN, 1.0, 2.0, 3.0],
-        [-INF, 1.0, 0.0, -INF],
-        [-INF, -INF, -INF, -INF],
-        [1e30, -1e30, 0.0, 1e30],
-        [0.0, -3e38, 3e38, 0.0],
-        [-80.0, -79.0, -81.0, 30.0],
-        [-100.0, -30.0, -101.0, -99.0],
-        [1.0, NAN, 0.0, -INF],
-        [3.0, 2.0, 1.0, 0.0],
-    ]
-)
-KEPT = np.ones(AWKWARD.shape, dtype=bool)
-KEPT[0, 1] = KEPT[1, 2] = KEPT[3, 3] = KEPT[6, 0] = KEPT[7, 2] = KEPT[8, 3] = KEPT[10, 1] = False
-KEPT[11] = False
 
 
 @pytest.mark.parametrize("f", [soft_argmax, soft_argmax_moments, soft_one_hot], ids=lambda f: f.__name__)

@@ -24,7 +24,7 @@ class Limits(NamedTuple):
 
 
 def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
-    if call.masked or call.window is not None or (call.half and not call.reduces):
+    if not call.has_only(*(["half"] if call.reduces else [])):
         return None
     plan, itemsize = call.plan, call.plan.positions.itemsize
     if call.reduces:

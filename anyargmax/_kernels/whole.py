@@ -32,6 +32,7 @@ class Call(NamedTuple):
     alpha: float  # 1 for softmax
     sizes: tuple[int, ...]
     axes: tuple[int, ...]
+    flat: bool  # whether the axes are one, along which the array is flattened
     plan: Plan
     open: Callable[..., Beside | None]  # ``open(*arrays)``, the caller's
     divisor: float | None  # what the scores are divided by, negative for the smallest; None is 1, or an array's to say
@@ -39,6 +40,8 @@ class Call(NamedTuple):
     masked: bool
     sign: int  # -1 if the smallest score is looked for
     window: tuple[int, ...] | None  # how far from the argmax weights may reach, along each axis
+    readout: str  # "mean", "moments" or "median"
+    background: bool  # whether weights are 0 where scores are
     half: bool  # whether the scores have a half type, which is computed in float32
     reduces: bool  # whether it reduces the axes; if not, it gives the weights
 
@@ -46,6 +49,22 @@ class Call(NamedTuple):
     def divides(self) -> bool:
         """Whether the scores are divided by anything but 1."""
         return self.tempered or self.divisor is not None
+
+    @property
+    def reduced(self) -> tuple[int, ...]:
+        """The sizes of the axes that are reduced, as they lie in memory; one size of a flattened array."""
+        return (self.plan.n,) if self.flat else tuple(self.sizes[axis] for axis in sorted(self.axes))
+
+    def has_only(self, *names: str) -> bool:
+        """Whether the call has no more than these of what not every kernel knows, named as below."""
+        has = {
+            "mask": self.masked,
+            "half": self.half,
+            "window": self.window is not None,
+            "median": self.readout == "median",
+            "background": self.background,
+        }
+        return all(not there or name in names for name, there in has.items())
 
 
 def of(ops: KernelOps, x, controls, arrays, options, make, shape) -> Call | None:
@@ -75,12 +94,15 @@ def of(ops: KernelOps, x, controls, arrays, options, make, shape) -> Call | None
         options.relaxation.alpha,
         sizes,
         axes,
+        options.flat,
         _plan(np, rows, axes, options, shape),
         opener(ops.memory, rows, divisor, arrays[0]) if any(has) else Beside,
         divisor,
         *has,
         options.sign,
         options.window,
+        options.readout,
+        options.zero_background,
         half,
         shape is not None,
     )
@@ -95,6 +117,7 @@ _KNOWN = {
     "hard": False,
     "coordinates": "index",
     "window": None,
+    "zero_background": False,
 }
 _WIDE, _HALF = ("float32", "float64"), ("float16", "bfloat16")
 
@@ -106,7 +129,7 @@ def _name(dtype) -> str:
 def _is_readable(ops: KernelOps, x, o) -> bool:
     """Whether the options are known ones, alpha is a number, and the memory of x may be read."""
     known = o._replace(**_KNOWN) == type(o)(o.axes, o.dtype, relaxation=o.relaxation)
-    read = o.readout in ("mean", "moments") and o.relaxation.alpha is not None
+    read = o.relaxation.alpha is not None
     computed = x.dtype == o.dtype if _name(x.dtype) in _WIDE else _name(x.dtype) in _HALF
     there = x.ndim > 0 and math.prod(x.shape) != 0
     return bool(known and read and computed and there and ops.memory.is_plain(x))

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .dense import Kept, Plan, answers, blocks, exponentials, folded, is_foldable, like, part
+from .dense import Kept, answers, exponentials
+from .plan import Plan, blocks, folded, is_foldable, like, part
 
 LIMIT = 1e30  # of what a position is multiplied by
 
@@ -40,7 +41,7 @@ def _pulled_together(p: Plan, g, y, e, s, x, learned):
     return e, turned(p, e[..., None], x.reshape(outer, p.n, 1), s, None, v[..., None])
 
 
-def _factors(p: Plan, g, s, y):
+def factors_of(p: Plan, g, s, y):
     """What ``sum_k a_k (c_k - y_k)``, ``a = g / (s T)``, is made of, for rows of (rows, columns); None if it may overflow.
 
     That is each a and ``-sum_k a_k y_k``, to be multiplied by the tables; for variances a and y. All are 0 in rows
@@ -67,7 +68,7 @@ def _factors(p: Plan, g, s, y):
     return (coefficients,)
 
 
-def _times(p: Plan, e, factors, scratch):
+def times(p: Plan, e, factors, scratch):
     """Multiply e (rows, n, columns) by ``sum_k a_k (c_k - y_k)``, an outer product of few columns."""
     if p.moments:
         return _times_moments(p, e, *factors)
@@ -172,14 +173,14 @@ def _pulled_block_by_block(p: Plan, mask, g, x, kept, learned):
     if kept is None:
         return _recomputed(p, mask, g, x, rows)
     dx, sums, y, tops = kept
-    factors = _factors(p, g, sums, y)
+    factors = factors_of(p, g, sums, y)
     if factors is None:
         return None
     numbers, scratch = bool(np.isfinite(factors[0]).all()), None
     for i, j in blocks(p, spare=True):
         e = dx[i, :, j]
         scratch = np.empty(e.shape, dtype=e.dtype) if scratch is None else scratch
-        _times(p, e, [factor[i, j] for factor in factors], scratch)
+        times(p, e, [factor[i, j] for factor in factors], scratch)
         if not numbers:
             still(p, e, part(mask, i, j), x[i, :, j])
         if rows is not None:
@@ -202,10 +203,10 @@ def _recomputed(p: Plan, mask, g, x, rows):
         s = exponentials(q, scores, kept, e, tops=top)
         if s is None:
             return None
-        factors = _factors(q, g[i, j], s, answers(q, e, s, np.empty((p.readings, *s.shape), dtype=dtype)))
+        factors = factors_of(q, g[i, j], s, answers(q, e, s, np.empty((p.readings, *s.shape), dtype=dtype)))
         if factors is None:
             return None
-        _times(q, e, factors, scratch)
+        times(q, e, factors, scratch)
         if not np.isfinite(factors[0]).all():
             still(q, e, kept, scores)
         if rows is not None:

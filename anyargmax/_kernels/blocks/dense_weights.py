@@ -7,8 +7,9 @@ import math
 
 import numpy as np
 
-from .dense import Plan, blocks, exponentials, folded, is_foldable, like, part, with_care
+from .dense import exponentials, with_care
 from .dense_vjp import still, turned
+from .plan import Plan, blocks, folded, is_foldable, like, part
 
 
 def forward(p: Plan, mask, x, keep=False):

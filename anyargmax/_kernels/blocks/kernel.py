@@ -1,8 +1,7 @@
 """The kernel of softmax in blocks, for whole calls on plain CPU memory: faster the larger the array is."""
 
 from functools import partial
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..kernel import Kernel, KernelOps, Load, Step
 from ..whole import Call, MemoryCall, running
@@ -21,15 +20,44 @@ class Limits(NamedTuple):
 
 
 def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
+    if not _is_known(call):
+        return None
+    of_divisor, forward, backward = _divided(ops, call, limits)
+    fixed = None if call.tempered else of_divisor(call.divisor)
+    kept_always = call.reduces or call.half
+
+    def forwards(x, keep, beside):
+        learned = beside.transposed is not None
+        if learned and call.background:
+            return None  # the rule has a gradient of the temperature that does not cancel
+        p = fixed or of_divisor(beside.divisor)
+        made = forward(p, beside.mask, x, keep and (kept_always or learned))
+        return made if fixed or made is None or made[1] is None else (made[0], (p, made[1]))
+
+    def backwards(g, y, x, kept, beside):
+        p = fixed
+        if p is None:
+            p, kept = kept or (of_divisor(beside.divisor), None)
+        return backward(p, beside.mask, g, y, x, kept, beside.transposed is not None)
+
+    held = MemoryCall(call.by_rules, forwards, backwards, needs_answer=not kept_always)
+    return Step("blocks", running(ops.memory, held), _cost, call.plan.positions.nbytes)
+
+
+def _is_known(call: Call) -> bool:
+    """Whether the options are such as go together. In another order of the axes, of equal scores another is the first."""
+    if call.window is not None and list(call.axes) != sorted(call.axes):
+        return False
+    return any(call.has_only("mask", "half", name) for name in ("window", "median", "background"))
+
+
+def _divided(ops: KernelOps, call: Call, limits: Limits):
+    """Return the function that makes the plan for a divisor, and the functions forward and backward of a plan."""
     import numpy as np
 
-    from . import dense, dense_vjp, dense_weights, windowed
     from .exponential import scaled_exponential
+    from .plan import Plan
 
-    if call.window is not None and list(call.axes) != sorted(call.axes):
-        return None  # of equal scores the first in another order is the largest
-    forward: Any = dense if call.reduces else dense_weights
-    backward: Any = dense_vjp if call.reduces else dense_weights
     outer, n, inner, positions, shape, moments = call.plan
     fill, scale_of, safe = scaled_exponential(
         str(positions.dtype), call.divides, ops.memory.exponential, limits.powers_of_two
@@ -38,37 +66,34 @@ def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
     span = max(1.0, float(np.max(np.abs(tables)))) ** (1 + moments)
     itemsize, tiny = positions.itemsize, float(np.finfo(positions.dtype).smallest_normal)
     copied, little = ops.memory.copied if call.half else None, 2 * limits.block // itemsize
-    plan = dense.Plan(
-        *(outer, n, inner, call.sign, tables, span, shape, moments, fill, safe, limits, copied, itemsize, tiny, little)
+    sums = safe, limits, copied, itemsize, tiny, little
+    plan, forward, backward = _functions(
+        call, Plan(outer, n, inner, call.sign, tables, span, shape, moments, fill, *sums)
     )
 
-    if call.window is not None:
-        sizes = tuple(call.sizes[axis] for axis in call.axes) if len(call.window) == len(call.axes) else (n,)
-        plan, window = windowed.planned(plan, sizes, call.window)
-        forward = backward = SimpleNamespace(
-            forward=partial(windowed.forward, window), backward=partial(windowed.backward, window)
-        )
-
-    def divided(divisor):
+    def of_divisor(divisor):
         scale, by_row = scale_of(divisor), divisor is not None and not isinstance(divisor, float)
-        return dense.Plan(*plan[:-3], by_row, divisor, scale[:, None] if by_row else scale)
+        return Plan._make((*plan[:-3], by_row, divisor, scale[:, None] if by_row else scale))
 
-    fixed, kept_always = None if call.tempered else divided(call.divisor), call.reduces or call.half
+    return of_divisor, forward, backward
 
-    def forwards(x, keep, beside):
-        p, keep = fixed or divided(beside.divisor), keep and (kept_always or beside.transposed is not None)
-        made = forward.forward(p, beside.mask, x, keep)
-        return made if fixed or made is None or made[1] is None else (made[0], (p, made[1]))
 
-    def backwards(g, y, x, kept, beside):
-        p = fixed
-        if p is None:
-            p, kept = kept or (divided(beside.divisor), None)
-        return backward.backward(p, beside.mask, g, y, x, kept, beside.transposed is not None)
+def _functions(call: Call, plan):
+    """Return the plan and the functions of it, by what is asked for."""
+    from . import background, dense, dense_vjp, dense_weights, median, windowed
 
-    needs_answer = not (call.reduces or call.half)
-    held = MemoryCall(call.by_rules, forwards, backwards, needs_answer=needs_answer)
-    return Step("blocks", running(ops.memory, held), _cost, tables.nbytes)
+    if call.window is not None:
+        plan, window = windowed.planned(plan, call.reduced, call.window)
+        return plan, partial(windowed.forward, window), partial(windowed.backward, window)
+    if call.readout == "median":
+        order = (0,) if call.flat else tuple(sorted(call.axes).index(axis) for axis in call.axes)
+        axes = median.planned(plan, call.reduced, order)
+        return plan, partial(median.forward, axes), partial(median.backward, axes)
+    if call.background:
+        return plan, background.forward, background.backward
+    if not call.reduces:
+        return plan, dense_weights.forward, dense_weights.backward
+    return plan, dense.forward, dense_vjp.backward
 
 
 def _cost(load: Load) -> float:

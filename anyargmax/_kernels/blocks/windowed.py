@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import dense, dense_vjp
-from .dense import Plan, blocks, folded, is_foldable, kept_or
+from .dense import kept_or
+from .plan import Plan, blocks, folded, is_foldable
 
 
 class Window(NamedTuple):

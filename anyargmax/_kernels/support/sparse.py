@@ -108,8 +108,7 @@ def product(ops: KernelOps, v, p, x, temperature, alpha, mask, *, axes, relaxati
 def _plan(ops: KernelOps, call: Call, limits) -> Step | None:
     """A whole call, on NumPy arrays that are seen as (outer, n, inner)."""
     plan = call.plan
-    others = (plan.moments, call.sign < 0, call.masked, call.half, call.window is not None)
-    if any(others) or not LOWEST_ALPHA <= call.alpha <= 2:
+    if not LOWEST_ALPHA <= call.alpha <= 2 or plan.moments or call.sign < 0 or not call.has_only():
         return None
     shape = plan.outer, plan.n, plan.inner
 
