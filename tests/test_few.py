@@ -154,3 +154,23 @@ def test_a_row_with_nan_and_infinities_has_no_gradient_where_nothing_is_kept(how
             y, pull = torch.func.vjp(partial(function, mask=mask), x)
             (dx,) = pull(torch.ones_like(y))
         np.testing.assert_array_equal(torch.isnan(dx), [[1, 1, 0, 1], [0] * 4, [1, 1, 1, 0]])
+
+
+@pytest.mark.parametrize(
+    "function", [partial(soft_one_hot, alpha=2), partial(soft_one_hot, alpha=1.5), partial(soft_top_k, k=2)]
+)
+def test_an_exported_graph_has_the_gradient_that_its_example_asks_for(rng, function):
+    """One of scores that require none has none, and says so: it is for inference, and smaller."""
+
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return function(x)
+
+    x, g = (torch.asarray(rng.normal(size=(3, 6)), dtype=torch.float64) for _ in range(2))
+    leaf = x.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(function(leaf), leaf, g)
+    (dx,) = torch.autograd.grad(torch.export.export(Model(), (leaf,)).module()(leaf), leaf, g)
+    assert_close(dx.numpy(), expected.numpy(), "float64", "derivative")
+    y = torch.export.export(Model(), (x,)).module()(leaf)
+    assert not y.requires_grad
+    assert_close(y.numpy(), function(x).numpy(), "float64", "value")
