@@ -157,7 +157,9 @@ def test_a_row_with_nan_and_infinities_has_no_gradient_where_nothing_is_kept(how
 
 
 @pytest.mark.parametrize(
-    "function", [partial(soft_one_hot, alpha=2), partial(soft_one_hot, alpha=1.5), partial(soft_top_k, k=2)]
+    "function",
+    [partial(soft_one_hot, alpha=2), partial(soft_one_hot, alpha=1.5), lambda x: soft_top_k(x, 2)],
+    ids=["sparsemax", "1.5-entmax", "capped winners"],
 )
 def test_an_exported_graph_has_the_gradient_that_its_example_asks_for(rng, function):
     """One of scores that require none has none, and says so: it is for inference, and smaller."""
