@@ -24,11 +24,11 @@ def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
         return None
     of_divisor, forward, backward = _divided(ops, call, limits)
     fixed = None if call.tempered else of_divisor(call.divisor)
-    kept_always = call.reduces or call.half
+    kept_always, background, positions = call.reduces or call.half, call.background, call.plan.positions
 
     def forwards(x, keep, beside):
         learned = beside.transposed is not None
-        if learned and call.background:
+        if learned and background:
             return None  # the rule has a gradient of the temperature that does not cancel
         p = fixed or of_divisor(beside.divisor)
         made = forward(p, beside.mask, x, keep and (kept_always or learned))
@@ -41,7 +41,8 @@ def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
         return backward(p, beside.mask, g, y, x, kept, beside.transposed is not None)
 
     held = MemoryCall(call.by_rules, forwards, backwards, needs_answer=not kept_always)
-    return Step("blocks", running(ops.memory, held), _cost, call.plan.positions.nbytes)
+    nbytes = positions.nbytes + positions.itemsize * call.plan.n
+    return Step("blocks", running(ops.memory, held), _cost, nbytes)
 
 
 def _is_known(call: Call) -> bool:
