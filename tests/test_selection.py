@@ -22,6 +22,7 @@ PLACES = {
     "support": (("numpy", "autograd", "torch"), "sparsemax position"),
     "few": (("torch",), "position along the last axis"),
     "contraction": (("jax",), "position along the last axis"),
+    "reductions": (("jax",), "position along the last axis"),
     "softmax": (("torch-func",), "position along the last axis"),
     "roots": (("torch-func",), "sparsemax position"),
 }
