@@ -28,9 +28,10 @@ def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
         return None
     plan, itemsize = call.plan, call.plan.positions.itemsize
     if call.reduces:
-        native = _expectation(ops, plan, call.sizes, call.half)
+        native = _expectation(ops, plan, call)
         recorded = limits.quick if ops.memory.exponential else limits.recorded
-        most = limits.alone, recorded // 4 if call.divides else recorded  # a temperature is two passes more
+        # A temperature is two passes more, and its gradient others.
+        most = limits.alone, limits.alone if call.tempered else recorded // 4 if call.divides else recorded
     else:
         native = _weights(ops, call.axes) if len(call.axes) == 1 else None
         most = (limits.huge // itemsize - 1,) * 2
@@ -38,14 +39,15 @@ def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
         return None
     size = math.prod(call.sizes)
     divisor = call.divisor
-    run = partial(_run, native) if call.tempered else lambda x, load, beside: native(x, divisor)
+    run = partial(_run, native, call.reduces) if call.tempered else lambda x, load, beside: native(x, divisor)
     return Step("native", run, partial(_cost, limits, size, itemsize, most), plan.positions.nbytes)
 
 
-def _run(native, x, load: Load, beside):
-    """A temperature of its own for each row, or with a gradient, is more than blocks read at a time anyway."""
-    number = beside.transposed is None and (beside.divisor is None or isinstance(beside.divisor, float))
-    return native(x, beside.divisor) if number else None
+def _run(native, reduces, x, load: Load, beside):
+    """With a temperature that has a gradient, or is one of each row, the framework divides by its array."""
+    if beside.transposed is None and isinstance(beside.divisor, float):
+        return native(x, beside.divisor)
+    return native(x, beside.arrays[0]) if reduces else None
 
 
 def _cost(limits: Limits, size, itemsize, most, load: Load) -> float:
@@ -65,13 +67,13 @@ def _only_nan(xp, z, y) -> bool:
     return bool(xp.all(finite | explained)) and not bool(xp.any(xp.isinf(z)))
 
 
-def _expectation(ops: KernelOps, plan, sizes, half):
+def _expectation(ops: KernelOps, plan, call: Call):
     """Return an expectation by the framework's own softmax and matrix product, for scores that turn out to need no care.
 
     An answer that is finite says so: NaN, a ``+inf`` score and a row without any kept score show in it.
     """
     xp, (outer, n, inner) = ops.xp, (plan.outer, plan.n, plan.inner)
-    folded = (outer, n) if inner == 1 else (outer, n, inner)
+    folded, sizes, half, sign = (outer, n) if inner == 1 else (outer, n, inner), call.sizes, call.half, call.sign
     if (len(plan.positions) == 1) + (inner == 1) + (not plan.moments) < 2:
         return None  # further from a mean of rows, native operations are no quicker
     c = ops.memory.constant(plan.positions[0] if len(plan.positions) == 1 else plan.positions.T.copy())
@@ -81,8 +83,8 @@ def _expectation(ops: KernelOps, plan, sizes, half):
         x = xp.astype(x, xp.float32) if half else x
         rows = z = x if folded == sizes else xp.reshape(x, folded)
         if divisor is not None:
-            top = (xp.max if divisor > 0 else xp.min)(ops.detach(z), axis=1, keepdims=True)
-            z = (z - top) / divisor
+            top = (xp.max if sign == 1 else xp.min)(ops.detach(z), axis=1, keepdims=True)
+            z = (z - top) / divisor if isinstance(divisor, float) else _divided(ops, x, top, divisor, folded, sign)
         p = softmax(z, 1)
         y = p @ c if inner == 1 else c @ p
         if plan.moments:
@@ -92,6 +94,13 @@ def _expectation(ops: KernelOps, plan, sizes, half):
         return y if y.shape == plan.shape else xp.reshape(y, plan.shape)
 
     return native
+
+
+def _divided(ops: KernelOps, x, top, divisor, folded, sign):
+    """``(x - top) / T`` for an array of temperatures, whose shape is that of the scores as they came."""
+    divisor = divisor if divisor.dtype == x.dtype else ops.xp.astype(divisor, x.dtype)
+    shifted = ops.xp.reshape(ops.xp.reshape(x, folded) - top, x.shape)
+    return ops.xp.reshape(shifted / (divisor if sign == 1 else -divisor), folded)
 
 
 def _weights(ops: KernelOps, axes):
