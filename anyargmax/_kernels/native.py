@@ -24,30 +24,31 @@ class Limits(NamedTuple):
 
 
 def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
-    if not call.has_only(*(["half"] if call.reduces else [])):
+    if not call.has_only("half"):
         return None
     plan, itemsize = call.plan, call.plan.positions.itemsize
     if call.reduces:
         native = _expectation(ops, plan, call)
-        recorded = limits.quick if ops.memory.exponential else limits.recorded
+        recorded = limits.quick if ops.memory.exponential or call.half else limits.recorded
         # A temperature is two passes more, and its gradient others.
         most = limits.alone, limits.alone if call.tempered else recorded // 4 if call.divides else recorded
     else:
-        native = _weights(ops, call.axes) if len(call.axes) == 1 else None
+        native = _weights(ops, call) if len(call.axes) == 1 else None
         most = (limits.huge // itemsize - 1,) * 2
+        if call.half or call.tempered:  # which blocks read as they are
+            most = limits.alone, limits.quick
     if native is None:
         return None
     size = math.prod(call.sizes)
     divisor = call.divisor
-    run = partial(_run, native, call.reduces) if call.tempered else lambda x, load, beside: native(x, divisor)
+    run = partial(_run, native) if call.tempered else lambda x, load, beside: native(x, divisor)
     return Step("native", run, partial(_cost, limits, size, itemsize, most), plan.positions.nbytes)
 
 
-def _run(native, reduces, x, load: Load, beside):
+def _run(native, x, load: Load, beside):
     """With a temperature that has a gradient, or is one of each row, the framework divides by its array."""
-    if beside.transposed is None and isinstance(beside.divisor, float):
-        return native(x, beside.divisor)
-    return native(x, beside.arrays[0]) if reduces else None
+    number = beside.transposed is None and isinstance(beside.divisor, float)
+    return native(x, beside.divisor if number else beside.arrays[0])
 
 
 def _cost(limits: Limits, size, itemsize, most, load: Load) -> float:
@@ -103,16 +104,20 @@ def _divided(ops: KernelOps, x, top, divisor, folded, sign):
     return ops.xp.reshape(shifted / (divisor if sign == 1 else -divisor), folded)
 
 
-def _weights(ops: KernelOps, axes):
+def _weights(ops: KernelOps, call: Call):
     """The framework's own softmax, for scores of which none is so low that its weight would vanish, nor infinite, nor NaN."""
-    xp, (axis,) = ops.xp, axes
+    xp, (axis,), half, sizes = ops.xp, call.axes, call.half, call.sizes
 
     def native(x, temperature):
-        z = x
+        z = xp.astype(x, xp.float32) if half else x
         if temperature is not None:
-            z = (x - xp.max(ops.detach(x), axis=axis, keepdims=True)) / temperature
+            top = xp.max(ops.detach(z), axis=axis, keepdims=True)
+            number = isinstance(temperature, float)
+            z = (z - top) / temperature if number else _divided(ops, z, top, temperature, sizes, 1)
         p = ops.softmax(z, axis)
-        return p if float(xp.min(ops.detach(p))) > float(xp.finfo(p.dtype).smallest_normal) else None
+        if not float(xp.min(ops.detach(p))) > float(xp.finfo(p.dtype).smallest_normal):
+            return None
+        return xp.astype(p, x.dtype) if half else p
 
     return native
 
