@@ -510,6 +510,27 @@ def test_the_gradient_is_all_the_memory_that_is_taken(backend, shape, axis):
 
 
 @numpy_memory
+@pytest.mark.parametrize("options", ["mask", "temperature a row", "window", "median", "background"])
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_options_and_half_types_take_no_more_memory(backend, dtype, options):
+    """Nor is the input ever held in float32 on its own, nor a gradient beside the exponentials whose memory it takes."""
+    x = np.zeros((4096, 512), dtype=dtype)
+    x[:, 0] = 1
+    given = {
+        "mask": {"mask": np.ones(x.shape, dtype=bool)},
+        "temperature a row": {"temperature": np.ones((4096, 1), dtype=dtype)},
+        "window": {"window": 3},
+        "median": {"readout": "median"},
+        "background": {"zero_background": True},
+    }[options]
+    f = partial(soft_argmax, axis=-1, **given)
+    g = np.ones(f(x).shape, dtype="float32")
+    wide = x.size * 4
+    assert peak_of(lambda: f(x)) < 0.4 * wide
+    assert peak_of(lambda: backend.vjp(f, x)[1](g)) <= 1.05 * x.nbytes + 6 * BLOCKS.limits.block
+
+
+@numpy_memory
 def test_a_gradient_that_was_handed_out_is_not_written_to_again(backend):
     x = np.random.default_rng(8).normal(size=(200, 300))
     _, pull = backend.vjp(last, x)

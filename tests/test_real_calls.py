@@ -325,6 +325,28 @@ def test_a_learned_temperature_of_a_zero_background_is_left_to_the_rule():
     assert torch.isfinite(t.grad).all()
 
 
+@every_case
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@torch_only
+def test_native_operations_have_the_numbers_of_the_rule_or_leave_the_call(backend, dtype, name, rng):
+    function, _, options, t, mask = CASES[name]
+    x, t = round_to(scores_of(name), dtype), None if t is None else round_to(t, dtype)
+    g = round_to(rng.normal(size=exact(name, decimals.exact(x), None if t is None else decimals.exact(t)).shape), dtype)
+    found, served = [], []
+    for names in (("native",), ()):
+        with selection.only(*names) as taken:
+            found.append(pulled(backend, name, x, t, g, dtype))
+        served.append(taken)
+    rare = mask is not None or {"window", "readout", "zero_background"} & set(options)
+    assert served[0] == ["native"] or rare or function in (soft_one_hot, soft_argmax_moments, spatial_soft_argmax)
+    scale = min(1, options.get("temperature", 1), 1 if t is None else t.min())
+    for part, (actual, expected) in enumerate(zip(*found, strict=True)):
+        if actual is not None:
+            stored = dtype if dtype != "float32" and (part or function is soft_one_hot) else None
+            kind = "derivative" if part else "value"
+            assert_close(actual * scale**part, expected * scale**part, dtype, kind, stored)
+
+
 # Half types
 
 
@@ -744,7 +766,6 @@ def test_forward_mode_by_a_temperature_is_that_of_the_rule(backend):
 
 @torch_only
 def test_one_element_takes_the_way_of_its_number(backend):
-    """Unless it has a gradient, which native operations leave to blocks."""
     import torch
 
     few, many = torch.randn(4, 10), torch.randn(400, 600)

@@ -1,6 +1,6 @@
 """The kernel of softmax in blocks, for whole calls on plain CPU memory: faster the larger the array is."""
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from ..kernel import Kernel, KernelOps, Load, Step
@@ -23,6 +23,7 @@ def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
     if not _is_known(call):
         return None
     of_divisor, forward, backward = _divided(ops, call, limits)
+    of_number = lru_cache(1)(of_divisor)  # which mostly stays the same
     fixed = None if call.tempered else of_divisor(call.divisor)
     kept_always, background, positions = call.reduces or call.half, call.background, call.plan.positions
 
@@ -30,7 +31,7 @@ def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
         learned = beside.transposed is not None
         if learned and background:
             return None  # the rule has a gradient of the temperature that does not cancel
-        p = fixed or of_divisor(beside.divisor)
+        p = fixed or (of_number if isinstance(beside.divisor, float) else of_divisor)(beside.divisor)
         made = forward(p, beside.mask, x, keep and (kept_always or learned))
         return made if fixed or made is None or made[1] is None else (made[0], (p, made[1]))
 
