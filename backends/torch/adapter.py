@@ -7,6 +7,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from ..._compat import array_namespace
 from .compiled import cumulative_sum, repeats_ranges, softmax  # noqa: F401 - the library asks for them here
+from .kernels import kernels  # noqa: F401
 from .memory import array_classes, is_cheap_to_read, is_transformed, memory, pulled, served, traits  # noqa: F401
 
 name = "torch"
