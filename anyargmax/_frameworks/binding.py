@@ -53,6 +53,7 @@ class Ops(KernelOps):
     canonical_dtype: Callable[[Any], Any] | None
     quietly: Callable[..., Any]
     eagerly: Callable[[], Any]
+    opaque: Callable[..., Any]
     jit: Callable[..., Any] | None
     array_classes: tuple[type, ...]
     traits: Callable[[Any], Any] | None
@@ -81,8 +82,6 @@ class Ops(KernelOps):
         selection.when_changed(self.compiled.clear)
         self.ways = selection.ways(self)
         self.product = partial(selection.product, self)
-        if given["opaque"] is not None:
-            given["opaque"](in_one)
         if self.traits is not None:
             describe(self.array_classes, self.traits)
         for rule in RULES:
@@ -127,6 +126,10 @@ def of_namespace(xp) -> Ops:
 
 
 def __getattr__(framework):
+    if framework == "compiling":  # what `torch.compile` looks up first: its compiler is told of calls, once it is there
+        ops = import_module(__name__).torch
+        ops.opaque(in_one)
+        return globals().setdefault(framework, ops)
     if framework not in PROBES:
         raise AttributeError(f"module {__name__!r} has no attribute {framework!r}")
     missing = f"{__package__.rpartition('.')[0]}.backends.{framework}"

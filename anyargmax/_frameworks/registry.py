@@ -13,7 +13,7 @@ from .protocol import check
 _registered: list[Ops] = []
 
 
-when_compiling(lambda: binding.torch)
+when_compiling(lambda: binding.compiling)
 
 
 def registered() -> dict[str, Ops]:

@@ -5,7 +5,10 @@ import torch
 from ..._kernels.kernel import Functions
 from ..._kernels.selection import is_composing
 
-opaque = torch.compiler.allow_in_graph  # Dynamo guards nothing inside: that takes longer than a small call
+
+def opaque(f):
+    """Have Dynamo guard nothing inside a function, which takes longer than a small call. To load Dynamo takes seconds."""
+    torch.compiler.allow_in_graph(f)
 
 
 def cumulative_sum(x, *, axis):

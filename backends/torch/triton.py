@@ -655,7 +655,7 @@ class Problem(NamedTuple):
     shape: tuple[int, ...]  # of the temperature
 
     @property
-    def count(self) -> int:
+    def rows(self) -> int:
         return self.given.size.outer * self.given.size.inner
 
     @property
@@ -683,7 +683,7 @@ def _bits(number: float) -> int:
 
 def _groups(sizes, strides):
     """Neighbouring axes that are one, as pairs of a size and a stride."""
-    found = []
+    found: list[tuple[int, int]] = []
     for n, step in zip(sizes, strides, strict=True):
         if n == 1:
             continue
@@ -829,7 +829,7 @@ def _launch(kernel, problem: Problem, how: How, programs: int, *args, **options)
 def _solved(problem: Problem, places: Places, y, weights):
     """Have answers or weights written, and return what is kept of each row; None if the rows are too long."""
     limits, count = problem.limits, len(places.tables)
-    kept = torch.empty((problem.count, 3 + count), dtype=problem.dtype, device=problem.given.x.device)
+    kept = torch.empty((problem.rows, 3 + count), dtype=problem.dtype, device=problem.given.x.device)
     if problem.how.form != EXP.value:
         # Logarithms take registers, as positions do, and time beside which that of reading does not show.
         general = problem.how.form == POWER.value
@@ -860,7 +860,7 @@ def _streamed(problem: Problem, places: Places, y, weights, kept):
     limits, count = problem.limits, len(places.tables)
     how = _tiled(problem, limits.piece, count)
     pieces, length = _split(problem, how, limits.pieces if problem.given.size.n >= limits.long else 1)
-    parts = kept.new_empty((problem.count, pieces, 2 + count)) if pieces > 1 else None
+    parts = kept.new_empty((problem.rows, pieces, 2 + count)) if pieces > 1 else None
     _launch(_stream, problem, how, _blocks(problem, how) * pieces, *places, y, kept, parts, pieces, length)
     if parts is not None:
         how = how._replace(N=triton.next_power_of_2(pieces))
@@ -889,7 +889,7 @@ def _pulled(problem: Problem, places: Places, kept, versions, g, needed):
 
 def _heats(problem: Problem, kept, pieces: int):
     """Room for the cotangents of the temperatures."""
-    return kept.new_empty((problem.count, pieces)) if problem.how.heat == ARRAY.value else None
+    return kept.new_empty((problem.rows, pieces)) if problem.how.heat == ARRAY.value else None
 
 
 def _by_rows(problem: Problem, places: Places) -> bool:
@@ -911,7 +911,7 @@ def _pulled_pieces(problem: Problem, places: Places, kept, g, dx):
     how, parts, count = _tiled(problem, problem.limits.tile, len(places.tables)), None, 1
     if not places.tables:
         count, length = _split(problem, how, problem.limits.pieces)
-        parts = kept.new_empty((problem.count, count, 2))
+        parts = kept.new_empty((problem.rows, count, 2))
         _launch(_dot, problem, how, _blocks(problem, how) * count, g, kept, parts, count, length)
     pieces = triton.cdiv(problem.given.size.n, how.N)
     dt, P = _heats(problem, kept, pieces), triton.next_power_of_2(count)
@@ -934,7 +934,7 @@ def weights(x, temperature, alpha, mask, *, axes, relaxation, limits):
     problem = _problem(x, temperature, alpha, mask, axes, relaxation, limits)
     if problem is None:
         return None
-    p = torch.empty_like(problem.given.x)
+    p = torch.empty_like(problem.given.x, dtype=problem.dtype)  # readouts of weights lose no digits
     kept = _solved(problem, Places(), None, p)
     return None if kept is None else (p, _way_back(problem, Places(), kept))
 
@@ -942,8 +942,10 @@ def weights(x, temperature, alpha, mask, *, axes, relaxation, limits):
 def expectation(x, temperature, alpha, mask, positions, *, axes, relaxation, limits):
     """Return the expected positions, stacked last, and their pullback, or None."""
     problem = _problem(x, temperature, alpha, mask, axes, relaxation, limits)
-    places = None if problem is None else _placed(positions, x.shape, axes)
-    if places is None or problem.how.form == CLIPPED.value:
+    if problem is None or problem.how.form == CLIPPED.value:
+        return None
+    places = _placed(positions, x.shape, axes)
+    if places is None:
         return None
     others = tuple(n for axis, n in enumerate(x.shape) if axis not in axes)
     y = torch.empty((*others, len(axes)), dtype=problem.dtype, device=x.device)
