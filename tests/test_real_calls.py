@@ -784,6 +784,26 @@ def test_one_element_takes_the_way_of_its_number(backend):
             assert torch.equal(y, expected)
 
 
+@pytest.mark.parametrize(
+    "temperature",
+    [np.asarray(2), np.asarray([2]), np.asarray([[2], [1], [3]]), np.asarray([2.0], dtype=">f8")],
+    ids=["no axes", "one", "a row", "of another byte order"],
+)
+@pytest.mark.parametrize("f", [last, soft_one_hot], ids=["position", "weights"])
+@engined
+def test_temperatures_of_other_dtypes_are_taken_as_they_are(backend, f, temperature):
+    x, found = np.random.default_rng(1).normal(size=(3, 5)), []
+    t = temperature if backend.name != "torch" or temperature.dtype.isnative else temperature.astype("f2")
+    for names in (("blocks",), ()):
+        for dtype in ("float32", "float64"):
+            with selection.only(*names) as taken:
+                made = [f(backend.asarray(x, dtype), temperature=backend.asarray(t)) for _ in range(2)]
+            found += map(backend.to_numpy, made)
+            assert taken == [*names] * 2
+    for actual, expected in zip(found[:4], found[4:], strict=True):
+        assert_close(actual, expected, "float32" if actual.dtype == "float32" else "float64", "value")
+
+
 @pytest.mark.parametrize("temperature", [np.asarray([2.0]), np.asarray([[1.5], [2.0], [0.5]])], ids=["one", "a row"])
 @pytest.mark.parametrize("f", [last, soft_one_hot], ids=["position", "weights"])
 @learning

@@ -89,7 +89,7 @@ def _folded(mask, rows: Rows):
 
 def _number(memory: Memory, rows: Rows, t, learned: bool) -> float | None:
     """What an array of one temperature divides by: a number; None if it is out of range, or NaN."""
-    value = memory.number(t)
+    value = float(memory.number(t))
     if not (rows.tiny <= value and (value <= LARGEST or not learned)):
         return None
     return rows.sign * min(value, rows.most)
