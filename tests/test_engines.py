@@ -1,11 +1,13 @@
 """The engines: the numbers of the rules, whatever the block size, the layout and the scores; and what they save."""
 
+import gc
 import inspect
 import os
 import subprocess
 import sys
 import threading
 import tracemalloc
+import weakref
 from contextlib import ExitStack
 from functools import partial
 
@@ -58,7 +60,7 @@ def set_engines(use, on=True, block=None, native=False):
 
 WAYS = {
     dense: ("_block_by_block", "_row_by_row", "_at_once"),
-    dense_vjp: ("_pulled_block_by_block", "_pulled_at_once"),
+    dense_vjp: ("_pulled_block_by_block", "_pulled_at_once", "_pulled_together"),
     dense_weights: ("_block_by_block", "_pulled_block_by_block"),
 }
 
@@ -508,6 +510,27 @@ def test_the_gradient_is_all_the_memory_that_is_taken(backend, shape, axis):
 
 
 @numpy_memory
+@pytest.mark.parametrize("options", ["mask", "temperature a row", "window", "median", "background"])
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_options_and_half_types_take_no_more_memory(backend, dtype, options):
+    """Nor is the input ever held in float32 on its own, nor a gradient beside the exponentials whose memory it takes."""
+    x = np.zeros((4096, 512), dtype=dtype)
+    x[:, 0] = 1
+    given = {
+        "mask": {"mask": np.ones(x.shape, dtype=bool)},
+        "temperature a row": {"temperature": np.ones((4096, 1), dtype=dtype)},
+        "window": {"window": 3},
+        "median": {"readout": "median"},
+        "background": {"zero_background": True},
+    }[options]
+    f = partial(soft_argmax, axis=-1, **given)
+    g = np.ones(f(x).shape, dtype="float32")
+    wide = x.size * 4
+    assert peak_of(lambda: f(x)) < 0.4 * wide
+    assert peak_of(lambda: backend.vjp(f, x)[1](g)) <= 1.05 * x.nbytes + 6 * BLOCKS.limits.block
+
+
+@numpy_memory
 def test_a_gradient_that_was_handed_out_is_not_written_to_again(backend):
     x = np.random.default_rng(8).normal(size=(200, 300))
     _, pull = backend.vjp(last, x)
@@ -673,11 +696,31 @@ def test_a_kept_call_hides_no_wrong_axes_of_a_map():
             spatial_soft_argmax(x, window=(True, 1))
 
 
-def test_a_temperature_array_is_never_kept():
-    x = np.zeros((2, 3))
-    before = len(kept_calls._calls)
-    soft_argmax(x, axis=-1, temperature=np.asarray([[1.0], [2.0]]))
-    assert len(kept_calls._calls) == before
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@engined
+def test_a_call_that_is_kept_for_its_arrays_has_the_answer_of_others(backend, dtype):
+    """Of an array the key has what describes it, and not its values."""
+    x = backend.asarray(np.asarray([[0.0, 1.0, 3.0], [2.0, 0.0, 1.0]]), dtype)
+    kept_calls.forget()
+    for temperature in (np.asarray([[1.0], [2.0]]), np.asarray([[0.5], [0.25]])):
+        for mask in (np.asarray([True, True, False]), np.asarray([False, True, True])):
+            given = {"temperature": backend.asarray(temperature, dtype), "mask": backend.asarray(mask)}
+            z = np.where(mask, backend.to_numpy(x) / temperature, -INF)
+            p = np.exp(z) / np.sum(np.exp(z), axis=-1, keepdims=True)
+            assert_close(backend.to_numpy(soft_argmax(x, axis=-1, **given)), p @ np.arange(3.0), dtype, "value")
+    assert len(kept_calls._calls) == 1
+
+
+@pytest.mark.parametrize("backend", backend_parameters(("numpy", "torch")))
+def test_a_kept_call_holds_none_of_the_arrays_it_was_made_with(backend):
+    kept_calls.forget()
+    arrays = [backend.asarray(np.ones((2, 1))), backend.asarray(np.asarray([[True, False, True]] * 2))]
+    soft_argmax(backend.asarray(np.zeros((2, 3))), axis=-1, hard=True, temperature=arrays[0], mask=arrays[1])
+    assert len(kept_calls._calls) == 1
+    alive = [weakref.ref(array) for array in arrays]
+    arrays.clear()
+    gc.collect()
+    assert [array() for array in alive] == [None, None]
 
 
 @needs_torch

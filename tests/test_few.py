@@ -120,8 +120,7 @@ def test_neighbouring_axes_are_reduced_as_one(rng, options, axes):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_types_are_read_as_they_are_and_computed_in_float32(rng, dtype):
-    """No copy in float32 is made of them on its own: the gradient comes back in their type."""
+def test_half_types_are_computed_in_float32_and_their_gradient_comes_back_in_them(rng, dtype):
     x = torch.asarray(rng.normal(size=(4, 300)), dtype=dtype).requires_grad_()
     wide = x.detach().float().requires_grad_()
     g = torch.asarray(rng.normal(size=4), dtype=torch.float32)
@@ -155,3 +154,25 @@ def test_a_row_with_nan_and_infinities_has_no_gradient_where_nothing_is_kept(how
             y, pull = torch.func.vjp(partial(function, mask=mask), x)
             (dx,) = pull(torch.ones_like(y))
         np.testing.assert_array_equal(torch.isnan(dx), [[1, 1, 0, 1], [0] * 4, [1, 1, 1, 0]])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [partial(soft_one_hot, alpha=2), partial(soft_one_hot, alpha=1.5), lambda x: soft_top_k(x, 2)],
+    ids=["sparsemax", "1.5-entmax", "capped winners"],
+)
+def test_an_exported_graph_has_the_gradient_that_its_example_asks_for(rng, function):
+    """One of scores that require none has none, and says so: it is for inference, and smaller."""
+
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return function(x)
+
+    x, g = (torch.asarray(rng.normal(size=(3, 6)), dtype=torch.float64) for _ in range(2))
+    leaf = x.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(function(leaf), leaf, g)
+    (dx,) = torch.autograd.grad(torch.export.export(Model(), (leaf,)).module()(leaf), leaf, g)
+    assert_close(dx.numpy(), expected.numpy(), "float64", "derivative")
+    y = torch.export.export(Model(), (x,)).module()(leaf)
+    assert not y.requires_grad
+    assert_close(y.numpy(), function(x).numpy(), "float64", "value")

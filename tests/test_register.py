@@ -140,4 +140,4 @@ def test_a_framework_without_kernels_is_asked_for_no_length(lifted):
     adapter = SimpleNamespace(**vars(registry.registered()["mine"].adapter) | {"memory": None})
     ops, options = binding.Ops(adapter), composition.Options((0,), np.dtype("float64"))
     x = np.zeros(3).view(Lazy)
-    assert selection.planned(ops, x, composition.Controls(), options, lambda: None, ()) is None
+    assert selection.planned(ops, x, composition.Controls(), (None, None), options, lambda: None, ()) is None

@@ -110,12 +110,14 @@ def test_what_was_allowed_before_is_allowed_after_an_error():
 
 
 @pytest.mark.parametrize(
-    ("part", "temperature"), [("plans", 1.0), ("serves", np.asarray([[2.0]]))], ids=["a whole call", "a rule"]
+    ("part", "call"),
+    [("plans", soft_one_hot), ("serves", partial(soft_argmax, axis=-1, readout="median"))],
+    ids=["a whole call", "a rule"],
 )
-def test_a_kernel_takes_a_file_and_an_entry_in_its_adapters_list(part, temperature, monkeypatch):
+def test_a_kernel_takes_a_file_and_an_entry_in_its_adapters_list(part, call, monkeypatch):
     """A kernel of a framework's own is asked before those of the library, for a whole call and for a rule."""
     ops, asked = binding.of_namespace(array_namespace(np.zeros(1))), []
-    step = Step("mine", lambda x, load: asked.append(x.shape), lambda load: 0.0)
+    step = Step("mine", lambda x, load, beside: asked.append(x.shape), lambda load: 0.0)
     parts = {
         "plans": {"entmax": lambda ops, call, limits: step},
         "serves": {"weights": lambda ops, x, *args, limits, **static: asked.append(x.shape)},
@@ -123,5 +125,5 @@ def test_a_kernel_takes_a_file_and_an_entry_in_its_adapters_list(part, temperatu
     monkeypatch.setattr(ops, "kernels", (Kernel("mine", **{part: parts[part]}),))
     monkeypatch.setattr(ops, "ways", selection.ways(ops))
     with selection.only("mine", "support") as taken:
-        soft_one_hot(np.asarray([[0.0, 1.0, 5.0]]), alpha=2, temperature=temperature)
+        call(np.asarray([[0.0, 1.0, 5.0]]), alpha=2)
     assert (asked, taken) == ([(1, 3)], ["support"])

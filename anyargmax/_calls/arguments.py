@@ -11,7 +11,7 @@ from .._rules.relaxations import ENTMAX, SOFTMAX, WINNERS, Relaxation
 from . import composition, validate
 from .annotations import Readout, Readouts
 from .composition import Controls, Options
-from .making import made
+from .making import Given, made
 from .targets import target_of
 
 _ONE = get_args(Readout)  # the readouts that give one answer
@@ -22,14 +22,22 @@ def reduced_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, .
     return tuple(1 if axis in axes else n for axis, n in enumerate(shape))
 
 
-def entmax_controls(ops: Ops, shape, axes, dtype, temperature, alpha, mask) -> tuple[Controls, Relaxation]:
-    """Validate what goes with the scores: the arrays, and the relaxation that alpha names."""
-    reduced = reduced_shape(shape, axes)
-    number, order = validate.entmax_order(ops, alpha, dtype, reduced)
-    mask = validate.boolean_mask(ops, mask, shape)
-    temperature = validate.positive_number(ops, temperature, "temperature", dtype, reduced)
+def entmax_controls(
+    ops: Ops, shape, axes, dtype, temperature, alpha, mask, flat=False
+) -> tuple[Controls, Given, Relaxation]:
+    """Validate what goes with the scores: the arrays, what they were given as, and the relaxation that alpha names."""
+    number, order = validate.entmax_order(ops, alpha, dtype, reduced_shape(shape, axes))
+    given = Given(partial(_fitted, ops, shape, axes, dtype, order, flat), temperature, mask)
     relaxation = SOFTMAX if number == 1 else ENTMAX._replace(alpha=number)
-    return Controls(temperature, order, mask), relaxation
+    return given.fitted(temperature, mask), given, relaxation
+
+
+def _fitted(ops: Ops, shape, axes, dtype, order, flat, temperature, mask) -> Controls:
+    """Validate a temperature and a mask; if `flat` they go with scores that are flattened."""
+    mask = validate.boolean_mask(ops, mask, shape)
+    temperature = validate.positive_number(ops, temperature, "temperature", dtype, reduced_shape(shape, axes))
+    controls = Controls(temperature, order, mask)
+    return _flattened(ops, controls, shape) if flat else controls
 
 
 def background(zero_background: Any, alpha: Any) -> bool:
@@ -61,10 +69,12 @@ def position(
     ops = validate.operations(x, "x", temperature=temperature, alpha=alpha, mask=mask, positions=positions)
     shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
     axes = validate.all_axes(shape) if axis is None else (validate.one_axis(axis, shape),)
-    controls, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
     flat = axis is None and len(shape) != 1
+    controls, given, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask, flat)
     if flat:
-        controls, positions, shape = _flattened(ops, controls, positions, shape)
+        if hasattr(positions, "shape") and tuple(positions.shape) == shape:
+            positions = ops.xp.reshape(positions, (-1,))
+        shape = (math.prod(shape),)
     options = Options(
         axes=(0,) if flat else axes,
         dtype=dtype,
@@ -79,18 +89,18 @@ def position(
     )
     if positions is not None:
         positions = validate.position_table(ops, positions, dtype, shape, options.axes[0])
-    return _position_made(ops, x, axes, controls, positions, options)
+    return _position_made(ops, x, axes, controls, given, positions, options)
 
 
-def _position_made(ops: Ops, x, axes, controls, positions, options):
+def _position_made(ops: Ops, x, axes, controls, given, positions, options):
     if positions is not None:
         return made(ops, composition.position, x, (controls, positions), options)
     reduced = tuple(n for a, n in enumerate(x.shape) if a not in axes)
     if options.readout == "moments":
         split = partial(ops.finish, axes=options.kept, count=2)
-        return made(ops, composition.position, x, (controls, None), options, True, (*reduced, 2), split)
+        return made(ops, composition.position, x, (controls, None), options, given, (*reduced, 2), split)
     result_shape = reduced_shape(tuple(x.shape), axes) if options.kept else reduced
-    return made(ops, composition.position, x, (controls, None), options, True, result_shape)
+    return made(ops, composition.position, x, (controls, None), options, given, result_shape)
 
 
 @maker
@@ -111,7 +121,7 @@ def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero
     ops = validate.operations(x, "x", temperature=temperature, alpha=alpha, mask=mask)
     shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
     axes = validate.several_axes(axes, shape)
-    controls, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
+    controls, given, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
     options = Options(
         axes=axes,
         dtype=dtype,
@@ -127,8 +137,8 @@ def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero
         if options.hard:
             raise ValueError("`hard` must be False with readout 'moments', got True. A single entry has no variance.")
         result_shape = (*rest, 2 * len(axes))
-        return made(ops, composition.coordinate_moments, x, (controls,), options, True, result_shape, ops.halves)
-    return made(ops, composition.coordinates, x, (controls,), options, True, (*rest, len(axes)))
+        return made(ops, composition.coordinate_moments, x, (controls,), options, given, result_shape, ops.halves)
+    return made(ops, composition.coordinates, x, (controls,), options, given, (*rest, len(axes)))
 
 
 @maker
@@ -140,9 +150,9 @@ def one_hot(x, axis, temperature, alpha, mask, hard):
         axes = validate.several_axes(axis, shape, "axis")
     else:
         axes = validate.all_axes(shape) if axis is None else (validate.one_axis(axis, shape),)
-    controls, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
+    controls, given, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
     options = Options(axes=axes, dtype=dtype, hard=validate.flag(hard, "hard"), relaxation=relaxation)
-    return made(ops, composition.weights, x, (controls,), options, True)
+    return made(ops, composition.weights, x, (controls,), options, given)
 
 
 @maker
@@ -177,12 +187,12 @@ def loss(x, target, axis, alpha, temperature, mask):
     axes = (validate.one_axis(axis, shape),)
     if not isinstance(alpha, numbers.Real):
         raise TypeError(f"`alpha` must be a number here, got {alpha!r}. Pass such as 1.5.")
-    controls, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
+    controls, _, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
     target = target_of(ops, target, shape, axes[0])
     return made(ops, composition.loss, x, (controls, target), Options(axes=axes, dtype=dtype, relaxation=relaxation))
 
 
-def _flattened(ops: Ops, controls, positions, shape):
+def _flattened(ops: Ops, controls, shape) -> Controls:
     """What goes with the scores, flattened as they will be."""
     xp = ops.xp
     temperature, alpha, mask = controls
@@ -192,6 +202,4 @@ def _flattened(ops: Ops, controls, positions, shape):
         temperature = xp.reshape(temperature, (1,))
     if alpha is not None:
         alpha = xp.reshape(alpha, (1,))
-    if hasattr(positions, "shape") and tuple(positions.shape) == shape:
-        positions = xp.reshape(positions, (-1,))
-    return Controls(temperature, alpha, mask), positions, (math.prod(shape),)
+    return Controls(temperature, alpha, mask)

@@ -1,46 +1,91 @@
 """A validated call as a function of its scores: by the kernels that can do the whole of it, else by the rules."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any, NamedTuple
 
 from .._frameworks.registry import Ops
 from .._kernels import selection
+from .._rules.rule import Array
 from . import composition
+from .composition import Controls
+from .validate import is_number
 
 
-def made(ops: Ops, core, x, arrays, options, reads=False, shape=None, split=None):
-    """Return the call as a function of x, the bytes that it holds, and whether it may be kept.
+class Given(NamedTuple):
+    """Temperature and mask as the caller gave them, and the function that makes controls of such."""
 
-    `arrays` go with the scores, the controls first. If `reads`, kernels may do the whole call: for a reduced result of
-    that shape, or for the weights if `shape` is None. `split` takes a result of a kernel apart into several.
+    fitted: Callable[[Any, Any], Controls]
+    temperature: Any
+    mask: Any
+
+    def arrays(self) -> tuple[Array | None, Array | None]:
+        """Temperature and mask, None where that is no array."""
+        return None if is_number(self.temperature) else self.temperature, self.mask
+
+    def renewed(self) -> Callable[..., Controls]:
+        """Return a function of other arrays in place of those given, which makes controls of them."""
+        has, fitted = [array is not None for array in self.arrays()], self.fitted
+        number = None if has[0] else self.temperature
+
+        def controls(*arrays):
+            return fitted(arrays[0] if has[0] else number, arrays[-1] if has[1] else None)
+
+        return controls
+
+
+def made(ops: Ops, core, x, arrays, options, given: Given | None = None, shape=None, split=None):
+    """Return the call as a function of x, the bytes that it holds, and the function that may be kept of it.
+
+    `arrays` go with the scores, the controls first. If `given`, kernels may do the whole call: for a reduced result of
+    that shape, or for the weights if `shape` is None. `split` takes a result of a kernel apart into several. What may be
+    kept is a function of x, and of the arrays that were given; None if nothing may be.
     """
     soft = options._replace(hard=False)
-    way = None
-    if reads:
+    way, renewed, beside = None, None, ()
+    if given is not None:
+        beside = tuple(array for array in given.arrays() if array is not None)
+        renewed = given.renewed() if beside else None
         stacked = core if split is None else composition.answers
         with_none = arrays if split is None else (arrays[0], None)
-        make = partial(_by_changed_rules, ops, stacked, with_none, soft)
-        way = selection.planned(ops, x, arrays[0], soft, make, shape)
+        make = partial(_by_changed_rules, ops, stacked, with_none, soft, renewed)
+        way = selection.planned(ops, x, arrays[0], given.arrays(), soft, make, shape)
     if way is None:
         call = _by_rules(ops, core, arrays, options)
-    elif split is not None:
+        return call, 0, call if _may_be_kept(ops, x, arrays) else None
+    call = way.run
+    if split is not None:
         call = partial(_split, split, way.run)
     elif options.hard:
-        call = partial(_straight_through, ops, way.run, _by_rules(ops, composition.HARD[core], arrays, options))
-    else:
-        call = way.run
-    return call, 0 if way is None else way.nbytes, ops.xp.isdtype(x.dtype, "real floating")
+        call = partial(
+            _straight_through, ops, way.run, _by_rules(ops, composition.HARD[core], arrays, options, renewed)
+        )
+    return partial(_with, call, beside) if beside else call, way.nbytes, call
 
 
-def _split(split, call, x):
-    return split(call(x))
+def _may_be_kept(ops: Ops, x, arrays) -> bool:
+    """Whether it holds no array, nor integers, which are computed in the default dtype: that may be another one later."""
+    numbers = all(value is None or is_number(value) for value in (*arrays[0], *arrays[1:]))
+    return numbers and ops.xp.isdtype(x.dtype, "real floating")
 
 
-def _by_changed_rules(ops: Ops, core, arrays, options, **changes):
-    return _by_rules(ops, core, arrays, options._replace(**changes))
+def _with(call, beside, x):
+    return call(x, *beside)
 
 
-def _by_rules(ops: Ops, core, arrays, options):
-    """A core function of the scores alone."""
+def _split(split, call, x, *beside):
+    return split(call(x, *beside))
+
+
+def _by_changed_rules(ops: Ops, core, arrays, options, renewed, **changes):
+    return _by_rules(ops, core, arrays, options._replace(**changes), renewed)
+
+
+def _by_rules(ops: Ops, core, arrays, options, renewed=None):
+    """A core function of the scores alone, or also of arrays in place of those that its controls were made of."""
+    if renewed is not None:
+        others = arrays[1:]  # a call that is kept holds none of the arrays that were given
+        return lambda x, *beside: core(ops, x, renewed(*beside), *others, options=options)
     if ops.jit is None:
         return lambda x: core(ops, x, *arrays, options=options)
     if all(a is None for a in (*arrays[0], *arrays[1:])):
@@ -52,6 +97,7 @@ def _beside(ops: Ops, core, arrays, options, x):
     return ops.run(core, x, *arrays, options=options)
 
 
-def _straight_through(ops: Ops, soft, hard, x):
+def _straight_through(ops: Ops, soft, hard, x, *beside):
     """The hard value with the gradient of the soft one, which is then the same to the last bit."""
-    return ops.straight_through(soft(x), hard(ops.detach(x)))
+    y, sure = soft(x, *beside), hard(ops.detach(x), *beside)
+    return ops.straight_through(y, sure if sure.dtype == y.dtype else ops.xp.astype(sure, y.dtype))

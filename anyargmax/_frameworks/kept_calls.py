@@ -1,8 +1,8 @@
 """Calls made ready: what a public function finds out about its arguments, it finds out once.
 
-A call whose options are all plain Python scalars, on an array of a framework's own class, is determined by
-those and by the array's traits (dtype, shape, device): under this key `_remember` keeps the function of the
-array that is left when everything has been validated. Calls that fail are not kept, and fail again.
+A call whose options are all plain Python scalars, or arrays of a framework's own class, on such an array, is determined
+by the scalars and by the traits of the arrays (dtype, shape, device): under this key `_remember` keeps the function of the
+arrays that is left when everything but their values has been validated. Calls that fail are not kept, and fail again.
 """
 
 import sys
@@ -60,8 +60,9 @@ def called(make: Callable[..., Any], x: Any, arguments: tuple[Any, ...]) -> Any:
     """Run a call of x: the kept one, or the one that is made of its arguments, which is kept if nothing else determines it.
 
     The key is the tuple of all arguments other than x, and their types: ``1``, ``1.0`` and ``True`` are equal and
-    different arguments, also as entries of a tuple. ``make(x, *arguments)`` validates. It returns the call, which is a
-    function of x, how many bytes it holds, and whether it may be kept.
+    different arguments, also as entries of a tuple. In place of an array it has what describes it. ``make(x, *arguments)``
+    validates. It returns the call, which is a function of x, how many bytes it holds, and what may be kept: a function of x
+    and of the arrays among the arguments, or None.
     """
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "compiler") and torch.compiler.is_compiling():
@@ -78,18 +79,48 @@ def called(make: Callable[..., Any], x: Any, arguments: tuple[Any, ...]) -> Any:
     key = type(x), traits, make, arguments, types
     try:
         call = _calls.get(key)
-    except TypeError:  # an argument that cannot be hashed
+    except TypeError:  # an argument that cannot be hashed, such as an array
+        call = None
+    return _with_arrays(make, x, arguments, key) if call is None else call(x)
+
+
+def _with_arrays(make, x, arguments, key):
+    """A call that is kept for arrays like those among the arguments, or not yet."""
+    arrays, described = _described(arguments, key[-1])
+    if described is None:
         return make(x, *arguments)[0](x)
+    key = *key[:3], described, key[-1]
+    call = _calls.get(key)
     if call is None:
-        call, size, keeps = make(x, *arguments)
-        if keeps:
-            _remember(key, call, size)
-    return call(x)
+        call, size, kept = make(x, *arguments)
+        if kept is not None:
+            _remember(key, kept, size)
+        return call(x)
+    return call(x, *arrays)
+
+
+def _described(arguments, types) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
+    """The arrays among the arguments, and these with what describes an array in place of it; None if one is not plain."""
+    arrays, described, others = [], [], types[len(arguments) :]
+    for value, kind in zip(arguments, types, strict=False):
+        if kind in _SCALARS:
+            described.append(value)
+            continue
+        describes = _traits.get(kind)
+        traits = None if describes is None else describes(value)
+        if traits is None:
+            return (), None
+        arrays.append(value)
+        described.append(traits)
+    nested = others and (
+        tuple in others or not _SCALARS.issuperset(others)
+    )  # an array in a tuple is none of the arrays
+    return tuple(arrays), None if nested else tuple(described)
 
 
 def _remember(key: Any, call: Callable[[Any], Any], size: int = 0) -> None:
-    """Keep a call that has been validated, if its options are such as never change; it holds so many bytes."""
-    if size > ROOM // 4 or not _SCALARS.issuperset(key[-1]):
+    """Keep a call that has been validated; it holds so many bytes."""
+    if size > ROOM // 4:
         return
     if len(_calls) >= LIMIT or sum(_sizes.copy().values()) + size > ROOM:
         forget()

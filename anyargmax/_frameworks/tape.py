@@ -89,27 +89,30 @@ def _quietly(namespace):
 _UNRECORDED, _RECORDED = (False, 1, True), (True, 1, True)
 
 
-def _load(x):
+def _load(x, *arrays):
     """Whether a backward pass is recorded; a tangent goes by the rules."""
     tape = _tape.get()
     return _UNRECORDED if tape is None else _RECORDED if tape.reverse else None
 
 
-def _attach(x, call, y, kept):
+def _attach(x, call, beside, y, kept):
     """The answer of a kernel, recorded as a rule for the way back."""
     tape: Any = _tape.get()
-    tape.links.append((_recorded(call, {"kept": kept}), None, (x,), {}, y))
+    tape.links.append((_recorded(call, beside, {"kept": kept}), None, (x,), {}, y))
     return y
 
 
-def _recorded(call, state):
+def _recorded(call, beside, state):
     """A kernel's call as a rule that is used once: the gradient may take over the memory of what was kept."""
 
-    def pull(ops, g, y, x):
-        dx = call.backward(array_namespace(x).asarray(g), y, x, call.take(state))
-        return vjp(call.by_rules, x)[1](g)[0] if dx is None else dx
+    def by_rules(x):
+        return call.by_rules(x, *beside.arrays)
 
-    return Rule("kernel", forward=call.by_rules, vjps=(pull,), jvps=(), composite=call.by_rules)
+    def pull(ops, g, y, x):
+        made = call.pulled(array_namespace(x).asarray(g), y, x, state, beside)
+        return vjp(by_rules, x)[1](g)[0] if made is None else made[0]
+
+    return Rule("kernel", forward=by_rules, vjps=(pull,), jvps=(), composite=by_rules)
 
 
 def _is_plain(x):

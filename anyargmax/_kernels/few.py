@@ -52,8 +52,8 @@ def _softmax(ops: KernelOps, x, temperature, axes, layout: Layout) -> _Solved:
 def _by_roots(ops: KernelOps, x, temperature, mask, axes, relaxation: Relaxation, layout: Layout) -> _Solved:
     xp = ops.xp
     wide = x if xp.finfo(x.dtype).bits >= 32 else xp.astype(x, xp.float32)
-    given = (xp.reshape(wide, layout.folded), *(folded(ops, layout, x, array) for array in (temperature, mask)))
-    p, z, reference = roots.solved(ops, *given, 1, relaxation)
+    t, keep = folded(ops, layout, x, temperature), folded(ops, layout, x, mask)
+    p, z, reference = roots.solved(ops, xp.reshape(wide, layout.folded), t, keep, 1, relaxation)
     x = x if mask is None else xp.where(mask, x, -math.inf)
     reduced = tuple(1 if axis in axes else n for axis, n in enumerate(x.shape))
     z = None if z is None else xp.reshape(z, x.shape)

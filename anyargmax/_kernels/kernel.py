@@ -17,12 +17,13 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 class Step(NamedTuple):
     """A kernel prepared for one call.
 
-    ``run(x, load)`` returns the result, or None if it cannot do these values. ``cost(load)`` orders the kernels of a call:
-    the rules cost 1, and a kernel that costs more is not tried. `nbytes` is the memory of the tables that it holds.
+    ``run(x, load, beside)`` returns the result, or None if it cannot do these values; `beside` is a `Beside`.
+    ``cost(load)`` orders the kernels of a call: the rules cost 1, and a kernel that costs more is not tried. `nbytes` is the
+    memory of the tables that it holds.
     """
 
     name: str
-    run: Callable[[Array, Load], Array | None]
+    run: Callable[[Array, Load, Any], Array | None]
     cost: Callable[[Load], float]
     nbytes: int = 0
 
@@ -78,6 +79,11 @@ class Kernel(NamedTuple):
     needs: tuple[str, ...] = ()
 
 
+def _copied(x, out):
+    out[...] = x
+    return out
+
+
 class Memory(NamedTuple):
     """What a framework gives kernels that work on the memory of its plain CPU arrays, as NumPy arrays.
 
@@ -88,13 +94,14 @@ class Memory(NamedTuple):
     is_plain
         ``is_plain(x) -> bool``: whether x is a dense array in the memory of the CPU, recorded or not.
     view
-        ``view(x)``: the memory of a plain array.
+        ``view(x)``: the memory of a plain array. Where NumPy lacks the dtype, one that `copied` knows stands for it.
     close
         ``close(array, like)``: a NumPy array as one of the framework, without a copy.
     load
-        ``load(x)``: the `Load` on which costs depend; None if only the rules can do the call, as in forward mode.
+        ``load(x, *arrays)``: the `Load` on which costs depend; None if only the rules can do the call, as in forward mode.
     attach
-        ``attach(x, call, y, kept)``: the answer y to a recorded call of x, with ``call.backward`` as its way back.
+        ``attach(x, call, beside, y, kept)``: the answer y to a recorded call of x and of the arrays beside it, with
+        ``call.pulled`` as its way back.
     keeps
         ``keeps() -> bool``: whether values kept in the forward pass stay in memory until the backward pass. None: always.
     exponential
@@ -103,18 +110,27 @@ class Memory(NamedTuple):
         ``constant(array)``: a NumPy array as one of the framework that any later call may use.
     total
         ``total(y)``: the sum of all entries, as a number.
+    number
+        ``number(x)``: the number in a plain array of one.
+    learns
+        ``learns(x) -> bool``: whether a backward pass will ask for the gradient of a plain array.
+    copied
+        ``copied(x, out)``: out, filled with the numbers of x, of another dtype.
     """
 
     open: Callable[[Array], Any]
     is_plain: Callable[[Array], bool]
     view: Callable[[Array], Any]
     close: Callable[[Any, Array], Array]
-    load: Callable[[Array], Load | None]
+    load: Callable[..., Load | None]
     attach: Callable[..., Array]
     keeps: Callable[[], bool] | None = None
     exponential: Callable[..., Any] | None = None
     constant: Callable[[Any], Array] = lambda array: array
     total: Callable[[Array], float] = lambda y: float(y.sum())
+    number: Callable[[Array], float] = lambda x: x.item()
+    learns: Callable[[Array], bool] = lambda x: False
+    copied: Callable[[Any, Any], Any] = _copied
 
 
 class Compiler(NamedTuple):

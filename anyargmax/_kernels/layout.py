@@ -31,7 +31,7 @@ def of(x: Array, axes: tuple[int, ...]) -> Layout:
 
 def folded(ops: KernelOps, layout: Layout, x: Array, beside: Array | None) -> Array | None:
     """Return what goes with x, a number, None, or an array that broadcasts against it, with the axes as one too."""
-    if not hasattr(beside, "shape"):
+    if beside is None or not hasattr(beside, "shape"):
         return beside
     reduced = all(n == 1 for n, size in zip(beside.shape, layout.inside, strict=True) if size != 1)
     shape = tuple(1 if reduced and size != 1 else n for n, size in zip(x.shape, layout.inside, strict=True))

@@ -24,22 +24,31 @@ class Limits(NamedTuple):
 
 
 def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
-    if call.mask is not None:
+    if not call.has_only("half"):
         return None
     plan, itemsize = call.plan, call.plan.positions.itemsize
     if call.reduces:
-        native = _expectation(ops, plan, call.sizes)
-        recorded = limits.quick if ops.memory.exponential else limits.recorded
-        most = limits.alone, recorded if plan.divisor is None else recorded // 4  # a temperature is two passes more
+        native = _expectation(ops, plan, call)
+        recorded = limits.quick if ops.memory.exponential or call.half else limits.recorded
+        # A temperature is two passes more, and its gradient others.
+        most = limits.alone, limits.alone if call.tempered else recorded // 4 if call.divides else recorded
     else:
-        native = _weights(ops, plan.divisor, call.axes) if len(call.axes) == 1 else None
+        native = _weights(ops, call) if len(call.axes) == 1 else None
         most = (limits.huge // itemsize - 1,) * 2
+        if call.half or call.tempered:  # which blocks read as they are
+            most = limits.alone, limits.quick
     if native is None:
         return None
     size = math.prod(call.sizes)
-    return Step(
-        "native", lambda x, load: native(x), partial(_cost, limits, size, itemsize, most), plan.positions.nbytes
-    )
+    divisor = call.divisor
+    run = partial(_run, native) if call.tempered else lambda x, load, beside: native(x, divisor)
+    return Step("native", run, partial(_cost, limits, size, itemsize, most), plan.positions.nbytes)
+
+
+def _run(native, x, load: Load, beside):
+    """With a temperature that has a gradient, or is one of each row, the framework divides by its array."""
+    number = beside.transposed is None and isinstance(beside.divisor, float)
+    return native(x, beside.divisor if number else beside.arrays[0])
 
 
 def _cost(limits: Limits, size, itemsize, most, load: Load) -> float:
@@ -59,23 +68,24 @@ def _only_nan(xp, z, y) -> bool:
     return bool(xp.all(finite | explained)) and not bool(xp.any(xp.isinf(z)))
 
 
-def _expectation(ops: KernelOps, plan, sizes):
+def _expectation(ops: KernelOps, plan, call: Call):
     """Return an expectation by the framework's own softmax and matrix product, for scores that turn out to need no care.
 
     An answer that is finite says so: NaN, a ``+inf`` score and a row without any kept score show in it.
     """
     xp, (outer, n, inner) = ops.xp, (plan.outer, plan.n, plan.inner)
-    folded = (outer, n) if inner == 1 else (outer, n, inner)
+    folded, sizes, half, sign = (outer, n) if inner == 1 else (outer, n, inner), call.sizes, call.half, call.sign
     if (len(plan.positions) == 1) + (inner == 1) + (not plan.moments) < 2:
         return None  # further from a mean of rows, native operations are no quicker
     c = ops.memory.constant(plan.positions[0] if len(plan.positions) == 1 else plan.positions.T.copy())
     softmax, total = ops.functions.softmax, ops.memory.total
 
-    def native(x):
+    def native(x, divisor):
+        x = xp.astype(x, xp.float32) if half else x
         rows = z = x if folded == sizes else xp.reshape(x, folded)
-        if plan.divisor is not None:
-            top = (xp.max if plan.divisor > 0 else xp.min)(ops.detach(z), axis=1, keepdims=True)
-            z = (z - top) / plan.divisor
+        if divisor is not None:
+            top = (xp.max if sign == 1 else xp.min)(ops.detach(z), axis=1, keepdims=True)
+            z = (z - top) / divisor if isinstance(divisor, float) else _divided(ops, x, top, divisor, folded, sign)
         p = softmax(z, 1)
         y = p @ c if inner == 1 else c @ p
         if plan.moments:
@@ -87,16 +97,27 @@ def _expectation(ops: KernelOps, plan, sizes):
     return native
 
 
-def _weights(ops: KernelOps, temperature, axes):
-    """The framework's own softmax, for scores of which none is so low that its weight would vanish, nor infinite, nor NaN."""
-    xp, (axis,) = ops.xp, axes
+def _divided(ops: KernelOps, x, top, divisor, folded, sign):
+    """``(x - top) / T`` for an array of temperatures, whose shape is that of the scores as they came."""
+    divisor = divisor if divisor.dtype == x.dtype else ops.xp.astype(divisor, x.dtype)
+    shifted = ops.xp.reshape(ops.xp.reshape(x, folded) - top, x.shape)
+    return ops.xp.reshape(shifted / (divisor if sign == 1 else -divisor), folded)
 
-    def native(x):
-        z = x
+
+def _weights(ops: KernelOps, call: Call):
+    """The framework's own softmax, for scores of which none is so low that its weight would vanish, nor infinite, nor NaN."""
+    xp, (axis,), half, sizes = ops.xp, call.axes, call.half, call.sizes
+
+    def native(x, temperature):
+        z = xp.astype(x, xp.float32) if half else x
         if temperature is not None:
-            z = (x - xp.max(ops.detach(x), axis=axis, keepdims=True)) / temperature
+            top = xp.max(ops.detach(z), axis=axis, keepdims=True)
+            number = isinstance(temperature, float)
+            z = (z - top) / temperature if number else _divided(ops, z, top, temperature, sizes, 1)
         p = ops.functions.softmax(z, axis)
-        return p if float(xp.min(ops.detach(p))) > float(xp.finfo(p.dtype).smallest_normal) else None
+        if not float(xp.min(ops.detach(p))) > float(xp.finfo(p.dtype).smallest_normal):
+            return None
+        return xp.astype(p, x.dtype) if half else p
 
     return native
 

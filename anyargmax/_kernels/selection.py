@@ -146,22 +146,22 @@ class _Orders(dict[Load, tuple[Callable[..., Any], ...]]):
 
 
 class Way(NamedTuple):
-    """A whole call of scores alone by kernels, and the bytes of tables that it holds."""
+    """A whole call of scores and the arrays beside them by kernels, and the bytes of tables that it holds."""
 
-    run: Callable[[Array], Array]
+    run: Callable[..., Array]
     nbytes: int
 
 
-def planned(ops: KernelOps, x, controls, options, make: Callable[..., Callable[[Array], Array]], shape) -> Way | None:
-    """Return a whole call by kernels; None if there is none that can do it.
+def planned(ops: KernelOps, x, controls, arrays, options, make: Callable[..., Any], shape) -> Way | None:
+    """Return a whole call by kernels, of the scores and of arrays like these; None if there is none that can do it.
 
-    ``make(dense=False)`` returns the function in rules. `shape` is that of the reduced result, None of a call for the
-    weights.
+    `arrays` are temperature and mask as the caller gave them, None where that is no array. ``make(dense=False)`` returns
+    the function in rules. `shape` is that of the reduced result, None of a call for the weights.
     """
     planners = _serving(ops, ("plan", options.relaxation.name))
     if not planners:  # such a framework may have lazy shapes
         return None
-    call = whole.of(ops, x, controls, options, make, shape)
+    call = whole.of(ops, x, controls, arrays, options, make, shape)
     if call is None:
         return None
     made = [(kernel, plan(ops, call, limits)) for kernel, plan, limits in planners]
@@ -171,7 +171,8 @@ def planned(ops: KernelOps, x, controls, options, make: Callable[..., Callable[[
     asked_by_rules = any(kernel.serves for kernel, step in made if step is not None)
     declined = make(dense=True) if asked_by_rules else call.by_rules
     nbytes = sum(step.nbytes for step in steps)
-    return Way(_in_order(ops.memory.load, _Orders(steps), call.by_rules, declined), nbytes)
+    alone = whole.Beside(call.divisor)
+    return Way(_in_order(ops.memory.load, _Orders(steps), alone, call.open, call.by_rules, declined), nbytes)
 
 
 def _noted(step: Step) -> Callable[..., Any]:
@@ -179,8 +180,8 @@ def _noted(step: Step) -> Callable[..., Any]:
     if _Setting.taken is None:
         return step.run
 
-    def run(x, load):
-        y = step.run(x, load)
+    def run(x, load, beside):
+        y = step.run(x, load, beside)
         if y is not None:
             _note(step.name)
         return y
@@ -188,21 +189,23 @@ def _noted(step: Step) -> Callable[..., Any]:
     return run
 
 
-def _in_order(load_of, orders: _Orders, by_rules, declined):
-    """Return a whole call: by the kernels in order of cost, each asked once, and then by ``declined(x)``.
+def _in_order(load_of, orders: _Orders, alone, opened, by_rules, declined):
+    """Return a whole call: by the kernels in order of cost, each asked once, and then by ``declined(x, *arrays)``.
 
-    ``by_rules(x)`` does a call without a load, of which no kernel is asked.
+    `alone` goes with the scores of a call without arrays, ``opened(*arrays)`` with others. ``by_rules(x, *arrays)`` does a
+    call without a load, or whose arrays cannot be opened: no kernel is asked.
     """
 
-    def call(x):
-        load = load_of(x)
-        if load is None:
-            return by_rules(x)
+    def call(x, *arrays):
+        load = load_of(x, *arrays)
+        beside = opened(*arrays) if arrays else alone
+        if load is None or beside is None:
+            return by_rules(x, *arrays)
         for run in orders[load]:
-            y = run(x, load)
+            y = run(x, load, beside)
             if y is not None:
                 return y
-        return declined(x)
+        return declined(x, *arrays)
 
     return call
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from .._rules.positions import table
 from .._rules.rule import Array
+from .beside import Beside, Rows, opener
 from .kernel import KernelOps, Load, Memory
 
 
@@ -16,129 +17,175 @@ class Plan(NamedTuple):
     outer: int
     n: int
     inner: int
-    divisor: float | None  # the temperature, negative for the smallest score; None is 1
-    positions: Any  # (k, n), of the dtype of the scores
+    positions: Any  # (k, n), of the dtype of the computation
     shape: tuple[int, ...]  # of the answer
     moments: bool  # whether each position is followed, after all of them, by its variance
 
 
 class Call(NamedTuple):
-    """A validated call as a function of its scores, for arrays of one shape and dtype.
+    """A validated call as a function of its scores and of the arrays beside them, for arrays of their shapes and dtypes.
 
-    ``by_rules(x)`` is the same function in rules: it takes any array and is differentiable.
+    ``by_rules(x, *arrays)`` is the same function in rules: it takes any arrays and is differentiable.
     """
 
-    by_rules: Callable[[Array], Array]
+    by_rules: Callable[..., Array]
     alpha: float  # 1 for softmax
     sizes: tuple[int, ...]
     axes: tuple[int, ...]
+    flat: bool  # whether the axes are one, along which the array is flattened
     plan: Plan
-    mask: Any  # in memory
-    beside: tuple[Array, ...]  # the arrays that go with the scores
+    open: Callable[..., Beside | None]  # ``open(*arrays)``, the caller's
+    divisor: float | None  # what the scores are divided by, negative for the smallest; None is 1, or an array's to say
+    tempered: bool  # whether there is an array of temperatures
+    masked: bool
+    sign: int  # -1 if the smallest score is looked for
+    window: tuple[int, ...] | None  # how far from the argmax weights may reach, along each axis
+    readout: str  # "mean", "moments" or "median"
+    background: bool  # whether weights are 0 where scores are
+    half: bool  # whether the scores have a half type, which is computed in float32
     reduces: bool  # whether it reduces the axes; if not, it gives the weights
 
+    @property
+    def divides(self) -> bool:
+        """Whether the scores are divided by anything but 1."""
+        return self.tempered or self.divisor is not None
 
-def of(ops: KernelOps, x, controls, options, make, shape) -> Call | None:
+    @property
+    def reduced(self) -> tuple[int, ...]:
+        """The sizes of the axes that are reduced, as they lie in memory; one size of a flattened array."""
+        return (self.plan.n,) if self.flat else tuple(self.sizes[axis] for axis in sorted(self.axes))
+
+    def has_only(self, *names: str) -> bool:
+        """Whether the call has no more than these of what not every kernel knows, named as below."""
+        has = {
+            "mask": self.masked,
+            "half": self.half,
+            "window": self.window is not None,
+            "median": self.readout == "median",
+            "background": self.background,
+        }
+        return all(not there or name in names for name, there in has.items())
+
+
+def of(ops: KernelOps, x, controls, arrays, options, make, shape) -> Call | None:
     """Describe a call to kernels.
 
-    None if an option is not supported, if temperature or alpha is an array, if a mask goes with a call for the weights,
-    or if the memory of x cannot be read. ``make()`` returns the function in rules. `shape` is that of the reduced
-    result, None of a call for the weights.
+    None if an option is not supported, if alpha is an array, or if the memory of an array cannot be read. `arrays` are
+    temperature and mask as the caller gave them, None where that is no array. ``make()`` returns the function in rules.
+    `shape` is that of the reduced result, None of a call for the weights.
     """
-    number = controls.temperature is None or isinstance(controls.temperature, float)
-    if not number or controls.alpha is not None or (controls.mask is not None and shape is None):
-        return None
-    if not _is_readable(ops, x, options):
+    given = [array for array in arrays if array is not None]
+    if controls.alpha is not None or not _is_readable(ops, x, options) or not all(map(ops.memory.is_plain, given)):
         return None
     try:
         import numpy as np
     except ModuleNotFoundError:
         return None
-    mask = None if controls.mask is None else ops.memory.open(controls.mask)
-    if (mask is None) != (controls.mask is None):
-        return None
-    sizes = tuple(x.shape)
+    sizes, half = tuple(x.shape), _name(x.dtype) in _HALF
     axes = tuple(range(len(sizes))) if options.flat else options.axes
-    plan = _plan(np, sizes, str(x.dtype).rpartition(".")[2], axes, controls.temperature, options, shape)
-    if plan is None:
+    if max(axes) - min(axes) + 1 != len(axes):
         return None
-    mask = mask.reshape(sizes) if mask is not None and options.flat else mask
+    has = arrays[0] is not None, arrays[1] is not None
+    rows = _rows(np, sizes, axes, "float32" if half else _name(x.dtype), options.sign)
+    divisor = None if has[0] else controls.temperature
+    divisor = divisor if options.sign == 1 or has[0] else -(divisor or 1.0)
     return Call(
         make(),
         options.relaxation.alpha,
         sizes,
         axes,
-        plan,
-        mask,
-        () if mask is None else (controls.mask,),
+        options.flat,
+        _plan(np, rows, axes, options, shape),
+        opener(ops.memory, rows, divisor, arrays[0]) if any(has) else Beside,
+        divisor,
+        *has,
+        options.sign,
+        options.window,
+        options.readout,
+        options.zero_background,
+        half,
         shape is not None,
     )
 
 
 # Options that kernels may support, at their defaults. The rules do a call that sets any other option.
-_KNOWN = {"kept": (), "sign": 1, "flat": False, "readout": "mean", "hard": False, "coordinates": "index"}
+_KNOWN = {
+    "kept": (),
+    "sign": 1,
+    "flat": False,
+    "readout": "mean",
+    "hard": False,
+    "coordinates": "index",
+    "window": None,
+    "zero_background": False,
+}
+_WIDE, _HALF = ("float32", "float64"), ("float16", "bfloat16")
+
+
+def _name(dtype) -> str:
+    return str(dtype).rpartition(".")[2]
 
 
 def _is_readable(ops: KernelOps, x, o) -> bool:
     """Whether the options are known ones, alpha is a number, and the memory of x may be read."""
     known = o._replace(**_KNOWN) == type(o)(o.axes, o.dtype, relaxation=o.relaxation)
-    read = o.readout in ("mean", "moments") and o.relaxation.alpha is not None
-    computed = x.dtype == o.dtype and str(x.dtype).rpartition(".")[2] in ("float32", "float64")
+    read = o.relaxation.alpha is not None
+    computed = x.dtype == o.dtype if _name(x.dtype) in _WIDE else _name(x.dtype) in _HALF
     there = x.ndim > 0 and math.prod(x.shape) != 0
     return bool(known and read and computed and there and ops.memory.is_plain(x))
 
 
-def _plan(np, sizes, dtype, axes, temperature, o, shape):
-    n = math.prod(sizes[axis] for axis in axes)
-    divisor = temperature if o.sign == 1 else -(temperature or 1.0)
-    tables = []
+def _rows(np, sizes, axes, dtype, sign) -> Rows:
+    first, last, limits = min(axes), max(axes) + 1, np.finfo(dtype)
+    folded = math.prod(sizes[:first]), math.prod(sizes[first:last]), math.prod(sizes[last:])
+    return Rows(sizes, first, last, folded, limits.dtype, float(limits.smallest_normal), float(limits.max), sign)
+
+
+def _plan(np, rows: Rows, axes, o, shape) -> Plan:
+    outer, n, inner = rows.folded
+    sizes, positions = rows.sizes, np.empty((0, n), dtype=rows.dtype)
     if shape is not None:
         made_by: Any = SimpleNamespace(xp=np, place=lambda x: {})
-        like = np.broadcast_to(np.zeros((), dtype=dtype), (n,) if o.flat else sizes)
+        like = np.broadcast_to(np.zeros((), dtype=rows.dtype), (n,) if o.flat else sizes)
         laid = [table(made_by, like, axis, o.coordinates) for axis in o.axes]
         inside = (n,) if o.flat else tuple(m if axis in axes else 1 for axis, m in enumerate(sizes))
         tables = [np.broadcast_to(values, inside).reshape(-1) for values in laid]
-    result = sizes if shape is None else shape
-    return _planned(np, sizes, axes, dtype, tables, divisor, result, o.readout == "moments")
-
-
-def _planned(np, shape, axes, dtype, tables, divisor, result, moments=False) -> Plan | None:
-    """Plan the reduction of neighbouring axes, in which the flattened positions are `tables`; None if they are not."""
-    first, last = min(axes), max(axes)
-    if last - first + 1 != len(axes):
-        return None
-    n = math.prod(shape[first : last + 1])
-    positions = np.stack(tables).astype(dtype) if tables else np.empty((0, n), dtype=dtype)
-    return Plan(math.prod(shape[:first]), n, math.prod(shape[last + 1 :]), divisor, positions, result, moments)
+        positions = np.stack(tables).astype(rows.dtype)
+    return Plan(outer, n, inner, positions, sizes if shape is None else shape, o.readout == "moments")
 
 
 class MemoryCall(NamedTuple):
     """The forward and backward functions of a kernel on NumPy arrays, and the rules that stand in for them.
 
-    ``forward(x, keep)`` returns the result and what it keeps for ``backward(g, y, x, kept)``, None unless `keep`. Either
-    returns None if it cannot do these values. Then ``by_rules(x)`` does.
+    ``forward(x, keep, beside)`` returns the result and what it keeps for ``backward(g, y, x, kept, beside)``, None unless
+    `keep`. The latter returns the cotangent of x, and one number a row for the temperature where that has a gradient.
+    Either returns None if it cannot do these values. Then ``by_rules(x, *arrays)`` does.
     """
 
-    by_rules: Callable[[Array], Array]
+    by_rules: Callable[..., Array]
     forward: Callable[..., Any]
     backward: Callable[..., Any]
-    beside: tuple[Array, ...] = ()  # arrays whose memory the call holds, and which must not change before backward
     needs_answer: bool = False  # whether backward uses y, which the caller must not overwrite then
     lasts: bool = False  # whether kept values can be used more than once, and backward needs nothing else
 
-    def take(self, state: dict[str, Any]) -> Any:
-        """Return what was kept; only once if the gradient takes over its memory."""
-        return state.get("kept") if self.lasts else state.pop("kept", None)
+    def pulled(self, g, y, x, state: dict[str, Any], beside: Beside):
+        """Return the cotangents of the scores and of the temperature's array; None if the rules must do it."""
+        # What was kept is used only once if the gradient takes over its memory.
+        kept = state.get("kept") if self.lasts else state.pop("kept", None)
+        made = self.backward(g, y, x, kept, beside)
+        if made is None or beside.transposed is None:
+            return made
+        return made[0], beside.transposed(made[1])
 
 
 def running(memory: Memory, call: MemoryCall):
     forward, view, keeps, attach, close = call.forward, memory.view, memory.keeps, memory.attach, memory.close
 
-    def run(x, load: Load):
+    def run(x, load: Load, beside: Beside):
         recorded = load[0]
-        made = forward(view(x), recorded and (keeps is None or keeps()))
+        made = forward(view(x), recorded and (keeps is None or keeps()), beside)
         if made is None:
             return None
-        return attach(x, call, *made) if recorded else close(made[0], x)
+        return attach(x, call, beside, *made) if recorded else close(made[0], x)
 
     return run

@@ -2,7 +2,9 @@
 
 import numpy as np
 from autograd import make_jvp, make_vjp
-from autograd.extend import defjvp, defvjp, primitive
+from autograd.builtins import tuple as boxed_tuple
+from autograd.core import defvjp_argnums
+from autograd.extend import defjvp, primitive
 from autograd.numpy.numpy_boxes import ArrayBox
 from autograd.tracer import getval, isbox
 
@@ -18,32 +20,58 @@ def traits(x):
 
 
 @primitive
-def _attached(x, made):
-    """An answer that a kernel has given: its call, the answer and what it keeps for the way back."""
-    return made[1]
+def _attached(x, temperature, made):
+    """An answer that a kernel has given: its call, what goes with the scores, the answer and what it keeps for the way back.
+
+    The temperature is one that has a gradient, or None.
+    """
+    return made[2]
 
 
-def _pull(ans, x, made):
-    call, _, state = made
+def _by_rules(made):
+    """The call as a function of the scores and of a temperature that has a gradient."""
+    call, beside, *_ = made
+    return lambda x, t: call.by_rules(x, *(beside.arrays if t is None else (t, *beside.arrays[1:])))
+
+
+def _pull(argnums, ans, args, _):
+    x, temperature, made = args
+    call, beside, _, state = made
 
     def pull(g):
-        if not (isbox(g) or isbox(x)):
-            dx = call.backward(np.asarray(g), np.asarray(ans), x, call.take(state))
-            if dx is not None:
-                return dx
-        return make_vjp(call.by_rules)(x)[0](g)
+        found = None
+        if not (isbox(g) or isbox(x) or isbox(temperature)):
+            found = call.pulled(np.asarray(g), np.asarray(ans), x, state, beside)
+        if found is None and temperature is None:
+            found = (make_vjp(lambda x: _by_rules(made)(x, None))(x)[0](g),)
+        elif found is None:
+            found = make_vjp(lambda both: _by_rules(made)(*both))(boxed_tuple((x, temperature)))[0](g)
+        return found if len(argnums) == 2 else (found[argnums[0]],)
 
     return pull
 
 
-defvjp(_attached, _pull)
-defjvp(_attached, lambda t, ans, x, made: make_jvp(made[0].by_rules)(x)(t)[1])
+defvjp_argnums(_attached, _pull)
+defjvp(
+    _attached,
+    lambda t, ans, x, temperature, made: make_jvp(lambda x: _by_rules(made)(x, temperature))(x)(t)[1],
+    lambda t, ans, x, temperature, made: make_jvp(lambda temperature: _by_rules(made)(x, temperature))(temperature)(t)[
+        1
+    ],
+)
+
+
+def _attach(x, call, beside, y, kept):
+    return _attached(x, beside.arrays[0] if beside.transposed else None, (call, beside, y, {"kept": kept}))
+
 
 memory = Memory(
     open=lambda x: x if type(x) is np.ndarray else None,
     is_plain=lambda x: type(getval(x)) is np.ndarray,
     view=getval,
     close=lambda array, like: array,
-    load=lambda x: (True, 1, True),
-    attach=lambda x, call, y, kept: _attached(x, (call, y, {"kept": kept})),
+    load=lambda x, *arrays: (True, 1, True),
+    attach=_attach,
+    number=lambda x: getval(x).item(),
+    learns=isbox,
 )

@@ -8,6 +8,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from ..._compat import array_namespace
 from .compiled import cumulative_sum, functions, opaque  # noqa: F401 - the library asks for them here
 from .derivatives import jvp, vjp  # noqa: F401
+from .kernels import kernels  # noqa: F401
 from .memory import (  # noqa: F401
     array_classes,
     is_cheap_to_read,

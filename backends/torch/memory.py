@@ -1,5 +1,7 @@
 """What kernels for the memory of a CPU need of torch: plain tensors as NumPy arrays, and their answers in its graph."""
 
+from operator import attrgetter
+
 import torch
 from torch.autograd import forward_ad
 
@@ -7,6 +9,7 @@ from ..._kernels import selection
 from ..._kernels.kernel import Memory
 from ..._kernels.selection import is_composing
 
+_needs_grad = attrgetter("requires_grad")
 _EXAMPLE = torch.empty(0, device="cpu")
 with torch.inference_mode():
     # What an ordinary tensor dispatches on, and one of inference: no device but the CPU, nothing batched or lazy.
@@ -23,7 +26,8 @@ _precision = torch._C._get_float32_matmul_precision
 
 array_classes = (torch.Tensor, torch.nn.Parameter)
 _HALVES = (torch.float16, torch.bfloat16)
-_SHARED = (torch.float32, torch.float64, torch.bool)  # dtypes that kernels read
+# Dtypes that kernels read. NumPy lacks one of them, for which integers of its size stand.
+_SHARED = (torch.float32, torch.float64, torch.bool, torch.float16, torch.bfloat16, torch.int32, torch.int64)
 
 
 def is_transformed():
@@ -49,8 +53,8 @@ def traits(x):
 
 
 def widens(x):
-    """Whether a tensor is of a half type and nothing but eager mode looks at what is computed of it."""
-    return x.dtype in _HALVES and not torch.compiler.is_compiling() and not is_transformed()
+    """Whether a tensor is of a half type and off the CPU, and nothing but eager mode looks at what is computed of it."""
+    return x.dtype in _HALVES and not x.is_cpu and not torch.compiler.is_compiling() and not is_transformed()
 
 
 def widened(args):
@@ -89,9 +93,23 @@ def _is_plain(x):
 
 def _open(x):
     """A NumPy array that shares the memory of a plain tensor; None if there is more to it than numbers."""
-    if (x.requires_grad and torch.is_grad_enabled()) or not _is_plain(x):
-        return None
-    return x.detach().numpy()
+    return None if (x.requires_grad and torch.is_grad_enabled()) or not _is_plain(x) else _view(x)
+
+
+def _view(x):
+    """The memory of a plain tensor."""
+    return (x.detach().view(torch.int16) if x.dtype is torch.bfloat16 else x.detach()).numpy()
+
+
+def _tensor(array):
+    """A NumPy array as a tensor: integers of 16 bits are what stands for bfloat16."""
+    x = torch.from_numpy(array)
+    return x.view(torch.bfloat16) if x.dtype is torch.int16 else x
+
+
+def _copied(x, out):
+    _tensor(out).copy_(_tensor(x))
+    return out
 
 
 def _exp_in_memory():
@@ -119,48 +137,54 @@ def _total(y):
 
 
 class _Attached(torch.autograd.Function):
-    """An answer that a kernel has given, and its way back."""
+    """An answer that a kernel has given, and its way back to the scores and to the arrays beside them."""
 
     @staticmethod
-    def forward(ctx, x, call, y, kept, *beside):
-        y = torch.from_numpy(y)
-        ctx.call, ctx.state = call, {"kept": kept}
-        ctx.save_for_backward(x, *([y] if call.needs_answer else []), *beside)  # torch sees if one has been changed
+    def forward(ctx, x, call, beside, y, kept, *arrays):
+        y = _tensor(y)
+        ctx.call, ctx.beside, ctx.state = call, beside, {"kept": kept}
+        ctx.save_for_backward(x, *([y] if call.needs_answer else []), *arrays)  # torch sees if one has been changed
         return y
 
     @staticmethod
     def backward(ctx, g):
-        again = torch.is_grad_enabled()
-        dx = None if again else _pulled(ctx, g)
-        if dx is not None:
-            return torch.from_numpy(dx), None, None, None, *[None] * len(ctx.call.beside)
-        x = ctx.saved_tensors[0]
-        with torch.enable_grad():
-            x = x if again else x.detach().requires_grad_()
-            y = ctx.call.by_rules(x)
-        (dx,) = torch.autograd.grad(y, x, g, create_graph=again)
-        return dx, None, None, None, *[None] * len(ctx.call.beside)
+        again, needed = torch.is_grad_enabled(), (ctx.needs_input_grad[0], *ctx.needs_input_grad[5:])
+        grads = None if again else _pulled(ctx, g)
+        if grads is None:
+            x, *arrays = ctx.saved_tensors
+            inputs = list(zip([x, *arrays[ctx.call.needs_answer :]], needed, strict=True))
+            with torch.enable_grad():
+                inputs = [(z if again or not wanted else z.detach().requires_grad_(), wanted) for z, wanted in inputs]
+                y = ctx.call.by_rules(*[z for z, _ in inputs])
+            found = iter(torch.autograd.grad(y, [z for z, wanted in inputs if wanted], g, create_graph=again))
+            grads = [next(found) if wanted else None for wanted in needed]
+        return grads[0], None, None, None, None, *grads[1:]
 
 
 def _pulled(ctx, g):
-    """The kernel's cotangent of the scores, in memory; scores that were written into do not matter to what lasts."""
-    call, kept = ctx.call, ctx.call.take(ctx.state)
-    saved = () if call.lasts and kept is not None else ctx.saved_tensors
+    """The kernel's cotangents of the scores and the arrays; scores that were written into do not matter to what lasts."""
+    call, beside = ctx.call, ctx.beside
+    saved = () if call.lasts and ctx.state.get("kept") is not None else ctx.saved_tensors
     arrays = [_open(array) for array in (g, *saved[: 1 + call.needs_answer])]
     if any(array is None for array in arrays):
         return None
     g, x, y = (*arrays, None, None)[:3]
-    return call.backward(g, y, x, kept)
+    made = call.pulled(g, y, x, ctx.state, beside)
+    if made is None:
+        return None
+    grads = [None if array is None else _tensor(array) for array in made]
+    return (grads[0], *grads[1:][: len(beside.arrays)], *[None] * (len(beside.arrays) - 1))
 
 
-def _attach(x, call, y, kept):
-    return _Attached.apply(x, call, y, kept, *call.beside)
+def _attach(x, call, beside, y, kept):
+    return _Attached.apply(x, call, beside, y, kept, *beside.arrays)
 
 
-def _load(x):
+def _load(x, *arrays):
     """Whether the call is recorded, with how many threads, and whether products are computed in the dtype of their factors."""
+    learned = x.requires_grad or (len(arrays) > 0 and any(map(_needs_grad, arrays)))
     return (
-        x.requires_grad and torch.is_grad_enabled(),
+        learned and torch.is_grad_enabled(),
         torch.get_num_threads(),
         not _autocast() and _precision() == "highest",
     )
@@ -174,12 +198,14 @@ def _keeps():
 memory = Memory(
     open=_open,
     is_plain=_is_plain,
-    view=lambda x: x.detach().numpy(),
-    close=lambda array, like: torch.from_numpy(array),
+    view=_view,
+    close=lambda array, like: _tensor(array),
     load=_load,
     attach=_attach,
     keeps=_keeps,
     exponential=_exp_in_memory(),
     constant=_constant,
     total=_total,
+    learns=lambda x: x.requires_grad and torch.is_grad_enabled(),
+    copied=_copied,
 )

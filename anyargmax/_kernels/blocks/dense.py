@@ -4,51 +4,20 @@ A large array costs its memory traffic and its page faults, not its arithmetic: 
 as the input, sums are matrix-vector products, the gradient is an outer product of few columns times the
 exponentials, and these are kept for the backward pass, whose gradient takes over their memory.
 
-``exp(x)`` is first tried without looking for the maximum. Rows whose sum is out of a safe range are done
-again with it; what is not finite then (a ``+inf`` score) is left to the rule.
+``exp(x / T)`` is first tried without looking for the maximum, and of masked scores too, whose place 0 takes. Rows whose sum
+is out of a safe range are done again with care; what is not finite then (a ``+inf`` score) is left to the rule.
+
+Half types are read in their own dtype and become float32 a block at a time; so does the gradient become a half type again.
+Of many scores nothing is kept then: to compute exponentials again costs less than to read them in float32.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-Kept = tuple[Any, Any, Any]  # exponentials, their sums, and the answers
+from .plan import Plan, blocks, folded, is_foldable, like, part
 
-
-class Plan(NamedTuple):
-    """A reduction of n entries of C-contiguous arrays, seen as (outer, n, inner)."""
-
-    outer: int
-    n: int
-    inner: int
-    divisor: float | None  # the temperature, negative for the smallest score; None is 1
-    tables: Any  # (k + 1, n): the positions, and a last row of ones
-    span: float  # largest position
-    shape: tuple[int, ...]  # of the answer
-    moments: bool  # whether each position is followed, after all of them, by its variance
-    exponential: Any  # fills memory with exp(x / divisor)
-    safe: tuple[float, float]  # sums of these for which no shift by the largest score is needed
-    limits: Any  # those of the kernel
-
-    @property
-    def readings(self) -> int:
-        """How many numbers a row is reduced to."""
-        return (len(self.tables) - 1) * (1 + self.moments)
-
-
-def blocks(p: Plan, itemsize, spare=False):
-    """Slices of outer and inner that fit into a block; inner is cut only where all of it does not.
-
-    To be `spare`, a block is not much beside the scores, but at least half of a usual one.
-    """
-    block, columns = p.limits.block, p.limits.columns
-    share = p.outer * p.n * p.inner * itemsize // p.limits.share
-    room = max(1, min(block, max(share, block // 2) if spare else block) // itemsize)
-    width = min(p.inner, max(columns, room // p.n))
-    rows = max(1, room // (p.n * width)) if width == p.inner else 1
-    for i in range(0, p.outer, rows):
-        for j in range(0, p.inner, width):
-            yield slice(i, i + rows), slice(j, j + width)
+Kept = tuple[Any, Any, Any, Any]  # exponentials, their sums, the answers, and the shifts (None: there are none)
 
 
 def weighed(p: Plan, e, k, out=None):
@@ -69,65 +38,83 @@ def _variance(p: Plan, e, k, mean):
     return weighed(p, square, -1)
 
 
-def exponentials(p: Plan, scores, mask, out, sums=None):
+def exponentials(p: Plan, scores, mask, out, sums=None, tops=None):
     """Fill out with ``exp((x - m) / T)`` of the kept scores of a block, m = 0 where that is safe; return their sums.
 
-    None if a row has a ``+inf`` score. A row without any kept score has sum 0. What m is, a row's own scores decide.
+    None if a row has a ``+inf`` score. A row without any kept score has sum 0. What m is, a row's own scores decide; `tops`,
+    which are 0 before, are filled with it.
     """
-    p.exponential(scores, out)
+    p.fill(p.read(scores, out), p.scale, out)
     if mask is not None:
-        np.copyto(out, 0, where=~mask)
+        clear(out, mask)
     s = weighed(p, out, -1, sums)
     if _are_safe(p, s):
         return s
     low, high = p.safe
-    i, j = np.nonzero(~((s > low) & (s < high)))
+    return with_care(p, scores, mask, out, s, tops, ~((s > low) & (s < high)))
+
+
+def clear(x, mask):
+    """Make 0 what is not kept, whatever it is, by bits: to choose for each number costs several times an exponential."""
+    bits = x.view(f"i{x.itemsize}")
+    np.bitwise_and(bits, np.negative(mask.view("i1")), out=bits)
+
+
+def with_care(p: Plan, scores, mask, out, s, tops, bad):
+    """Shift by the largest score in the bad ones of the rows; `exponentials` explains the rest."""
+    i, j = np.nonzero(bad)
     if len(i) == s.size:
-        return weighed(p, out, -1, sums) if _shifted(p, scores, mask, 1, out) else None
-    rows = scores[i, :, j]  # (bad rows, n)
-    if not _shifted(p, rows, None if mask is None else mask[i, :, j], -1, rows):
+        top = shifted(p, p.read(scores), mask, 1, out)
+        if top is not None and tops is not None:
+            tops[...] = top[:, 0]
+        return None if top is None else weighed(p, out, -1, s)
+    rows = p.read(scores[i, :, j])  # (bad rows, n)
+    q = p._replace(scale=p.scale[i, 0, j][:, None]) if p.by_row else p
+    top = shifted(q, rows, None if mask is None else mask[i, :, j], -1, rows)
+    if top is None:
         return None
     out[i, :, j] = rows
     s[i, j] = rows @ p.tables[-1]
+    if tops is not None:
+        tops[i, j] = top[:, 0]
     return s
 
 
-def _shifted(p: Plan, scores, mask, axis, out) -> bool:
-    """Fill out with ``exp((x - max x) / T)`` of the kept scores; False, and nothing done, for a ``+inf`` score."""
-    lowest, largest = (np.inf, np.minimum) if p.divisor is not None and p.divisor < 0 else (-np.inf, np.maximum)
+def shifted(p: Plan, scores, mask, axis, out):
+    """Fill out with ``exp((x - m) / T)`` of the kept scores, m being the largest; return m, 0 where none is kept.
+
+    None, and nothing done, for a ``+inf`` score.
+    """
+    lowest, largest = (np.inf, np.minimum) if p.sign < 0 else (-np.inf, np.maximum)
     if mask is not None:
-        scores = np.where(mask, scores, lowest)
+        scores = kept_or(mask, scores, lowest)
     top = largest.reduce(scores, axis=axis, keepdims=True)
     if np.any(top == -lowest):
-        return False
-    p.exponential(np.subtract(scores, np.where(top == lowest, 0, top), out=out), out)
-    return True
+        return None
+    top = np.where(top == lowest, 0, top)
+    p.fill(np.subtract(scores, top, out=out), p.scale, out)
+    return top
 
 
-def folded(p: Plan, x, mask):
-    """Views of shape (outer, n, inner)."""
-    shape = (p.outer, p.n, p.inner)
-    return x.reshape(shape), None if mask is None else np.broadcast_to(mask, x.shape).reshape(shape)
-
-
-def is_foldable(p: Plan, x) -> bool:
-    """Whether the memory can be seen as (outer, n, inner), or is so little that a copy does not matter."""
-    return (
-        x.flags.c_contiguous or x.nbytes <= p.limits.block or np.may_share_memory(x, x.reshape(p.outer, p.n, p.inner))
-    )
+def kept_or(mask, scores, value):
+    """Return ``where(mask, scores, value)``, by bits."""
+    other = np.asarray(value, dtype=scores.dtype).view(f"i{scores.itemsize}")
+    out = np.bitwise_xor(scores.view(other.dtype), other)
+    out &= np.negative(mask.view("i1"))
+    out ^= other
+    return out.view(scores.dtype)
 
 
 def forward(p: Plan, mask, x, keep=False) -> tuple[Any, Kept | None] | None:
     """Return ``sum_i c_i p_i``, and the exponentials if they are to be kept; None if the rule must do it."""
     made, foldable = None, is_foldable(p, x)
-    if p.inner == 1 and mask is None and not p.moments:
-        if x.nbytes <= 2 * p.limits.block:
-            made = _at_once(p, x, keep)
-        elif foldable:
-            made = _row_by_row(p, x.reshape(p.outer, p.n), keep)
+    if p.inner == 1 and not p.moments:
+        if x.size <= p.little:
+            made = _at_once(p, mask, x, keep)
+        elif foldable and mask is None:
+            made = _row_by_row(p, x.reshape(p.outer, p.n), keep and p.copied is None)
     if made is None and foldable:
-        x, mask = folded(p, x, mask)
-        made = _block_by_block(p, x, mask, keep)
+        made = _block_by_block(p, folded(p, x), mask, keep and p.copied is None)
     return made
 
 
@@ -143,24 +130,23 @@ def answers(p: Plan, e, s, out):
 
 @np.errstate(all="ignore")
 def _block_by_block(p: Plan, x, mask, keep):
-    y = np.empty((p.readings, p.outer, p.inner), dtype=x.dtype)
-    sums = np.empty((p.outer, p.inner), dtype=x.dtype)
-    kept = np.empty(x.shape, dtype=x.dtype) if keep else None
+    dtype = p.tables.dtype
+    y = np.empty((p.readings, p.outer, p.inner), dtype=dtype)
+    sums, tops = np.empty((p.outer, p.inner), dtype=dtype), np.zeros((p.outer, p.inner), dtype=dtype)
+    kept = np.empty(x.shape, dtype=dtype) if keep else None
     scratch = None
-    for i, j in blocks(p, x.itemsize):
+    for i, j in blocks(p):
         block = x[i, :, j]
         if kept is not None:
             e = kept[i, :, j]
-        elif scratch is None or block.shape[2] != scratch.shape[2]:
-            e = scratch = np.empty(block.shape, dtype=x.dtype)
         else:
-            e = scratch[: len(block)]
-        s = exponentials(p, block, None if mask is None else mask[i, :, j], e, sums[i, j])
+            e = scratch = like(p, block, scratch)
+        s = exponentials(p.at(i, j), block, part(mask, i, j), e, sums[i, j], tops[i, j])
         if s is None:
             return None
         answers(p, e, s, y[:, i, j])
     answer = y[0] if p.readings == 1 else np.ascontiguousarray(np.moveaxis(y, 0, -1))
-    return answer.reshape(p.shape), (None if kept is None else (kept, sums, y.copy() if p.readings == 1 else y))
+    return answer.reshape(p.shape), (None if kept is None else (kept, sums, y.copy(), tops))
 
 
 def _are_safe(p: Plan, s) -> bool:
@@ -172,12 +158,13 @@ def _are_safe(p: Plan, s) -> bool:
 @np.errstate(all="ignore")
 def _row_by_row(p: Plan, x, keep):
     """`forward` of rows that need no care, so many at a time as fit into a block; None if one of them turns out to."""
-    step = max(1, p.limits.block // (p.n * x.itemsize))
-    e = np.empty((p.outer if keep else min(step, p.outer), p.n), dtype=x.dtype)
-    y, s = (np.empty((k, p.outer), dtype=x.dtype) for k in (p.readings, 1))
+    step, dtype = max(1, p.limits.block // (p.n * p.itemsize)), p.tables.dtype
+    e = np.empty((p.outer if keep else min(step, p.outer), p.n), dtype=dtype)
+    y, s = (np.empty((k, p.outer), dtype=dtype) for k in (p.readings, 1))
     for i in range(0, p.outer, step):
-        scores = x[i : i + step]
-        made = p.exponential(scores, e[i : i + step] if keep else e[: len(scores)])
+        out = e[i : i + step] if keep else e[: min(step, p.outer - i)]
+        scale = p.scale[i : i + step, :, 0] if p.by_row else p.scale
+        made = p.fill(p.read(x[i : i + step], out), scale, out)
         for table, sums in zip(p.tables, (*y, *s), strict=True):
             np.matmul(made, table, out=sums[i : i + step])
         if i == 0 and not _are_safe(p, s[0, :step]):
@@ -186,14 +173,16 @@ def _row_by_row(p: Plan, x, keep):
         return None
     y /= s
     y = np.ascontiguousarray(y.T)
-    return y.reshape(p.shape), ((e, s[0], y.copy()) if keep else None)
+    return y.reshape(p.shape), ((e, s[0], y.copy(), None) if keep else None)
 
 
 @np.errstate(all="ignore")
-def _at_once(p: Plan, x, keep):
+def _at_once(p: Plan, mask, x, keep):
     """`forward` of rows that fit into a block together; None where they need more care."""
-    x = x.reshape(p.outer, p.n)
-    e = p.exponential(x, np.empty(x.shape, dtype=x.dtype))
+    x, e = x.reshape(p.outer, p.n), np.empty((p.outer, p.n), dtype=p.tables.dtype)
+    p.fill(x if p.copied is None else p.copied(x, e), p.scale[..., 0] if p.by_row else p.scale, e)
+    if mask is not None:
+        clear(e, mask[..., 0])
     s = e @ p.tables[-1]
     low, high = p.safe
     few = s.tolist() if p.outer <= p.limits.few else None
@@ -204,4 +193,4 @@ def _at_once(p: Plan, x, keep):
         y /= s
     else:
         y = np.stack([e @ table for table in p.tables[:-1]], axis=-1) / s[:, None]
-    return y.reshape(p.shape), ((e, s, y.copy()) if keep else None)
+    return y.reshape(p.shape), ((e, s, y.copy(), None) if keep else None)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .dense import Kept, Plan, answers, blocks, exponentials, folded, is_foldable
+from .dense import Kept, answers, exponentials
+from .plan import Plan, blocks, folded, is_foldable, like, part
 
 LIMIT = 1e30  # of what a position is multiplied by
 
@@ -21,15 +22,35 @@ def _pulled_at_once(p: Plan, g, y, e, s):
     return e
 
 
-def _factors(p: Plan, g, s, y):
+@np.errstate(all="ignore")
+def _pulled_together(p: Plan, g, y, e, s, x, learned):
+    """`backward` of more scores, which fit into a block together; twice None if that takes more care."""
+    outer, k = p.outer, len(p.tables) - 1
+    s = s[:, None]
+    coefficients = np.empty((outer, k + 1), dtype=e.dtype)
+    a = np.divide(g.reshape(outer, k), s, out=coefficients[:, :k])
+    if p.divisor is not None:
+        a /= p.divisor
+    if not np.maximum.reduce(np.abs(a), axis=None) * p.span < LIMIT:
+        return None, None
+    np.negative(np.add.reduce(a * y.reshape(outer, k), axis=1), out=coefficients[:, k])
+    v = coefficients @ p.tables
+    e *= v
+    if not learned:
+        return e, None
+    return e, turned(p, e[..., None], x.reshape(outer, p.n, 1), s, None, v[..., None])
+
+
+def factors_of(p: Plan, g, s, y):
     """What ``sum_k a_k (c_k - y_k)``, ``a = g / (s T)``, is made of, for rows of (rows, columns); None if it may overflow.
 
     That is each a and ``-sum_k a_k y_k``, to be multiplied by the tables; for variances a and y. All are 0 in rows
     without any kept score, and NaN in those where any is.
     """
-    s, y = s[..., None], np.moveaxis(y, 0, -1)
+    divisor = s if p.divisor is None else s * p.divisor
+    s, y, divisor = s[..., None], y.transpose(1, 2, 0), divisor[..., None]
     alive = s != 0
-    a = np.divide(g, s if p.divisor is None else s * p.divisor, out=np.zeros(g.shape, dtype=s.dtype), where=alive)
+    a = np.divide(g, divisor, out=np.zeros(g.shape, dtype=s.dtype), where=alive)
     if not alive.all():
         y = np.where(alive, y, 0)
     if not _is_safe(p, a):
@@ -47,7 +68,7 @@ def _factors(p: Plan, g, s, y):
     return (coefficients,)
 
 
-def _times(p: Plan, e, factors, scratch):
+def times(p: Plan, e, factors, scratch):
     """Multiply e (rows, n, columns) by ``sum_k a_k (c_k - y_k)``, an outer product of few columns."""
     if p.moments:
         return _times_moments(p, e, *factors)
@@ -82,69 +103,114 @@ def _is_safe(p: Plan, a) -> bool:
     return bool(np.maximum.reduce(np.abs(a), axis=None) < limit)
 
 
-def backward(p: Plan, mask, g, y, x, kept: Kept | None = None):
+def turned(p: Plan, dx, x, s, top, scratch):
+    """The cotangent of each row's temperature in a block, ``-sum_i dx_i z_i``, where ``z = log p`` up to a constant.
+
+    What has no weight does not matter, whatever it is. With the exponentials ``exp((x - top) / T)`` and their sums s, no
+    score with a weight is far from ``top + T log s``, and the sum of ``dx`` is 0: so nothing cancels.
+    """
+    reference = np.log(s) * p.divisor
+    if top is not None:
+        reference += top
+    out = like(p, x, scratch)
+    z = np.subtract(p.read(x, out), reference[:, None, :], out=out)
+    total = inner(p, z, dx)
+    if not np.isfinite(total).all():
+        z = p.read(x) - reference[:, None, :]
+        np.copyto(z, 0, where=dx == 0)
+        total = inner(p, z, dx)
+    return total / (-p.sign * p.divisor)
+
+
+def inner(p: Plan, x, y):
+    """``sum_i x_i y_i`` of each row of a block; x may be overwritten."""
+    if p.inner == 1:
+        return np.vecdot(x[..., 0], y[..., 0])[:, None]
+    return np.add.reduce(np.multiply(x, y, out=x), axis=1)
+
+
+def backward(p: Plan, mask, g, y, x, kept: Kept | None = None, learned=False):
     """Return ``g (c - y) p / T`` and its like for variances, in the memory of the kept exponentials if there are any.
 
-    None if the rule must do it. The answer y is not looked at, because it is the caller's: it is kept, or made again.
+    Second, if it is `learned`, the cotangent of each row's temperature. None if the rule must do it. The answer y is not
+    looked at, because it is the caller's: it is kept, or made again.
     """
     shape = x.shape
     if kept is not None and kept[1].ndim == 1:
-        e, s, y = kept
-        few = p.limits.few
-        if p.outer <= few and x.size <= few * few and len(p.tables) == 2:
+        e, s, y, _ = kept
+        few, dx, rows = p.limits.few, None, None
+        if p.outer <= few and x.size <= few * few and len(p.tables) == 2 and not (learned or p.by_row):
             dx = _pulled_at_once(p, g, y, e, s)
-            if dx is not None:
-                return dx.reshape(shape)
-        kept = e[..., None], s[:, None], np.moveaxis(y.reshape(p.outer, 1, p.readings), -1, 0)
-    if kept is None:
-        if not is_foldable(p, x):
-            return None
-        x, mask = folded(p, x, mask)
-    made = _pulled_block_by_block(p, mask, g.reshape(p.outer, p.inner, p.readings), x, kept)
-    if made is None:
+        elif x.size <= p.little:
+            dx, rows = _pulled_together(p, g, y, e, s, x, learned)
+        if dx is not None:
+            dx = dx.reshape(shape)
+            return dx if p.copied is None else _stored(p, dx, x), rows
+        kept = e[..., None], s[:, None], y.reshape(p.outer, 1, p.readings).transpose(2, 0, 1), None
+    if kept is None and not is_foldable(p, x):
         return None
-    dx, numbers = made
-    return dx.reshape(shape) if numbers else _still(p, dx.reshape(shape), mask, x)
+    g = g.reshape(p.outer, p.inner, p.readings)
+    made = _pulled_block_by_block(p, mask, g, folded(p, x), kept, learned)
+    return None if made is None else (made[0].reshape(shape), made[1])
 
 
-def _still(p: Plan, dx, mask, x):
-    """Make 0 what is not kept in rows that are NaN for the rest."""
-    lowest = np.inf if p.divisor is not None and p.divisor < 0 else -np.inf
-    np.copyto(dx, 0, where=x.reshape(dx.shape) == lowest)
+def _stored(p: Plan, dx, x):
+    """The gradient in the half type of the scores."""
+    return p.copied(dx, np.empty(x.shape, dtype=x.dtype))
+
+
+def still(p: Plan, dx, mask, x):
+    """Make 0 what is not kept, in rows that are NaN for the rest."""
+    np.copyto(dx, 0, where=p.read(x) == -p.sign * np.inf)
     if mask is not None:
-        np.copyto(dx, 0, where=~np.broadcast_to(mask, x.shape).reshape(dx.shape))
-    return dx
+        np.copyto(dx, 0, where=~mask)
 
 
 @np.errstate(all="ignore")
-def _pulled_block_by_block(p: Plan, mask, g, x, kept):
-    """Return the gradient, and whether it holds no NaN; None if the rule must do it."""
+def _pulled_block_by_block(p: Plan, mask, g, x, kept, learned):
+    """Return the gradient, and that of each row's temperature if that is learned; None if the rule must do it."""
+    rows = np.zeros((p.outer, p.inner), dtype=p.tables.dtype) if learned else None
     if kept is None:
-        return _recomputed(p, mask, g, x)
-    dx, sums, y = kept
-    factors = _factors(p, g, sums, y)
+        return _recomputed(p, mask, g, x, rows)
+    dx, sums, y, tops = kept
+    factors = factors_of(p, g, sums, y)
     if factors is None:
         return None
-    scratch = None
-    for i, j in blocks(p, x.itemsize, spare=True):
+    numbers, scratch = bool(np.isfinite(factors[0]).all()), None
+    for i, j in blocks(p, spare=True):
         e = dx[i, :, j]
         scratch = np.empty(e.shape, dtype=e.dtype) if scratch is None else scratch
-        _times(p, e, [factor[i, j] for factor in factors], scratch)
-    return dx, bool(np.isfinite(factors[0]).all())
+        times(p, e, [factor[i, j] for factor in factors], scratch)
+        if not numbers:
+            still(p, e, part(mask, i, j), x[i, :, j])
+        if rows is not None:
+            top = None if tops is None else tops[i, j]
+            rows[i, j] = turned(p.at(i, j), e, x[i, :, j], sums[i, j], top, scratch)
+    return dx if p.copied is None else _stored(p, dx, x), rows
 
 
-def _recomputed(p: Plan, mask, g, x):
+def _recomputed(p: Plan, mask, g, x, rows):
     """Pull back with nothing kept: each block's exponentials are made again, as the way forward did."""
-    dx, scratch, numbers = np.empty((p.outer, p.n, p.inner), dtype=x.dtype), None, True
-    for i, j in blocks(p, x.itemsize):
-        e = dx[i, :, j]
-        scratch = np.empty(e.shape, dtype=e.dtype) if scratch is None else scratch
-        s = exponentials(p, x[i, :, j], None if mask is None else mask[i, :, j], e)
+    dx, dtype, scratch, other = np.empty(x.shape, dtype=x.dtype), p.tables.dtype, None, None
+    for i, j in blocks(p):
+        q, scores, kept = p.at(i, j), x[i, :, j], part(mask, i, j)
+        scratch = like(p, scores, scratch)
+        if p.copied is None:
+            e = dx[i, :, j]
+        else:
+            e = other = like(p, scores, other)
+        top = np.zeros((scores.shape[0], scores.shape[2]), dtype=dtype)
+        s = exponentials(q, scores, kept, e, tops=top)
         if s is None:
             return None
-        factors = _factors(p, g[i, j], s, answers(p, e, s, np.empty((p.readings, *s.shape), dtype=s.dtype)))
+        factors = factors_of(q, g[i, j], s, answers(q, e, s, np.empty((p.readings, *s.shape), dtype=dtype)))
         if factors is None:
             return None
-        _times(p, e, factors, scratch)
-        numbers = numbers and bool(np.isfinite(factors[0]).all())
-    return dx, numbers
+        times(q, e, factors, scratch)
+        if not np.isfinite(factors[0]).all():
+            still(q, e, kept, scores)
+        if rows is not None:
+            rows[i, j] = turned(q, e, scores, s, top, scratch)
+        if p.copied is not None:
+            p.copied(e, dx[i, :, j])
+    return dx, rows

@@ -49,6 +49,7 @@ class Support(NamedTuple):
     entry: Any
     starts: Any  # where each row begins
     weights: Any  # in float64
+    z: Any = None  # the scores that they are of, shifted and scaled
 
 
 def _quietly(f):
@@ -206,7 +207,7 @@ def support(x, temperature, axes: tuple[int, ...], alpha: float, limits: Limits)
     p = p / np.add.reduceat(p, starts)[row]
     alive = (inside & (p >= float(np.finfo(x.dtype).smallest_normal))).nonzero()[0]
     row = row[alive]
-    return Support(x.shape, x.dtype, place, row, entry[alive], _starts(np, row, rows.shape[0]), p[alive])
+    return Support(x.shape, x.dtype, place, row, entry[alive], _starts(np, row, rows.shape[0]), p[alive], z[alive])
 
 
 @_quietly
@@ -254,6 +255,14 @@ def product(held: Support, v, temperature, alpha: float):
         return None
     moved = s * (v - pulled[held.row])
     return moved / (temperature if isinstance(temperature, float) else temperature.reshape(-1)[held.row])
+
+
+@_quietly
+def turned(held: Support, moved, dtype):
+    """The cotangent of the temperature of each row, ``-<J v / T, z>``, from that of the scores."""
+    import numpy as np
+
+    return -np.add.reduceat(moved * held.z, held.starts).astype(dtype)
 
 
 def along(held: Support, table, axis: int, last: int):

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..._rules.relaxations import Relaxation
 from ..._rules.rule import Array
+from ..beside import Beside
 from ..kernel import Kernel, KernelOps, Load, Step
 from ..whole import Call, MemoryCall, running
 from . import compact
@@ -107,19 +108,18 @@ def product(ops: KernelOps, v, p, x, temperature, alpha, mask, *, axes, relaxati
 def _plan(ops: KernelOps, call: Call, limits) -> Step | None:
     """A whole call, on NumPy arrays that are seen as (outer, n, inner)."""
     plan = call.plan
-    divisor = 1.0 if plan.divisor is None else plan.divisor
-    if not LOWEST_ALPHA <= call.alpha <= 2 or call.mask is not None or plan.moments or divisor < 0:
+    if not LOWEST_ALPHA <= call.alpha <= 2 or plan.moments or call.sign < 0 or not call.has_only():
         return None
     shape = plan.outer, plan.n, plan.inner
 
-    def solved(x):
-        return compact.support(x.reshape(shape), divisor, (1,), call.alpha, limits)
+    def solved(x, beside):
+        return compact.support(x.reshape(shape), _divisor(beside), (1,), call.alpha, limits)
 
     def places(held):
         return [positions[held.entry] for positions in plan.positions]
 
-    def forward(x, keep):
-        held = solved(x)
+    def forward(x, keep, beside):
+        held = solved(x, beside)
         if held is None:
             return None
         if call.reduces:
@@ -128,14 +128,17 @@ def _plan(ops: KernelOps, call: Call, limits) -> Step | None:
             y = compact.dense(held, held.weights).reshape(plan.shape)
         return y, held if keep else None
 
-    def backward(g, y, x, kept):
-        held = solved(x) if kept is None else kept
+    def backward(g, y, x, kept, beside):
+        held = solved(x, beside) if kept is None else kept
         if held is None:
             return None
         g = g.reshape(plan.shape)  # or it is an error
         v = compact.means_transposed(held, places(held), g) if call.reduces else compact.at(held, g.reshape(shape))
-        moved = compact.product(held, v, divisor, call.alpha)
-        return None if moved is None else compact.dense(held, moved).reshape(call.sizes)
+        moved = compact.product(held, v, _divisor(beside), call.alpha)
+        if moved is None:
+            return None
+        rows = None if beside.transposed is None else compact.turned(held, moved, plan.positions.dtype)
+        return compact.dense(held, moved).reshape(call.sizes), rows
 
     return Step(
         "support",
@@ -143,6 +146,10 @@ def _plan(ops: KernelOps, call: Call, limits) -> Step | None:
         _cost,
         plan.positions.nbytes,
     )
+
+
+def _divisor(beside: Beside) -> Any:
+    return 1.0 if beside.divisor is None else beside.divisor
 
 
 def _cost(load: Load) -> float:

@@ -82,8 +82,8 @@ def _weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation, l
     if len(axes) == 1:
         return _along(ops, x, temperature, mask, axes[0], relaxation)
     layout = of(x, axes)
-    beside = [folded(ops, layout, x, array) for array in (temperature, mask)]
-    return ops.xp.reshape(_along(ops, ops.xp.reshape(x, layout.folded), *beside, 1, relaxation), x.shape)
+    temperature, mask = folded(ops, layout, x, temperature), folded(ops, layout, x, mask)
+    return ops.xp.reshape(_along(ops, ops.xp.reshape(x, layout.folded), temperature, mask, 1, relaxation), x.shape)
 
 
 def _along(ops: KernelOps, x, temperature, mask, axis, relaxation) -> Array:
