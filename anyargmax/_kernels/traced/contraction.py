@@ -11,9 +11,8 @@ from typing import NamedTuple
 from ..._rules.relaxations import Relaxation
 from ..._rules.rule import Array, Rule
 from ..kernel import Kernel, KernelOps, Traced
-from . import reductions
-from .reductions import largest
 from .shifted_exp import live, slope_temperature, slope_x
+from .sums import Form, expectation, largest, summed, tangent, tangent_temperature, top_and_sums
 
 
 class Limits(NamedTuple):
@@ -112,10 +111,10 @@ def _top_and_sums(ops: KernelOps, x, temperature, positions, *, axes, limits, si
 
     def by_sums():
         if len(sizes) < 2:
-            return reductions.top_and_sums(ops, x, temperature, positions, axes)
+            return top_and_sums(ops, x, temperature, positions, axes)
         # XLA keeps what it sums over merged axes in memory.
-        split = [_split(ops, array, sizes) for array in (x, temperature, *positions)]
-        made = reductions.top_and_sums(ops, *split[:2], split[2:], tuple(range(1, 1 + len(sizes))))
+        z, divisor, *along = (_split(ops, array, sizes) for array in (x, temperature, *positions))
+        made = top_and_sums(ops, z, divisor, along, tuple(range(1, 1 + len(sizes))))
         return ops.xp.reshape(made, (x.shape[0], 2 + len(positions), *x.shape[2:]))
 
     return by_sums() if limits is None else ops.compiler.on_platform(cpu=by_products, default=by_sums)
@@ -130,7 +129,7 @@ def _top_and_sums_jvp(slope):
         e = slope(ops, t, e, x, temperature, top)
 
         def by_sums():
-            return reductions.sums(ops, e, positions, axes)
+            return summed(ops, e, positions, axes)
 
         by_products = partial(_product, ops, limits, e, positions)
         moved = by_sums() if limits is None else ops.compiler.on_platform(cpu=by_products, default=by_sums)
@@ -160,7 +159,7 @@ def _with_merged_axes(f):
         # e is made again rather than kept where it was made in pieces, and where the scores were reshaped: then a
         # compiler gives what it keeps a buffer of its own.
         sizes = tuple(shape[axis] for axis in axes)
-        form = reductions.Form((1,), limits, sizes, apart=z.ndim == 3 or shape != z.shape)
+        form = Form((1,), limits, sizes, apart=z.ndim == 3 or shape != z.shape)
         y = f(ops, *arrays, z, temperature, mask, positions, form)
         return ops.xp.reshape(y, (*(n for axis, n in enumerate(shape) if axis not in axes), len(positions)))
 
@@ -177,9 +176,9 @@ CONTRACTION = Kernel(
     traced={
         "expectation": Traced(
             _fits,
-            forward=_with_merged_axes(reductions.expectation),
-            jvp=_without_answer(_with_merged_axes(reductions.tangent)),
-            jvp_temperature=_without_answer(_with_merged_axes(reductions.tangent_temperature)),
+            forward=_with_merged_axes(expectation),
+            jvp=_without_answer(_with_merged_axes(tangent)),
+            jvp_temperature=_without_answer(_with_merged_axes(tangent_temperature)),
         )
     },
     needs=("compiler",),

@@ -7,8 +7,8 @@ from ..._rules.rule import Array
 from ..._rules.weights import WEIGHTS
 from ..kernel import Kernel, KernelOps, Traced
 from . import thresholds
-from .reductions import distances, kept
 from .roots import is_solvable
+from .sums import distances, kept
 
 
 def _fits(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation: Relaxation) -> bool:
