@@ -23,6 +23,7 @@ PLACES = {
     "few": (("torch",), "position along the last axis"),
     "contraction": (("jax",), "position along the last axis"),
     "reductions": (("jax",), "position along the last axis"),
+    "steps": (("jax",), "sparsemax weights"),
     "softmax": (("torch-func",), "position along the last axis"),
     "roots": (("torch-func",), "sparsemax position"),
 }

@@ -66,7 +66,7 @@ class Adapter:
     is_recorded
         ``is_recorded(*arrays) -> bool``: whether something differentiates what is computed now from arrays, or may.
     maximum_drops_nan, folds
-        What the framework's compiler does with a maximum: see ``compiled.py`` of JAX.
+        What the framework's compiler does with a maximum: see ``compiled.py`` of JAX. What folds has a `compiler`.
     array_classes, traits
         Classes of arrays whose calls may be kept, and ``traits(x)``: the part of the key that describes x.
     functions

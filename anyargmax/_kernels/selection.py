@@ -24,8 +24,9 @@ from .traced.contraction import CONTRACTION
 from .traced.reductions import REDUCTIONS
 from .traced.roots import ROOTS
 from .traced.softmax import SOFTMAX
+from .traced.steps import STEPS
 
-BUILT_IN = (NATIVE, BLOCKS, SUPPORT, FEW, CONTRACTION, REDUCTIONS, SOFTMAX, ROOTS)
+BUILT_IN = (NATIVE, BLOCKS, SUPPORT, FEW, CONTRACTION, REDUCTIONS, STEPS, SOFTMAX, ROOTS)
 _known = {kernel.name: kernel for kernel in BUILT_IN}
 
 

@@ -71,6 +71,7 @@ class RuleOps:
     cumulative_sum: Callable[..., Array]
     maximum_drops_nan: bool
     folds: Callable[[Array], bool]
+    compiler: Any
     # Other rules, lifted.
     weights: Callable[..., Array]
     dense_weights: Callable[..., Array]

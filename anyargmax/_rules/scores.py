@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .ops import RuleOps
@@ -16,11 +17,11 @@ def log_smallest(ops: RuleOps, dtype) -> float:
 def largest(ops: RuleOps, x: Array, axes: tuple[int, ...]) -> Array:
     """Return the maximum along the axes, kept; NaN if there is a NaN. An empty batch has none, but no entries to show it either."""
     xp = ops.xp
+    reduced = partial(xp.max if math.prod(x.shape) != 0 else xp.sum, x, axis=axes, keepdims=True)
     if ops.folds(x) and len(axes) == 1 and axes[0] < x.ndim - 1:
-        top = _folded(ops, x, axes[0])
+        top = ops.compiler.on_platform(cpu=partial(_folded, ops, x, axes[0]), default=reduced)
     else:
-        reduce = xp.max if math.prod(x.shape) != 0 else xp.sum
-        top = reduce(x, axis=axes, keepdims=True)
+        top = reduced()
     if ops.maximum_drops_nan and xp.isdtype(x.dtype, "real floating"):
         return xp.where(xp.any(x != x, axis=axes, keepdims=True), math.nan, top)
     return top

@@ -16,21 +16,6 @@ def waits(x):
     return is_array and any(device.platform != "cpu" for device in x.devices())
 
 
-def fuses():
-    """Whether operations are compiled into loops: what asks is for accelerators, where a sort is a kernel of its own."""
-    return True
-
-
-def ordered(x, axis):
-    """The entries from the largest down, and the index of each."""
-    index = namespace.argsort(x, axis=axis, descending=True)
-    return gather(x, axis, index), index
-
-
-def gather(x, axis, index):
-    return namespace.take_along_axis(x, index, axis=axis)
-
-
 def _contracts():
     """Whether axes may be merged for a product: among several devices any of them may be sharded, and would be gathered."""
     return jax.device_count() == 1

@@ -11,9 +11,8 @@ from typing import NamedTuple
 from ..._rules.relaxations import Relaxation
 from ..._rules.rule import Array, Rule
 from ..kernel import Kernel, KernelOps, Traced
-from . import reductions
-from .reductions import largest
 from .shifted_exp import live, slope_temperature, slope_x
+from .sums import Form, expectation, largest, summed, tangent, tangent_temperature, top_and_sums
 
 
 class Limits(NamedTuple):
@@ -91,7 +90,14 @@ def _sums(ops: KernelOps, limits, positions, x, temperature):
     return top, ops.compiler.branch(ops.xp.any(total != total), repaired, lambda x, sums: sums, x, sums)
 
 
-def _top_and_sums(ops: KernelOps, x, temperature, positions, *, axes, limits):
+def _split(ops: KernelOps, x, sizes):
+    """An array with the axes that were merged apart again."""
+    if getattr(x, "ndim", 0) == 0:
+        return x
+    return ops.xp.reshape(x, (x.shape[0], *(sizes if x.shape[1] != 1 else (1,) * len(sizes)), *x.shape[2:]))
+
+
+def _top_and_sums(ops: KernelOps, x, temperature, positions, *, axes, limits, sizes):
     """Return the largest score of each row and the sums of ``exp((x - max) / T)`` in one array: by products on a CPU.
 
     Along an inner axis that is done in pieces, each of which stays in the cache.
@@ -104,7 +110,12 @@ def _top_and_sums(ops: KernelOps, x, temperature, positions, *, axes, limits):
         return multiplied(x, temperature) if x.ndim == 2 else ops.compiler.in_pieces(limits, multiplied, x, temperature)
 
     def by_sums():
-        return reductions.top_and_sums(ops, x, temperature, positions, axes)
+        if len(sizes) < 2:
+            return top_and_sums(ops, x, temperature, positions, axes)
+        # XLA keeps what it sums over merged axes in memory.
+        z, divisor, *along = (_split(ops, array, sizes) for array in (x, temperature, *positions))
+        made = top_and_sums(ops, z, divisor, along, tuple(range(1, 1 + len(sizes))))
+        return ops.xp.reshape(made, (x.shape[0], 2 + len(positions), *x.shape[2:]))
 
     return by_sums() if limits is None else ops.compiler.on_platform(cpu=by_products, default=by_sums)
 
@@ -112,13 +123,13 @@ def _top_and_sums(ops: KernelOps, x, temperature, positions, *, axes, limits):
 def _top_and_sums_jvp(slope):
     """Not in pieces: whatever differentiates a loop may pass over the rules inside it."""
 
-    def jvp(ops: KernelOps, t, y, x, temperature, positions, *, axes, limits):
+    def jvp(ops: KernelOps, t, y, x, temperature, positions, *, axes, limits, sizes):
         top = ops.detach(y[(*(slice(None),) * axes[0], slice(1), ...)])
         e = live(ops, ops.shifted_exp(x, temperature, top, careful=True), top)
         e = slope(ops, t, e, x, temperature, top)
 
         def by_sums():
-            return reductions.sums(ops, e, positions, axes)
+            return summed(ops, e, positions, axes)
 
         by_products = partial(_product, ops, limits, e, positions)
         moved = by_sums() if limits is None else ops.compiler.on_platform(cpu=by_products, default=by_sums)
@@ -147,7 +158,8 @@ def _with_merged_axes(f):
         positions = tuple(_laid(ops, c, shape, axes) for c in positions)
         # e is made again rather than kept where it was made in pieces, and where the scores were reshaped: then a
         # compiler gives what it keeps a buffer of its own.
-        form = reductions.Form((1,), limits, apart=z.ndim == 3 or shape != z.shape)
+        sizes = tuple(shape[axis] for axis in axes)
+        form = Form((1,), limits, sizes, apart=z.ndim == 3 or shape != z.shape)
         y = f(ops, *arrays, z, temperature, mask, positions, form)
         return ops.xp.reshape(y, (*(n for axis, n in enumerate(shape) if axis not in axes), len(positions)))
 
@@ -164,9 +176,9 @@ CONTRACTION = Kernel(
     traced={
         "expectation": Traced(
             _fits,
-            forward=_with_merged_axes(reductions.expectation),
-            jvp=_without_answer(_with_merged_axes(reductions.tangent)),
-            jvp_temperature=_without_answer(_with_merged_axes(reductions.tangent_temperature)),
+            forward=_with_merged_axes(expectation),
+            jvp=_without_answer(_with_merged_axes(tangent)),
+            jvp_temperature=_without_answer(_with_merged_axes(tangent_temperature)),
         )
     },
     needs=("compiler",),

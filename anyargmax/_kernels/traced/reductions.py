@@ -1,153 +1,18 @@
-"""Softmax by sums along the axes as they lie, for the compilers of accelerators and for axes that may be sharded.
-
-XLA makes one kernel of the maximum, the exponentials and the sums of a row, as long as nothing is done to the maximum but
-to subtract it. So each score is selected on its own, and rows are looked at only after the sums.
-"""
+"""Softmax by sums along the axes as they lie, for the compilers of accelerators and for axes that may be sharded."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from ..._rules.jacobian import jacobian_product
 from ..._rules.relaxations import Relaxation
 from ..._rules.rule import Array
 from ..._rules.scores import divided, square_root
 from ..kernel import Kernel, KernelOps, Traced
-from .shifted_exp import live
+from .sums import Form, distances, expectation, factors, kept, largest, tangent, tangent_temperature
 
 
 def _fits(ops: KernelOps, *args, axes, relaxation: Relaxation) -> bool:
     return relaxation.alpha == 1 and len(axes) > 0
-
-
-def _kept(ops: KernelOps, x: Array, mask: Array | None) -> Array:
-    """The scores, ``-inf`` where the mask does not keep them."""
-    return x if mask is None else ops.xp.where(mask, x, -math.inf)
-
-
-def largest(ops: KernelOps, x: Array, axes: tuple[int, ...]) -> Array:
-    """The largest score of each row, axes kept: by a reduction, which a compiler may merge with what follows."""
-    reduce = ops.xp.max if math.prod(x.shape) != 0 else ops.xp.sum
-    return reduce(ops.detach(x), axis=axes, keepdims=True)
-
-
-def _exponentials(ops: KernelOps, x: Array, temperature, axes: tuple[int, ...]) -> tuple[Array, Array]:
-    """Return the largest score of each row, and ``exp((x - top) / T)``: 1 at ``+inf``, 0 at ``-inf``."""
-    xp, top = ops.xp, largest(ops, x, axes)
-    distance = xp.where(xp.abs(x) == math.inf, xp.minimum(x, 0.0), x - top)
-    if temperature is None:
-        return top, xp.exp(distance)
-    # Not divided: a temperature may be infinite, or so large that a compiler takes its reciprocal for 0.
-    return top, xp.where(distance == -math.inf, 0.0, xp.exp(distance / temperature))
-
-
-def sums(ops: KernelOps, e: Array, positions, axes: tuple[int, ...]) -> Array:
-    """``sum e`` of each row, and ``sum c e`` for each of the positions, behind each other along the first of the axes."""
-    each = [ops.xp.sum(e if c is None else e * c, axis=axes, keepdims=True) for c in (None, *positions)]
-    return ops.xp.concat(each, axis=axes[0])
-
-
-def top_and_sums(ops: KernelOps, x: Array, temperature, positions, axes: tuple[int, ...]) -> Array:
-    """Return the largest score of each row and the sums of ``exp((x - top) / T)``, likewise."""
-    top, e = _exponentials(ops, x, temperature, axes)
-    return ops.xp.concat([top, sums(ops, e, positions, axes)], axis=axes[0])
-
-
-class Form(NamedTuple):
-    """How an expectation is computed: ``limits`` of products on a CPU, None for sums; whether to keep derivatives apart."""
-
-    axes: tuple[int, ...]
-    limits: Any = None
-    apart: bool = False
-
-
-def _part(array: Array, form: Form, start: int, stop: int | None) -> Array:
-    return array[(*(slice(None),) * form.axes[0], slice(start, stop), ...)]
-
-
-def _means(ops: KernelOps, x, temperature, positions, form: Form):
-    """Of each row: the largest score, the expected positions (0 if there are none), the sum, and whether that is 0."""
-    made = ops.top_and_sums(x, temperature, positions, axes=form.axes, limits=form.limits)
-    top, total, moments = (_part(made, form, *ends) for ends in ((0, 1), (1, 2), (2, None)))
-    empty = ops.detach(total) == 0
-    total = ops.xp.where(empty, 1.0, total)
-    return ops.detach(top), moments / total, total, empty
-
-
-def _answers(ops: KernelOps, y, shape, axes) -> Array:
-    """The answers, which are behind each other along the first of the axes, stacked last."""
-    others = tuple(n for axis, n in enumerate(shape) if axis not in axes)
-    y = y if axes[0] == len(shape) - 1 else ops.xp.moveaxis(y, axes[0], -1)
-    return ops.xp.reshape(y, (*others, y.shape[-1]))
-
-
-def expectation(ops: KernelOps, x, temperature, mask, positions, form: Form) -> Array:
-    """``sum_i c_i p_i``, one answer for each of the positions, stacked last."""
-    x = _kept(ops, x, mask)
-    _, y, _, empty = _means(ops, x, temperature, positions, form)
-    return _answers(ops, ops.xp.where(empty, float("nan"), y), x.shape, form.axes)
-
-
-class _Factors(NamedTuple):
-    """What a derivative is made of."""
-
-    x: Array
-    top: Array
-    y: Array
-    total: Array
-    e: Array  # 0 where nothing moves
-    moves: Array  # which entries do
-    number: Any  # 1; NaN in rows of which every entry moves, by NaN
-
-
-def _factors(ops: KernelOps, x, temperature, mask, positions, form: Form) -> _Factors:
-    x = _kept(ops, x, mask)
-    *rows, _ = _means(ops, x, temperature, positions, form)
-    top, y, total = ops.compiler.apart(*rows) if form.apart else rows
-    xp, value, broken = ops.xp, ops.detach(x), ops.detach(total)
-
-    def moving():
-        """NaN, which e is in rows that an infinite score decides, moves nothing but in the row of a NaN."""
-        e = ops.shifted_exp(x, temperature, top, careful=False)
-        moves = (ops.detach(e) > 0) | ((broken != broken) & (value != -math.inf))
-        return xp.where(moves, e, 0.0), moves, xp.ones_like(broken)
-
-    def moving_on_cpu():
-        """The same but in the row of a NaN, which is NaN as a whole: to read the scores once more takes half as long again."""
-        careful = not ops.compiler.merges(x, form.limits)
-        e = ops.shifted_exp(x, temperature, top, careful=careful)
-        e = live(ops, e, top) if careful else e
-        moves = ops.detach(e) > 0
-        return xp.where(moves, e, 0.0), moves, 1 + 0 * broken
-
-    made = moving() if form.limits is None else ops.compiler.on_platform(cpu=moving_on_cpu, default=moving)
-    return _Factors(x, top, y, total, *made)
-
-
-def _moved(ops: KernelOps, f: _Factors, t, temperature, positions, form: Form) -> Array:
-    """``sum_i p_i (c_i - y) t_i / T`` of tangents that are 0 where nothing moves.
-
-    The transpose of this broadcasts, where that of a contraction would multiply out.
-    """
-    xp, half = ops.xp, square_root(ops, temperature)
-    t = t * divided(f.e, half)
-    moved = [
-        xp.sum((c - _part(f.y, form, k, k + 1)) * t, axis=form.axes, keepdims=True) for k, c in enumerate(positions)
-    ]
-    moved = divided(xp.concat(moved, axis=form.axes[0]) / f.total, half)
-    return _answers(ops, moved, f.x.shape, form.axes)
-
-
-def tangent(ops: KernelOps, t, x, temperature, mask, positions, form: Form) -> Array:
-    """What a tangent of the scores does to the answers."""
-    f = _factors(ops, x, temperature, mask, positions, form)
-    t = t if mask is None else ops.xp.where(mask, t, 0.0)
-    return _moved(ops, f, ops.xp.where(f.moves, t * f.number, 0.0), temperature, positions, form)
-
-
-def tangent_temperature(ops: KernelOps, t, x, temperature, mask, positions, form: Form) -> Array:
-    """What a tangent of the temperature does to the answers: that of ``-z t`` with ``z = (x - top) / T``."""
-    f = _factors(ops, x, temperature, mask, positions, form)
-    z = ops.xp.where(f.moves, f.x - f.top, 0.0) / temperature
-    return _moved(ops, f, -z * (t * f.number), temperature, positions, form)
 
 
 def _expectation(ops: KernelOps, x, temperature, alpha, mask, positions, *, axes, relaxation, limits) -> Array:
@@ -164,47 +29,49 @@ def _tangent_of(tangent):
 def _weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation, limits) -> Array:
     """Scores to weights, exactly 0 below the smallest normal number."""
     xp = ops.xp
-    _, e = _exponentials(ops, _kept(ops, x, mask), temperature, axes)
+    e = xp.exp(distances(ops, kept(ops, x, mask), temperature, axes)[1])
     total = xp.sum(e, axis=axes, keepdims=True)
     p = e / xp.where(total == 0, 1.0, total)
     return xp.where(p < float(xp.finfo(p.dtype).smallest_normal), 0.0, p)
 
 
 class _Slopes(NamedTuple):
-    """What is proportional to the weights, its sum, and which entries are looked at before and after the sum of a derivative."""
+    """What a derivative of the weights is made of."""
 
-    s: Array
-    total: Array
-    before: Array
-    after: Array
+    s: Array  # proportional to the weights
+    total: Array  # its sum
+    before: Array  # which tangents are looked at
+    after: Array  # and at which entries their deviation from the mean is
 
 
 def _slopes(ops: KernelOps, p, x, temperature, axes) -> _Slopes:
     """Return the weights on a CPU. Elsewhere, exponentials that are made again cost less than weights that are read."""
+    xp = ops.xp
 
     def of_weights():
-        value, score = ops.detach(p), ops.detach(x)
-        zero, spread = value == 0, (score == math.inf) & (value == value)
-        return p, ops.xp.ones_like(largest(ops, x, axes)), ~(zero | (score == -math.inf)), ~(zero | spread)
+        score, value = ops.detach(x), ops.detach(p)
+        spread = (score == math.inf) & (value == value)
+        before, after = (value != 0) & (score != -math.inf), ~((value == 0) | spread)
+        return p, xp.ones_like(largest(ops, x, axes)), before, after
 
     def of_exponentials():
-        f = _factors(ops, x, temperature, None, (), Form(axes))
+        f = factors(ops, x, temperature, None, (), Form(axes))
         return f.e, f.total, f.moves, f.moves
 
     return _Slopes(*ops.compiler.on_platform(cpu=of_weights, default=of_exponentials))
 
 
-def _weights_moved(ops: KernelOps, slopes: _Slopes, t, temperature, axes) -> Array:
+def _weights_moved(ops: KernelOps, f: _Slopes, t, temperature, axes) -> Array:
     """``p_i (t_i - sum_j p_j t_j) / T`` of tangents that are 0 where they are not looked at."""
-    xp, (s, total, _, after), half = ops.xp, slopes, square_root(ops, temperature)
+    xp, half = ops.xp, square_root(ops, temperature)
     t = divided(t, half)
-    moved = xp.where(after, t - xp.sum(s * t, axis=axes, keepdims=True) / total, 0.0)
-    return divided(s * moved / total, half)
+    deviation = xp.where(f.after, t - xp.sum(f.s * t, axis=axes, keepdims=True) / f.total, 0.0)
+    return divided(f.s * deviation / f.total, half)
 
 
 def _weights_tangent(ops: KernelOps, t, p, x, temperature, alpha, mask, *, axes, relaxation, limits) -> Array:
     """What a tangent of the scores does to the weights."""
-    slopes = _slopes(ops, p, _kept(ops, x, mask), temperature, axes)
+    slopes = _slopes(ops, p, kept(ops, x, mask), temperature, axes)
     return _weights_moved(ops, slopes, ops.xp.where(slopes.before, t, 0.0), temperature, axes)
 
 
@@ -212,18 +79,31 @@ def _weights_tangent_temperature(
     ops: KernelOps, t, p, x, temperature, alpha, mask, *, axes, relaxation, limits
 ) -> Array:
     """What a tangent of the temperature does to the weights: that of ``-z t`` with ``z = (x - top) / T``."""
-    x = _kept(ops, x, mask)
+    x = kept(ops, x, mask)
     slopes = _slopes(ops, p, x, temperature, axes)
-    z = ops.xp.where(slopes.before & slopes.after, x - largest(ops, x, axes), 0.0) / temperature
+    still = (ops.detach(x) == math.inf) | ~slopes.before
+    z = ops.xp.where(still, 0.0, x - largest(ops, x, axes)) / temperature
     return _weights_moved(ops, slopes, -z * t, temperature, axes)
 
 
-_OF_WEIGHTS = Traced(_fits, _weights, None, _weights_tangent, _weights_tangent_temperature)
+def _product(ops: KernelOps, v, p, x, temperature, alpha, mask, *, axes, relaxation, divisor, limits) -> Array:
+    """``J v / divisor`` at weights p of any relaxation. What does not move shows in a score and its weight: no row is looked at."""
+    xp, value, score = ops.xp, ops.detach(p), ops.detach(kept(ops, x, mask))
+    still = (score == -math.inf) | ((score == math.inf) & (value == value))
+    moved = jacobian_product(ops, v, p, alpha, relaxation, axes, still | (value == 0))
+    return xp.where(still, 0.0, divided(moved, divisor))
+
+
+_OF_WEIGHTS = Traced(_fits, forward=_weights, jvp=_weights_tangent, jvp_temperature=_weights_tangent_temperature)
+_OF_POSITIONS = Traced(
+    _fits, forward=_expectation, jvp=_tangent_of(tangent), jvp_temperature=_tangent_of(tangent_temperature)
+)
 REDUCTIONS = Kernel(
     "reductions",
     traced={
         **dict.fromkeys(("weights", "dense_weights"), _OF_WEIGHTS),
-        "expectation": Traced(_fits, _expectation, None, _tangent_of(tangent), _tangent_of(tangent_temperature)),
+        "expectation": _OF_POSITIONS,
     },
+    product=_product,
     needs=("compiler",),
 )
