@@ -109,7 +109,7 @@ def test_rows_spill_nothing_and_are_read_in_vectors(arch, n, dtype, compiled, mo
 )
 def test_every_way_of_a_call_is_compiled(relaxation, compiled):
     """Masks, temperatures, axes and rows of every kind: what an interpreter does is not yet what a compiler takes."""
-    heat, mask = torch.empty(4, 1, 64, 64), torch.empty(4, 1, 64, dtype=torch.bool)
+    heat, mask = torch.empty(4, 1, 64, 64), torch.empty(4, 1, 64, 1, dtype=torch.bool)
     weights(torch.empty(4, 64, 64, 64), (1,), relaxation, heat, mask)
     positions(torch.empty(4, 64, 64, 64), (3, 2), relaxation, 0.5, torch.empty(64, 1, dtype=torch.bool))
     positions(torch.empty(4, 8, 8, 8), (1, 2, 3), relaxation)
