@@ -554,6 +554,24 @@ def test_an_empty_batch_beside_arrays_is_empty(backend):
 # Layouts
 
 
+@pytest.mark.parametrize("options", [{}, {"window": 1}, {"readout": "median"}, {"zero_background": True}], ids=str)
+@torch_only
+def test_any_byte_of_a_mask_but_0_is_true(backend, options):
+    import torch
+
+    x, mask = torch.rand(5, 6, dtype=torch.float64, requires_grad=True), torch.from_numpy(mask_of((5, 6)))
+    found = []
+    for wild in (mask, (mask.to(torch.uint8) * 254).view(torch.bool)):
+        with small(64) as taken:
+            y = last(x, mask=wild, **options)
+            found.append([y.detach(), *torch.autograd.grad(y.sum(), x)])
+        assert taken == ["blocks"]
+    p = [soft_one_hot(x, mask=wild) for wild in (mask, (mask.to(torch.uint8) * 254).view(torch.bool))]
+    assert torch.equal(*p)
+    for actual, expected in zip(*found, strict=True):
+        assert torch.equal(actual, expected)
+
+
 @pytest.mark.parametrize("axis", [0, -1])
 @pytest.mark.parametrize("f", [soft_argmax, soft_one_hot], ids=lambda f: f.__name__)
 @torch_only

@@ -57,7 +57,12 @@ def exponentials(p: Plan, scores, mask, out, sums=None, tops=None):
 def clear(x, mask):
     """Make 0 what is not kept, whatever it is, by bits: to choose for each number costs several times an exponential."""
     bits = x.view(f"i{x.itemsize}")
-    np.bitwise_and(bits, np.negative(mask.view("i1")), out=bits)
+    np.bitwise_and(bits, _all_or_none(mask), out=bits)
+
+
+def _all_or_none(mask):
+    """All bits where a mask is True, whatever its byte is: a framework's need not be 1."""
+    return np.negative((mask.view("i1") != 0).view("i1"))
 
 
 def with_care(p: Plan, scores, mask, out, s, tops, bad):
@@ -100,7 +105,7 @@ def kept_or(mask, scores, value):
     """Return ``where(mask, scores, value)``, by bits."""
     other = np.asarray(value, dtype=scores.dtype).view(f"i{scores.itemsize}")
     out = np.bitwise_xor(scores.view(other.dtype), other)
-    out &= np.negative(mask.view("i1"))
+    out &= _all_or_none(mask)
     out ^= other
     return out.view(scores.dtype)
 

@@ -23,27 +23,35 @@ def _plan(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
     if not _is_known(call):
         return None
     of_divisor, forward, backward = _divided(ops, call, limits)
+    keeps, positions = call.reduces or call.half, call.plan.positions
+    if call.tempered:
+        forwards, backwards = _tempered(of_divisor, forward, backward, keeps, call.background)
+    else:
+        plan = of_divisor(call.divisor)
+        forwards = lambda x, keep, beside: forward(plan, beside.mask, x, keep and keeps)  # noqa: E731
+        backwards = lambda g, y, x, kept, beside: backward(plan, beside.mask, g, y, x, kept)  # noqa: E731
+    held = MemoryCall(call.by_rules, forwards, backwards, needs_answer=not keeps)
+    nbytes = positions.nbytes + positions.itemsize * call.plan.n
+    return Step("blocks", running(ops.memory, held), _cost, nbytes)
+
+
+def _tempered(of_divisor, forward, backward, keeps, background):
+    """The functions forward and backward where each run has a divisor of its own; its plan is kept for the way back."""
     of_number = lru_cache(1)(of_divisor)  # which mostly stays the same
-    fixed = None if call.tempered else of_divisor(call.divisor)
-    kept_always, background, positions = call.reduces or call.half, call.background, call.plan.positions
 
     def forwards(x, keep, beside):
         learned = beside.transposed is not None
         if learned and background:
             return None  # the rule has a gradient of the temperature that does not cancel
-        p = fixed or (of_number if isinstance(beside.divisor, float) else of_divisor)(beside.divisor)
-        made = forward(p, beside.mask, x, keep and (kept_always or learned))
-        return made if fixed or made is None or made[1] is None else (made[0], (p, made[1]))
+        plan = (of_number if isinstance(beside.divisor, float) else of_divisor)(beside.divisor)
+        made = forward(plan, beside.mask, x, keep and (keeps or learned))
+        return made if made is None or made[1] is None else (made[0], (plan, made[1]))
 
     def backwards(g, y, x, kept, beside):
-        p = fixed
-        if p is None:
-            p, kept = kept or (of_divisor(beside.divisor), None)
-        return backward(p, beside.mask, g, y, x, kept, beside.transposed is not None)
+        plan, kept = kept or (of_divisor(beside.divisor), None)
+        return backward(plan, beside.mask, g, y, x, kept, beside.transposed is not None)
 
-    held = MemoryCall(call.by_rules, forwards, backwards, needs_answer=not kept_always)
-    nbytes = positions.nbytes + positions.itemsize * call.plan.n
-    return Step("blocks", running(ops.memory, held), _cost, nbytes)
+    return forwards, backwards
 
 
 def _is_known(call: Call) -> bool:
