@@ -642,6 +642,7 @@ POWERS = {2.0: FIRST.value, 1.5: SECOND.value, 4 / 3: THIRD.value}
 SINGLE = (tl.float32, 2.0**-126, math.log(2.0**-126), 2.0**-23)
 DOUBLE = (tl.float64, 2.0**-1022, math.log(2.0**-1022), 2.0**-52)
 IN = {torch.float16: SINGLE, torch.bfloat16: SINGLE, torch.float32: SINGLE, torch.float64: DOUBLE}
+REGISTERS = 2**16  # of a processor
 LONGEST = 2**30  # of a row, whose entries are counted by int32
 
 
@@ -804,10 +805,14 @@ def _fits(problem: Problem, most: int) -> bool:
 
 
 def _compiled(how: How) -> dict[str, Any]:
-    """How a kernel is compiled: no product is fused with a sum, so that the numbers are those of the rules."""
+    """How a kernel is compiled.
+
+    No product is fused with a sum, so that the numbers are those of the rules. All registers may be used: left to itself,
+    the assembler spills a few so that one more program fits beside.
+    """
     size = how.R * how.N
-    warps = min(size // 128, 32) if how.again else min(size // 512, max(size // 1024, 8), 16)
-    return {"num_warps": max(1, warps), "enable_fp_fusion": False}
+    warps = max(1, min(size // 128, 32) if how.again else min(size // 512, max(size // 1024, 8), 16))
+    return {"num_warps": warps, "maxnreg": min(REGISTERS // (32 * warps), 255), "enable_fp_fusion": False}
 
 
 class Unusable(Exception):
@@ -828,23 +833,27 @@ def _launch(kernel, problem: Problem, how: How, programs: int, *args, **options)
 
 def _solved(problem: Problem, places: Places, y, weights):
     """Have answers or weights written, and return what is kept of each row; None if the rows are too long."""
-    limits, count = problem.limits, len(places.tables)
-    kept = torch.empty((problem.rows, 3 + count), dtype=problem.dtype, device=problem.given.x.device)
-    if problem.how.form != EXP.value:
-        # Logarithms take registers, as positions do, and time beside which that of reading does not show.
-        general = problem.how.form == POWER.value
-        if _fits(problem, limits.chip // (4 if general else 2 if count else 1)):
-            how = _tiled(problem, None, count)
-        elif problem.given.size.n <= limits.longest:
-            how = _large(problem, count)
-        else:
-            return None
-    elif _fits(problem, limits.piece if count else limits.chip if problem.how.heat else 2 * limits.chip):
-        how = _tiled(problem, None, count)
-    else:
+    kept = torch.empty((problem.rows, 3 + len(places.tables)), dtype=problem.dtype, device=problem.given.x.device)
+    if problem.how.form == EXP.value and not _is_short(problem, places):
         return _streamed(problem, places, y, weights, kept)
+    if problem.given.size.n > problem.limits.longest:
+        return None
+    how = _whole(problem, places)
     _launch(_solve, problem, how, _blocks(problem, how), *places, y, weights, kept)
     return kept
+
+
+def _is_short(problem: Problem, places: Places) -> bool:
+    """Whether rows under softmax need not be streamed: sums of positions are, and weights where rows are very long."""
+    limits = problem.limits
+    return _fits(problem, limits.piece) if places.tables else problem.given.size.n < limits.long
+
+
+def _whole(problem: Problem, places: Places) -> How:
+    """Tiles of whole rows where registers hold them. Logarithms take registers, as positions do."""
+    count = len(places.tables)
+    share = 4 if problem.how.form == POWER.value else 2 if count else 1
+    return _tiled(problem, None, count) if _fits(problem, problem.limits.chip // share) else _large(problem, count)
 
 
 def _split(problem: Problem, how: How, most: int) -> tuple[int, int]:
