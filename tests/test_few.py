@@ -176,3 +176,15 @@ def test_an_exported_graph_has_the_gradient_that_its_example_asks_for(rng, funct
     y = torch.export.export(Model(), (x,)).module()(leaf)
     assert not y.requires_grad
     assert_close(y.numpy(), function(x).numpy(), "float64", "value")
+
+
+@pytest.mark.parametrize("function", [partial(soft_argmax, axis=-1), soft_one_hot], ids=["position", "weights"])
+@pytest.mark.parametrize("temperature", [1e-9, 1e-3, "tensor"])
+def test_a_large_cotangent_over_a_low_temperature_does_not_overflow_in_few_operations(function, temperature):
+    x = torch.tensor([[0.03, 1.052]], requires_grad=True)
+    t = torch.full((1, 1), 1e-9) if temperature == "tensor" else temperature
+    with selection.only("few") as taken:
+        y = function(x, temperature=t)
+        (dx,) = torch.autograd.grad(y, x, torch.full_like(y, 1e30))
+    assert taken == ["few"]
+    np.testing.assert_array_equal(dx, 0)

@@ -19,7 +19,7 @@ from .layout import Layout, are_neighbours, folded, of
 from .traced import roots
 
 LOW, HIGH = -1e30, 1e4  # of what exp makes 0 beside 0, and of what it makes 0 beside itself
-COLD = 2.0**-40  # from this temperature on, a cotangent is divided by it before it is multiplied by weights
+COLD = 2.0**-6  # from this temperature on, a cotangent is divided by it before weights: below, that may overflow
 
 
 class _Solved(NamedTuple):
