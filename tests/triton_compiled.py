@@ -61,8 +61,8 @@ def compiled(monkeypatch, tmp_path):
     """Kernels are compiled where they would be launched: name, registers, stack and code of each."""
     found = []
 
-    def compile_only(kernel, problem, how, programs, *args, **options):
-        made = kernel.warmup(problem.given, *args, grid=(1,), HOW=how, **ours._compiled(how), **options)
+    def compile_only(kernel, launch, given, *args, **options):
+        made = kernel.warmup(given, *args, grid=(1,), HOW=launch.how, **launch.options, **options)
         found.append((kernel.__name__, *resources(made.asm["cubin"], tmp_path), made.asm["ptx"]))
 
     monkeypatch.setattr(ours, "_launch", compile_only)

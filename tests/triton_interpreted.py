@@ -415,10 +415,11 @@ def test_tensors_of_the_cpu_are_served_only_if_limits_say_so():
 def test_a_kernel_that_cannot_be_compiled_is_given_up_with_a_warning(monkeypatch):
     from anyargmax.backends.torch import kernels, triton
 
-    def fail(*args, **options):
-        raise RuntimeError("Failed to find C compiler.")
+    class Uncompiled:
+        def __getitem__(self, grid):
+            raise RuntimeError("Failed to find C compiler.")
 
-    monkeypatch.setattr(triton, "_compiled", fail)
+    monkeypatch.setattr(triton, "_solve", Uncompiled())
     monkeypatch.setattr(kernels, "_broken", [])
     with alone() as taken:
         with pytest.warns(RuntimeWarning, match="Failed to find C compiler"):

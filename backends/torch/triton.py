@@ -7,7 +7,7 @@ stream by, and a row that fits on the chip stays in registers while its threshol
 import math
 import struct
 from contextlib import nullcontext
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from subprocess import CalledProcessError
 from typing import Any, NamedTuple
 
@@ -17,12 +17,6 @@ import triton.language as tl
 
 from ..._rules.relaxations import CAPPED, ENTMAX, SOFTMAX
 from .memory import array_classes, traits
-
-INF = tl.constexpr(math.inf)
-STEPS = tl.constexpr(96)  # of Newton, at most: as many as the rules take
-# How weights are made of scores: entmax of a few orders has powers that are products.
-EXP, CLIPPED, POWER, FIRST, SECOND, THIRD = map(tl.constexpr, range(6))
-NONE, NUMBER, ARRAY = map(tl.constexpr, range(3))  # what the temperature is
 
 
 class Size(NamedTuple):
@@ -65,8 +59,8 @@ class How(NamedTuple):
     smallest: float  # normal number
     lowest: float  # logarithm of that
     digit: float  # from 1 to the next number
-    form: int
-    heat: int
+    form: str  # what makes weights of scores: "softmax", "clipped", or a power, which may be a line, a square or a cube
+    heat: str  # what the temperature is: "none", "number" or "array"
     rows: bool  # whether a row lies in one piece
     axes: tuple[int, ...] = ()  # 0, 1, ...: one for each of the positions
     again: bool = False  # whether a row is read again, a tile after the other, and else stays in registers
@@ -120,7 +114,7 @@ def _tile(given, row, j, HOW: tl.constexpr):
     size, mask = given.size, given.mask
     inside = there[:, None] & (j < size.n)[None, :]
     at = base[:, None] + j.to(tl.int64)[None, :] * size.inner
-    x = tl.load(given.x + at, mask=inside, other=-INF).to(HOW.dtype)
+    x = tl.load(given.x + at, mask=inside, other=-float("inf")).to(HOW.dtype)
     if mask is not None:
         line = (o // mask.outer) * mask.far + (o % mask.outer) * mask.near + i * mask.inner
         if mask.n is None:
@@ -128,7 +122,7 @@ def _tile(given, row, j, HOW: tl.constexpr):
         else:
             column = (j // mask.n).to(tl.int64) * mask.leap + (j % mask.n).to(tl.int64) * mask.step
         kept = tl.load(mask.kept + line[:, None] + column[None, :], mask=inside, other=0)
-        x = tl.where(kept != 0, x, -INF)
+        x = tl.where(kept != 0, x, -float("inf"))
     return x, at, inside
 
 
@@ -136,9 +130,9 @@ def _tile(given, row, j, HOW: tl.constexpr):
 def _temperatures(given, row, HOW: tl.constexpr):
     r, _, _, _, there = row
     t = r.to(HOW.dtype) * 0 + 1
-    if HOW.heat == NUMBER:
+    if HOW.heat == "number":
         t = t * _number(given.temperature, HOW)
-    if HOW.heat == ARRAY:
+    if HOW.heat == "array":
         t = tl.load(given.temperature + r * given.step, mask=there, other=1.0).to(HOW.dtype)
     return t
 
@@ -149,15 +143,15 @@ def _shifted(x, top, t, HOW: tl.constexpr):
 
     The difference of halves does not overflow.
     """
-    low = tl.where(top == -INF, 0.0, top)
-    if HOW.heat == NONE:
+    low = tl.where(top == -float("inf"), 0.0, top)
+    if HOW.heat == "none":
         z = x - low
     else:
         half = 0.5 * x - 0.5 * low
-        z = tl.where(half == -INF, -INF, 2.0 * _ratio(half, t))
+        z = tl.where(half == -float("inf"), -float("inf"), 2.0 * _ratio(half, t))
     z = tl.where(x == low, 0.0, z)
-    if HOW.heat == ARRAY:
-        z = tl.where((t > 0) | (z == -INF), z, float("nan"))
+    if HOW.heat == "array":
+        z = tl.where((t > 0) | (z == -float("inf")), z, float("nan"))
     return z
 
 
@@ -165,16 +159,16 @@ def _shifted(x, top, t, HOW: tl.constexpr):
 def _scaled(x, top, t, HOW: tl.constexpr):
     """Scores less their reference over the temperature, as the rules scale them."""
     z = _shifted(x, top[:, None], t[:, None], HOW)
-    if HOW.form == CLIPPED:  # the reference is the k-th largest score: some lie above it, and there may be fewer
-        z = tl.where((top[:, None] == -INF) & (z > -INF), 0.0, z)
-        z = tl.where(z > -HOW.lowest, -HOW.lowest, tl.where(z < HOW.lowest, -INF, z))
+    if HOW.form == "clipped":  # the reference is the k-th largest score: some lie above it, and there may be fewer
+        z = tl.where((top[:, None] == -float("inf")) & (z > -float("inf")), 0.0, z)
+        z = tl.where(z > -HOW.lowest, -HOW.lowest, tl.where(z < HOW.lowest, -float("inf"), z))
     return z
 
 
 @triton.jit
 def _largest(x):
     """The largest score of each row, whatever NaN there is."""
-    return tl.max(tl.where(x != x, -INF, x), 1)
+    return tl.max(tl.where(x != x, -float("inf"), x), 1)
 
 
 @triton.jit
@@ -207,11 +201,11 @@ def _phi(u, a, HOW: tl.constexpr):
     """``[1 + a u]_+^(1 / a)`` and its derivative."""
     rise = tl.maximum(a * u, -1.0, propagate_nan=tl.PropagateNan.ALL)
     base = 1 + rise
-    if HOW.form == FIRST:
+    if HOW.form == "line":
         p, s = base, (base > 0).to(HOW.dtype)
-    elif HOW.form == SECOND:
+    elif HOW.form == "square":
         p, s = base * base, base
-    elif HOW.form == THIRD:
+    elif HOW.form == "cube":
         p, s = base * base * base, base * base
     else:
         p = tl.exp(_log1p(rise) / a)
@@ -232,9 +226,9 @@ def _clipped(z, root, HOW: tl.constexpr):
 @triton.jit
 def _raw(z, root, a, HOW: tl.constexpr):
     """Weights before they are settled."""
-    if HOW.form == EXP:
+    if HOW.form == "softmax":
         p = tl.exp(z)
-    elif HOW.form == CLIPPED:
+    elif HOW.form == "clipped":
         rest, whole, _ = _clipped(z, root, HOW)
         p = rest + whole.to(HOW.dtype)
     else:
@@ -246,10 +240,10 @@ def _raw(z, root, a, HOW: tl.constexpr):
 def _weights(z, root, total, a, HOW: tl.constexpr):
     """The weights of scores, NaN in the row of a NaN; those below the smallest normal number are 0."""
     p, total = _raw(z, root, a, HOW), total[:, None]
-    if HOW.form == CLIPPED:  # a total of 0 says that all that are kept win
-        p = tl.where(total == 0, (z > -INF).to(HOW.dtype), p + 0 * total)
+    if HOW.form == "clipped":  # a total of 0 says that all that are kept win
+        p = tl.where(total == 0, (z > -float("inf")).to(HOW.dtype), p + 0 * total)
     else:
-        p = p * _quotient(1.0, total) if HOW.form == EXP else p / total
+        p = p * _quotient(1.0, total) if HOW.form == "softmax" else p / total
         p = tl.where((p < HOW.smallest) | (total == 0), 0.0, p)
     return p
 
@@ -257,16 +251,16 @@ def _weights(z, root, total, a, HOW: tl.constexpr):
 @triton.jit
 def _slopes(p, a, HOW: tl.constexpr):
     """``phi'`` from the weights."""
-    if HOW.form == EXP:
+    if HOW.form == "softmax":
         s = p
     else:
         moves = p > 0
-        if HOW.form == CLIPPED:
+        if HOW.form == "clipped":
             moves = moves & (p < 1)
         s = p * 0 + 1
-        if HOW.form == SECOND:
+        if HOW.form == "square":
             s = tl.sqrt(tl.where(moves, p, 1.0))
-        elif HOW.form != FIRST and HOW.form != CLIPPED:  # noqa: PLR1714
+        elif HOW.form != "line" and HOW.form != "clipped":  # noqa: PLR1714
             s = tl.exp((1 - a) * tl.log(tl.where(moves, p, 1.0)))
         s = tl.where(moves, s, p * 0)
     return s
@@ -280,16 +274,16 @@ def _over(j, by):
 
 @triton.jit
 def _along(j, tables, sizes, n, HOW: tl.constexpr):
-    """What entries along the row stand for along each of its axes."""
-    if len(tables) == 3:
+    """What entries of the row stand for along each of its axes."""
+    if len(sizes) == 3:
         q = _over(j, sizes[2])
         first = _over(q, sizes[1])
-        index = (first, q - first * sizes[1][0], j - q * sizes[2][0])
-    elif len(tables) == 2:
+        index = [first, q - first * sizes[1][0], j - q * sizes[2][0]]
+    elif len(sizes) == 2:
         q = _over(j, sizes[1])
-        index = (q, j - q * sizes[1][0])
+        index = [q, j - q * sizes[1][0]]
     else:
-        index = (j,)
+        index = [j]
     return [tl.load(tables[k] + index[k], mask=j < n, other=0.0).to(HOW.dtype)[None, :] for k in HOW.axes]
 
 
@@ -380,7 +374,7 @@ def _power_terms(z, j, state, HOW: tl.constexpr):
 def _power_root(z, given, row, top, t, a, HOW: tl.constexpr):
     """Newton's steps on the norm, which rise from a threshold of 0 until they have ended."""
     root = tl.zeros([HOW.R], HOW.dtype)
-    left = tl.full([], STEPS, tl.int32)
+    left = tl.full([], 96, tl.int32)  # as many steps as the rules take at most
     while left > 0:
         total, slope = _fold(_power_terms, (root, a), z, given, row, top, t, (0, 1), HOW)
         slope, total = tl.where(slope == 0, 1.0, slope), tl.where(total == 0, 1.0, total)
@@ -401,8 +395,8 @@ def _clipped_terms(z, j, state, HOW: tl.constexpr):
 def _clipped_root(z, given, row, top, t, HOW: tl.constexpr):
     """Newton's steps on ``sum clip(z - root, 0, 1) = k`` within a bracket, and bisections where one is not half as long."""
     high = tl.zeros([HOW.R], HOW.dtype)
-    low, root, last = high - 1, high - 1, high + INF
-    left = tl.full([], STEPS, tl.int32)
+    low, root, last = high - 1, high - 1, high + float("inf")
+    left = tl.full([], 96, tl.int32)
     while left > 0:
         rest, whole, part = _fold(_clipped_terms, (root,), z, given, row, top, t, (0, 1, 2), HOW)
         over = rest + (whole - given.k).to(HOW.dtype)
@@ -420,7 +414,7 @@ def _clipped_root(z, given, row, top, t, HOW: tl.constexpr):
 
 @triton.jit
 def _kept_terms(z, j, state, HOW: tl.constexpr):
-    return ((z > -INF).to(tl.int32),)
+    return ((z > -float("inf")).to(tl.int32),)
 
 
 @triton.jit
@@ -445,26 +439,26 @@ def _solve(given, tables, sizes, columns, y, weights, kept, HOW: tl.constexpr):
     row, j = _rows(tl.program_id(0), given.size, HOW), tl.arange(0, HOW.N)
     x, at, inside = _tile(given, row, j, HOW)
     t, a = _temperatures(given, row, HOW), _number(given.a, HOW)
-    top = _kth_highest(x, given, row, HOW) if HOW.form == CLIPPED else _highest(x, given, row, HOW)
+    top = _kth_highest(x, given, row, HOW) if HOW.form == "clipped" else _highest(x, given, row, HOW)
     z = _scaled(x, top, t, HOW)
     root = tl.zeros([HOW.R], HOW.dtype)
-    if HOW.form == CLIPPED:
+    if HOW.form == "clipped":
         root = _clipped_root(z, given, row, top, t, HOW)
-    elif HOW.form != EXP:
+    elif HOW.form != "softmax":
         root = _power_root(z, given, row, top, t, a, HOW)
     state = (root, a, tables, sizes, given.size.n)
     sums = _fold(_mass_terms, state, z, given, row, top, t, HOW.terms, HOW)
     total = sums[0]
     means = [_quotient(sums[k + 1], total) for k in HOW.axes]
     centers = means
-    if HOW.form == CLIPPED:
+    if HOW.form == "clipped":
         count = _fold(_kept_terms, (), z, given, row, top, t, (0,), HOW)[0]
         total = tl.where((count <= given.k) & (total == total), 0.0, total)
     if weights is not None:
         _lay(z, at, inside, given, row, top, t, root, total, a, weights, HOW)
-    elif HOW.form != EXP:
-        state = (root, total, a, tables, sizes, given.size.n)
-        sums = _fold(_slope_terms, state, z, given, row, top, t, HOW.terms, HOW)
+    elif HOW.form != "softmax":
+        settled = (root, total, a, tables, sizes, given.size.n)
+        sums = _fold(_slope_terms, settled, z, given, row, top, t, HOW.terms, HOW)
         centers = [_quotient(sums[k + 1], sums[0]) for k in HOW.axes]
     _answer(row, means, centers, total, top, root, columns, y, kept, HOW)
 
@@ -484,7 +478,7 @@ def _stream(given, tables, sizes, columns, y, kept, parts, pieces, length, HOW: 
     """Softmax of pieces of rows, a tile after the other: the largest score, the sum of exponentials, and those of positions."""
     program = tl.program_id(0)
     row, piece = _rows(program // pieces, given.size, HOW), program % pieces
-    t, top = _temperatures(given, row, HOW), tl.zeros([HOW.R], HOW.dtype) - INF
+    t, top = _temperatures(given, row, HOW), tl.zeros([HOW.R], HOW.dtype) - float("inf")
     total = tl.zeros([HOW.R], HOW.dtype)
     sums = [total for k in HOW.axes]
     for start in range(0, length, HOW.N):
@@ -513,7 +507,7 @@ def _combine(given, columns, y, kept, parts, pieces, HOW: tl.constexpr):
     inside = row[4][:, None] & (q < pieces)[None, :]
     at = (row[0] * pieces)[:, None] + q[None, :]
     parts += at * (2 + len(HOW.axes))
-    tops = tl.load(parts, mask=inside, other=-INF)
+    tops = tl.load(parts, mask=inside, other=-float("inf"))
     top, t = tl.max(tops, 1), _temperatures(given, row, HOW)
     e = tl.exp(_shifted(tops, top[:, None], t[:, None], HOW))
     total = tl.sum(tl.load(parts + 1, mask=inside, other=0.0) * e, 1)
@@ -532,8 +526,8 @@ def _again(given, row, j, kept, HOW: tl.constexpr):
     a = _number(given.a, HOW)
     p = _weights(z, root, total, a, HOW)
     s = _slopes(p, a, HOW)
-    flat = (top == INF) & (total == total)
-    return p, s, z, (x == -INF) | (s == 0) | flat[:, None], at, inside
+    flat = (top == float("inf")) & (total == total)
+    return p, s, z, (x == -float("inf")) | (s == 0) | flat[:, None], at, inside
 
 
 @triton.jit
@@ -562,7 +556,7 @@ def _pulled_sums(given, row, first, length, g, kept, HOW: tl.constexpr):
 @triton.jit
 def _center(pulled, slope, HOW: tl.constexpr):
     """``<s, v> / sum(s)``; the slopes of softmax sum to 1, or to 0."""
-    return pulled if HOW.form == EXP else _quotient(pulled, tl.where(slope == 0, 1.0, slope))
+    return pulled if HOW.form == "softmax" else _quotient(pulled, tl.where(slope == 0, 1.0, slope))
 
 
 @triton.jit
@@ -580,7 +574,7 @@ def _dot(given, g, kept, parts, pieces, length, HOW: tl.constexpr):
 def _put(given, row, s, z, v, still, at, inside, dx, HOW: tl.constexpr):
     """Write the cotangent ``s v / T`` of a tile of scores; return that of the temperatures."""
     d = s * v
-    if HOW.heat != NONE:
+    if HOW.heat != "none":
         d = _ratio(d, _temperatures(given, row, HOW)[:, None])
     d = tl.where(still, 0.0, d)
     tl.store(dx + at, d, mask=inside)
@@ -604,7 +598,7 @@ def _pull_rows(given, g, kept, dx, dt, HOW: tl.constexpr):
             _, s, z, still, at, inside = _again(given, row, start + j, kept, HOW)
             v = tl.load(g + at, mask=inside, other=0.0).to(HOW.dtype) - center[:, None]
             heat += _put(given, row, s, z, v, still, at, inside, dx, HOW)
-    if HOW.heat == ARRAY:
+    if HOW.heat == "array":
         tl.store(dt + row[0], heat, mask=row[4])
 
 
@@ -632,13 +626,13 @@ def _pull_pieces(
         center = _center(tl.sum(pulled, 1), tl.sum(slope, 1), HOW)
         v = tl.load(g + at, mask=inside, other=0.0).to(HOW.dtype) - center[:, None]
     heat = _put(given, row, s, z, v, still, at, inside, dx, HOW)
-    if HOW.heat == ARRAY:
+    if HOW.heat == "array":
         tl.store(dt + r * pieces + piece, heat, mask=there)
 
 
 # Launches.
 
-POWERS = {2.0: FIRST.value, 1.5: SECOND.value, 4 / 3: THIRD.value}
+POWERS = {2.0: "line", 1.5: "square", 4 / 3: "cube"}
 SINGLE = (tl.float32, 2.0**-126, math.log(2.0**-126), 2.0**-23)
 DOUBLE = (tl.float64, 2.0**-1022, math.log(2.0**-1022), 2.0**-52)
 IN = {torch.float16: SINGLE, torch.bfloat16: SINGLE, torch.float32: SINGLE, torch.float64: DOUBLE}
@@ -646,22 +640,161 @@ REGISTERS = 2**16  # of a processor
 LONGEST = 2**30  # of a row, whose entries are counted by int32
 
 
-class Problem(NamedTuple):
-    """Arguments of a rule as kernels take them, and the tensors that must not change before the backward pass."""
+class Launch(NamedTuple):
+    """How a kernel is compiled, and launched by how many programs: for tiles of rows, times the pieces that rows are read in."""
 
-    given: Given
     how: How
-    saved: tuple[torch.Tensor, ...]
-    limits: Any
-    shape: tuple[int, ...]  # of the temperature
+    options: dict[str, Any]
+    blocks: int
+    pieces: int = 1
+    length: int = 0
+
+
+def _options(how: How) -> dict[str, Any]:
+    """What the compiler is told.
+
+    No product is fused with a sum, so that the numbers are those of the rules. All registers may be used: left to itself,
+    the assembler spills a few so that one more program fits beside.
+    """
+    size = how.R * how.N
+    warps = max(1, min(size // 128, 32) if how.again else min(size // 512, max(size // 1024, 8), 16))
+    return {"num_warps": warps, "maxnreg": min(REGISTERS // (32 * warps), 255), "enable_fp_fusion": False}
+
+
+class Plan(NamedTuple):
+    """What is launched for a call: everything that does not depend on values. None: that is not launched."""
+
+    size: Size
+    dtype: torch.dtype  # of the computation
+    columns: tuple[int, ...]  # of the answers, in the order that their axes lie in memory
+    sizes: tuple[tuple[int, int, int], ...]  # of those axes, each with a factor and a shift that divide by it
+    solve: Launch | None
+    stream: Launch | None
+    combine: Launch | None
+    write: Launch | None
+    dot: Launch | None
+    pull: Launch
 
     @property
     def rows(self) -> int:
-        return self.given.size.outer * self.given.size.inner
+        return self.size.outer * self.size.inner
+
+
+class Shape(NamedTuple):
+    """The scores of a call for so many positions, and the limits of tiles."""
+
+    size: Size
+    how: How
+    answers: int
+    limits: Any
 
     @property
-    def dtype(self) -> torch.dtype:
-        return torch.float64 if self.given.x.dtype == torch.float64 else torch.float32
+    def n(self) -> int:
+        """The length of a row, filled up to a power of 2."""
+        return triton.next_power_of_2(self.size.n)
+
+    @property
+    def lines(self) -> int:
+        """How many rows a tile has at least, so that it is read in whole lines of memory."""
+        return 1 if self.how.rows else min(triton.next_power_of_2(self.size.inner), self.limits.wide)
+
+    def fits(self, most: int) -> bool:
+        """Whether whole rows are so many scores at most, of which registers hold half as many in float64."""
+        return self.n * self.lines <= (most // 2 if self.how.dtype == tl.float64 else most)
+
+    def tiled(self, most: int | None = None, pieces: int = 0, again: bool = False) -> Launch:
+        """Tiles of so many scores at most, or of whole rows. Pieces of 0: one for each tile, else so many at most."""
+        size, rows = self.size, self.how.rows
+        N = self.n if most is None else min(self.n, max(most // self.lines, 1))
+        across = size.outer if rows else size.inner
+        R = min(triton.next_power_of_2(across), max(self.limits.tile // N, self.lines))
+        blocks = triton.cdiv(across, R) * (1 if rows else size.outer)
+        length = N
+        if pieces:
+            wanted = min(triton.cdiv(self.limits.fill, blocks), pieces)
+            length = triton.cdiv(triton.cdiv(size.n, wanted), N) * N
+        axes = tuple(range(self.answers))
+        how = self.how._replace(again=again, axes=axes, terms=(*axes, self.answers), R=R, N=N)
+        return Launch(how, _options(how), blocks, 1 if again else triton.cdiv(size.n, length), length)
+
+    def whole(self, share: int) -> Launch:
+        """Whole rows, in registers if they take no more than a share of the chip.
+
+        Others are read again, by a program so large that no other row is in the processor's cache.
+        """
+        return self.tiled() if self.fits(self.limits.chip // share) else self.tiled(self.limits.piece, again=True)
+
+
+def _divisor(n: int) -> tuple[int, int, int]:
+    """A size, and the factor and the shift by which whole numbers below 2^31 are divided by it."""
+    shift = 31 + (n - 1).bit_length()
+    return n, -(-(1 << shift) // n), shift
+
+
+def _form(r) -> str | None:
+    if r == SOFTMAX:
+        return "softmax"
+    if r.name == CAPPED.name:
+        return "clipped"
+    return POWERS.get(r.alpha, "power") if r.name == ENTMAX.name and r.alpha and 1 < r.alpha <= 2 else None
+
+
+@lru_cache(maxsize=1024)
+def _plan(shape, axes, dtype, relaxation, heat, answers, limits) -> Plan | None:
+    """What is launched for scores of a shape and so many positions; None where the kernels do not know how."""
+    form, first, last = _form(relaxation), min(axes, default=0), max(axes, default=-1)
+    if form is None or not axes or any(shape[axis] != 1 for axis in range(first, last) if axis not in axes):
+        return None
+    size = Size(*map(math.prod, (shape[:first], shape[first : last + 1], shape[last + 1 :])))
+    longest = LONGEST if form == "softmax" else limits.longest
+    if min(size) == 0 or max(size) > LONGEST or size.n > longest or answers > (0 if form == "clipped" else 3):
+        return None
+    scores = Shape(size, How(*IN[dtype], form, heat, size.inner == 1), answers, limits)
+    order = sorted(range(answers), key=axes.__getitem__)
+    sizes = tuple(_divisor(shape[axes[k]]) for k in order)
+    computed = torch.float64 if dtype == torch.float64 else torch.float32
+    return Plan(size, computed, tuple(order), sizes, *_forward(scores), *_backward(scores))
+
+
+def _forward(scores: Shape) -> tuple[Any, ...]:
+    """Whole rows, for which logarithms take registers, as positions do.
+
+    Softmax of long rows is streamed instead, in pieces where they are few and very long.
+    """
+    limits, how, answers, n = scores.limits, scores.how, scores.answers, scores.size.n
+    if how.form != "softmax" or (scores.fits(limits.piece) if answers else n < limits.long):
+        return scores.whole(4 if how.form == "power" else 2 if answers else 1), None, None, None
+    combine, stream = None, scores.tiled(limits.piece, pieces=limits.pieces if n >= limits.long else 1)
+    if stream.pieces > 1:
+        how = stream.how._replace(N=triton.next_power_of_2(stream.pieces))
+        combine = Launch(how, _options(how), stream.blocks)
+    return None, stream, combine, None if answers else scores.tiled(limits.tile)
+
+
+def _backward(scores: Shape) -> tuple[Any, ...]:
+    """Pieces of rows if nothing is to be summed over them first, or if they are few and long; else whole rows."""
+    limits, pull = scores.limits, scores.tiled(scores.limits.tile)
+    if scores.answers:
+        return None, pull
+    if scores.fits(limits.chip // 2) or pull.blocks >= limits.fill:
+        return None, scores.whole(2)
+    return scores.tiled(limits.tile, pieces=limits.pieces), pull
+
+
+class Unusable(Exception):
+    """Kernels cannot be compiled or launched here."""
+
+
+def _launch(kernel, launch: Launch, given: Given, *args, **options) -> None:
+    device = given.x.device
+    away = device.type == "cuda" and device.index != torch.cuda.current_device()
+    try:
+        with torch.cuda.device(device) if away else nullcontext():
+            kernel[(launch.blocks * launch.pieces,)](given, *args, HOW=launch.how, **launch.options, **options)
+    except torch.OutOfMemoryError:
+        raise
+    except (triton.TritonError, RuntimeError, OSError, CalledProcessError) as error:
+        raise Unusable(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}") from error
 
 
 @cache
@@ -682,281 +815,131 @@ def _bits(number: float) -> int:
     return struct.unpack("q", struct.pack("d", number))[0]
 
 
-def _groups(sizes, strides):
+def _groups(sizes, strides) -> list[tuple[int, int]]:
     """Neighbouring axes that are one, as pairs of a size and a stride."""
     found: list[tuple[int, int]] = []
     for n, step in zip(sizes, strides, strict=True):
-        if n == 1:
-            continue
         if found and found[-1][1] == n * step:
             found[-1] = found[-1][0] * n, step
-        else:
+        elif n != 1:
             found.append((n, step))
     return found or [(1, 0)]
 
 
-def _masked(mask, shape, first: int, last: int) -> Mask | None:
+def _masked(mask: torch.Tensor, shape, axes) -> Mask:
     """A mask as it lies in memory; a copy where its axes are in too many groups."""
-    if mask is None:
-        return None
-    spread = mask.expand(shape)
+    spread, first, last = mask.expand(shape), min(axes), max(axes)
     cuts = slice(0, first), slice(first, last + 1), slice(last + 1, None)
     outer, reduced, inner = (_groups(spread.shape[cut], spread.stride()[cut]) for cut in cuts)
     if len(outer) > 2 or len(reduced) > 2 or len(inner) > 1:
-        return _masked(spread.contiguous(), shape, first, last)
+        return _masked(spread.contiguous(), shape, axes)
     far = outer[0][1] if len(outer) > 1 else 0
     split = (reduced[1][0], reduced[0][1]) if len(reduced) > 1 else ()
     return Mask(spread.view(torch.uint8), outer[-1][0], far, outer[-1][1], inner[0][1], reduced[-1][1], *split)
 
 
-def _form(r) -> int | None:
-    if r == SOFTMAX:
-        return EXP.value
-    if r.name == CAPPED.name:
-        return CLIPPED.value
-    if r.name == ENTMAX.name and r.alpha is not None and 1 < r.alpha <= 2:
-        return POWERS.get(r.alpha, POWER.value)
-    return None
+class Problem(NamedTuple):
+    """A call: what kernels are given, what is launched, and the tensors that must not change before the backward pass."""
+
+    given: Given
+    plan: Plan
+    tables: tuple[torch.Tensor, ...]
+    saved: tuple[torch.Tensor, ...]
+
+    @property
+    def places(self) -> tuple[Any, ...]:
+        return self.tables, self.plan.sizes, self.plan.columns
 
 
-def _problem(x, temperature, alpha, mask, axes, relaxation, limits) -> Problem | None:
-    """Arguments of a rule for kernels; None if they are not such as these know."""
-    form, saved, shape = _form(relaxation), tuple(filter(torch.is_tensor, (x, temperature, mask))), tuple(x.shape)
-    known = _is_plain(x) and x.dtype in IN and x.numel()
-    if not known or form is None or alpha is not None or any(array.device != x.device for array in saved):
+def _problem(x, temperature, alpha, mask, positions, axes, relaxation, limits) -> Problem | None:
+    """A call for the kernels; None if it is not such as they know."""
+    if alpha is not None or x.dtype not in IN or not _is_plain(x):
         return None
-    first, last = min(axes, default=0), max(axes, default=-1)
-    if not axes or any(shape[axis] != 1 for axis in range(first, last) if axis not in axes):
+    heat = "none" if temperature is None else "number" if isinstance(temperature, float) else "array"
+    plan = _plan(tuple(x.shape), axes, x.dtype, relaxation, heat, len(positions), limits)
+    saved = tuple(array for array in (x, temperature, mask) if isinstance(array, torch.Tensor))
+    if plan is None or any(array.device != x.device for array in saved[1:]):
         return None
-    size = Size(*map(math.prod, (shape[:first], shape[first : last + 1], shape[last + 1 :])))
-    if max(size.n, size.inner, size.outer) > LONGEST:
+    if any(c.numel() != x.shape[axis] for c, axis in zip(positions, axes, strict=False)):
         return None
-    heat, held, step = _heat(temperature)
-    a = _bits(((relaxation.alpha or 1) - 1) or 1.0)
-    given = Given(x.contiguous(), _masked(mask, shape, first, last), held, step, a, relaxation.k or 0, size)
-    how = How(*IN[x.dtype], form, heat, size.inner == 1)
-    return Problem(given, how, saved, limits, tuple(getattr(temperature, "shape", ())))
+    held, step = 0, 0
+    if heat == "array":
+        step = int(any(temperature.stride()))
+        held = temperature.contiguous() if step else temperature
+    elif heat == "number":
+        held = _bits(temperature)
+    a = _bits(1.0 if relaxation.alpha in (None, 1) else relaxation.alpha - 1)
+    kept = None if mask is None else _masked(mask, x.shape, axes)
+    given = Given(x.contiguous(), kept, held, step, a, relaxation.k or 0, plan.size)
+    return Problem(given, plan, tuple(positions[k].reshape(-1).contiguous() for k in plan.columns), saved)
 
 
-def _heat(temperature):
-    """What the temperature is, as kernels take it, and how far one row's is from the next."""
-    if temperature is None:
-        return NONE.value, 0, 0
-    if isinstance(temperature, float):
-        return NUMBER.value, _bits(temperature), 0
-    shared = not any(temperature.stride())
-    return ARRAY.value, temperature if shared else temperature.contiguous(), int(not shared)
-
-
-class Places(NamedTuple):
-    """What the entries of a row stand for along each of its axes, in the order that they lie in memory."""
-
-    tables: tuple[torch.Tensor, ...] = ()
-    sizes: tuple[tuple[int, int, int], ...] = ()  # with a factor and a shift that divide by it
-    columns: tuple[int, ...] = ()  # of the answers
-
-
-def _divisor(n: int) -> tuple[int, int, int]:
-    """A size, and the factor and the shift by which whole numbers below 2^31 are divided by it."""
-    shift = 31 + (n - 1).bit_length()
-    return n, -(-(1 << shift) // n), shift
-
-
-def _placed(positions, shape, axes) -> Places | None:
-    order = tuple(sorted(range(len(axes)), key=axes.__getitem__))
-    if len(positions) != len(axes) or len(axes) > 3:
-        return None
-    if any(positions[k].numel() != shape[axes[k]] for k in order):
-        return None
-    tables = tuple(positions[k].reshape(-1).contiguous() for k in order)
-    return Places(tables, tuple(_divisor(table.numel()) for table in tables), order)
-
-
-def _blocks(problem: Problem, how: How) -> int:
-    """How many tiles of rows there are."""
-    size = problem.given.size
-    return triton.cdiv(size.outer, how.R) if how.rows else triton.cdiv(size.inner, how.R) * size.outer
-
-
-def _lines(problem: Problem) -> int:
-    """How many rows a tile has at least, so that it is read in whole lines of memory."""
-    return 1 if problem.how.rows else min(triton.next_power_of_2(problem.given.size.inner), problem.limits.wide)
-
-
-def _tiled(problem: Problem, most: int | None, count: int = 0) -> How:
-    """Tiles of so many scores at most, or of whole rows; for so many positions."""
-    how, lines, size = problem.how, _lines(problem), problem.given.size
-    N = triton.next_power_of_2(size.n)
-    N = N if most is None else min(N, max(most // lines, 1))
-    R = min(triton.next_power_of_2(size.outer if how.rows else size.inner), max(problem.limits.tile // N, lines))
-    axes = tuple(range(count))
-    return how._replace(R=R, N=N, axes=axes, terms=(*axes, count))
-
-
-def _large(problem: Problem, count: int = 0) -> How:
-    """Tiles for a program that reads its rows again: so large a one that no other row is in the processor's cache."""
-    return _tiled(problem, problem.limits.piece, count)._replace(again=True)
-
-
-def _fits(problem: Problem, most: int) -> bool:
-    """Whether whole rows are so many scores at most, of which registers hold half as many in float64."""
-    held = triton.next_power_of_2(problem.given.size.n) * _lines(problem)
-    return held <= most // (2 if problem.dtype == torch.float64 else 1)
-
-
-def _compiled(how: How) -> dict[str, Any]:
-    """How a kernel is compiled.
-
-    No product is fused with a sum, so that the numbers are those of the rules. All registers may be used: left to itself,
-    the assembler spills a few so that one more program fits beside.
-    """
-    size = how.R * how.N
-    warps = max(1, min(size // 128, 32) if how.again else min(size // 512, max(size // 1024, 8), 16))
-    return {"num_warps": warps, "maxnreg": min(REGISTERS // (32 * warps), 255), "enable_fp_fusion": False}
-
-
-class Unusable(Exception):
-    """Kernels cannot be compiled or launched here."""
-
-
-def _launch(kernel, problem: Problem, how: How, programs: int, *args, **options) -> None:
-    device = problem.given.x.device
-    away = device.type == "cuda" and device.index != torch.cuda.current_device()
-    try:
-        with torch.cuda.device(device) if away else nullcontext():
-            kernel[(programs,)](problem.given, *args, HOW=how, **_compiled(how), **options)
-    except torch.OutOfMemoryError:
-        raise
-    except (triton.TritonError, RuntimeError, OSError, CalledProcessError) as error:
-        raise Unusable(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}") from error
-
-
-def _solved(problem: Problem, places: Places, y, weights):
-    """Have answers or weights written, and return what is kept of each row; None if the rows are too long."""
-    kept = torch.empty((problem.rows, 3 + len(places.tables)), dtype=problem.dtype, device=problem.given.x.device)
-    if problem.how.form == EXP.value and not _is_short(problem, places):
-        return _streamed(problem, places, y, weights, kept)
-    if problem.given.size.n > problem.limits.longest:
-        return None
-    how = _whole(problem, places)
-    _launch(_solve, problem, how, _blocks(problem, how), *places, y, weights, kept)
+def _run(problem: Problem, y, weights) -> torch.Tensor:
+    """Have answers or weights written, and return what is kept of each row."""
+    given, plan, places, parts = problem.given, problem.plan, problem.places, None
+    kept = torch.empty((plan.rows, 3 + len(plan.columns)), dtype=plan.dtype, device=given.x.device)
+    if plan.solve is not None:
+        _launch(_solve, plan.solve, given, *places, y, weights, kept)
+    if plan.stream is not None:
+        pieces = plan.stream.pieces
+        if plan.combine is not None:
+            parts = kept.new_empty((plan.rows, pieces, 2 + len(plan.columns)))
+        _launch(_stream, plan.stream, given, *places, y, kept, parts, pieces, plan.stream.length)
+        if plan.combine is not None:
+            _launch(_combine, plan.combine, given, plan.columns, y, kept, parts, pieces)
+    if plan.write is not None:
+        _launch(_write, plan.write, given, weights, kept, plan.write.pieces)
     return kept
 
 
-def _is_short(problem: Problem, places: Places) -> bool:
-    """Whether rows under softmax need not be streamed: sums of positions are, and weights where rows are very long."""
-    limits = problem.limits
-    return _fits(problem, limits.piece) if places.tables else problem.given.size.n < limits.long
-
-
-def _whole(problem: Problem, places: Places) -> How:
-    """Tiles of whole rows where registers hold them. Logarithms take registers, as positions do."""
-    count = len(places.tables)
-    share = 4 if problem.how.form == POWER.value else 2 if count else 1
-    return _tiled(problem, None, count) if _fits(problem, problem.limits.chip // share) else _large(problem, count)
-
-
-def _split(problem: Problem, how: How, most: int) -> tuple[int, int]:
-    """In how many pieces to read a row so that the device is full, and their length."""
-    n = problem.given.size.n
-    wanted = min(triton.cdiv(problem.limits.fill, _blocks(problem, how)), most)
-    length = triton.cdiv(triton.cdiv(n, wanted), how.N) * how.N
-    return triton.cdiv(n, length), length
-
-
-def _streamed(problem: Problem, places: Places, y, weights, kept):
-    """Softmax of rows that are read a tile after the other, in pieces where rows are few and long."""
-    limits, count = problem.limits, len(places.tables)
-    how = _tiled(problem, limits.piece, count)
-    pieces, length = _split(problem, how, limits.pieces if problem.given.size.n >= limits.long else 1)
-    parts = kept.new_empty((problem.rows, pieces, 2 + count)) if pieces > 1 else None
-    _launch(_stream, problem, how, _blocks(problem, how) * pieces, *places, y, kept, parts, pieces, length)
-    if parts is not None:
-        how = how._replace(N=triton.next_power_of_2(pieces))
-        _launch(_combine, problem, how, _blocks(problem, how), places.columns, y, kept, parts, pieces)
-    if weights is not None:
-        how = _tiled(problem, limits.tile)
-        pieces = triton.cdiv(problem.given.size.n, how.N)
-        _launch(_write, problem, how, _blocks(problem, how) * pieces, weights, kept, pieces)
-    return kept
-
-
-def _pulled(problem: Problem, places: Places, kept, versions, g, needed):
+def _pulled(problem: Problem, kept, versions, g, needed):
     """The cotangents of the scores and of the temperature.
 
     None if the cotangent is not plain, or a tensor has been written into since: the rule says what is wrong.
     """
     if not _is_plain(g) or versions != tuple(array._version for array in problem.saved):
         return None
-    dx = torch.empty_like(problem.given.x)
-    pull = _pulled_rows if _by_rows(problem, places) else _pulled_pieces
-    dt = pull(problem, places, kept, g.contiguous(), dx)
-    if not needed[1]:
+    given, plan, g = problem.given, problem.plan, g.contiguous()
+    dx, dot, pull = torch.empty_like(given.x), plan.dot, plan.pull
+    dt = kept.new_empty((plan.rows, pull.pieces)) if pull.how.heat == "array" else None
+    if dot is None and not problem.tables:
+        _launch(_pull_rows, pull, given, g, kept, dx, dt)
+    else:
+        parts, count = None, 1
+        if dot is not None:
+            parts, count = kept.new_empty((plan.rows, dot.pieces, 2)), dot.pieces
+            _launch(_dot, dot, given, g, kept, parts, count, dot.length)
+        args = (*problem.places, g, kept, parts, count, dx, dt, pull.pieces)
+        _launch(_pull_pieces, pull, given, *args, P=triton.next_power_of_2(count))
+    if dt is None or not needed[1]:
         return dx, None, None
-    return dx, dt.sum(dim=1).to(problem.given.temperature.dtype).reshape(problem.shape), None
+    temperature = problem.saved[1]
+    return dx, dt.sum(dim=1).to(temperature.dtype).reshape(temperature.shape), None
 
 
-def _heats(problem: Problem, kept, pieces: int):
-    """Room for the cotangents of the temperatures."""
-    return kept.new_empty((problem.rows, pieces)) if problem.how.heat == ARRAY.value else None
-
-
-def _by_rows(problem: Problem, places: Places) -> bool:
-    """Whether one program pulls a row back: it needs sums over the row, and rows are short or many."""
-    if places.tables:
-        return False
-    how = _tiled(problem, problem.limits.tile)
-    return _fits(problem, problem.limits.chip // 2) or _blocks(problem, how) >= problem.limits.fill
-
-
-def _pulled_rows(problem: Problem, places: Places, kept, g, dx):
-    limits, dt = problem.limits, _heats(problem, kept, 1)
-    how = _tiled(problem, None) if _fits(problem, limits.chip // 2) else _large(problem)
-    _launch(_pull_rows, problem, how, _blocks(problem, how), g, kept, dx, dt)
-    return dt
-
-
-def _pulled_pieces(problem: Problem, places: Places, kept, g, dx):
-    how, parts, count = _tiled(problem, problem.limits.tile, len(places.tables)), None, 1
-    if not places.tables:
-        count, length = _split(problem, how, problem.limits.pieces)
-        parts = kept.new_empty((problem.rows, count, 2))
-        _launch(_dot, problem, how, _blocks(problem, how) * count, g, kept, parts, count, length)
-    pieces = triton.cdiv(problem.given.size.n, how.N)
-    dt, P = _heats(problem, kept, pieces), triton.next_power_of_2(count)
-    args = (*places, g, kept, parts, count, dx, dt, pieces)
-    _launch(_pull_pieces, problem, how, _blocks(problem, how) * pieces, *args, P=P)
-    return dt
-
-
-def _way_back(problem: Problem, places: Places, kept):
+def _way_back(problem: Problem, kept):
     """The pullback; None where nothing may be kept, as under checkpointing."""
     if torch._C._autograd._top_saved_tensors_default_hooks(True) is not None:
         return None
     if any(array.is_inference() for array in problem.saved):
         return None
-    return partial(_pulled, problem, places, kept, tuple(array._version for array in problem.saved))
+    return partial(_pulled, problem, kept, tuple(array._version for array in problem.saved))
 
 
 def weights(x, temperature, alpha, mask, *, axes, relaxation, limits):
     """Return the weights and their pullback; None if the scores are not such as the kernels know."""
-    problem = _problem(x, temperature, alpha, mask, axes, relaxation, limits)
+    problem = _problem(x, temperature, alpha, mask, (), axes, relaxation, limits)
     if problem is None:
         return None
-    p = torch.empty_like(problem.given.x, dtype=problem.dtype)  # readouts of weights lose no digits
-    kept = _solved(problem, Places(), None, p)
-    return None if kept is None else (p, _way_back(problem, Places(), kept))
+    p = torch.empty_like(problem.given.x, dtype=problem.plan.dtype)  # readouts of weights lose no digits
+    return p, _way_back(problem, _run(problem, None, p))
 
 
 def expectation(x, temperature, alpha, mask, positions, *, axes, relaxation, limits):
     """Return the expected positions, stacked last, and their pullback, or None."""
-    problem = _problem(x, temperature, alpha, mask, axes, relaxation, limits)
-    if problem is None or problem.how.form == CLIPPED.value:
-        return None
-    places = _placed(positions, x.shape, axes)
-    if places is None:
+    problem = _problem(x, temperature, alpha, mask, positions, axes, relaxation, limits)
+    if problem is None or len(positions) != len(axes):
         return None
     others = tuple(n for axis, n in enumerate(x.shape) if axis not in axes)
-    y = torch.empty((*others, len(axes)), dtype=problem.dtype, device=x.device)
-    kept = _solved(problem, places, y, None)
-    return None if kept is None else (y, _way_back(problem, places, kept))
+    y = torch.empty((*others, len(axes)), dtype=problem.plan.dtype, device=x.device)
+    return y, _way_back(problem, _run(problem, y, None))
