@@ -62,9 +62,8 @@ class How(NamedTuple):
     form: str  # what makes weights of scores: "softmax", "clipped", or a power, which may be a line, a square or a cube
     heat: str  # what the temperature is: "none", "number" or "array"
     rows: bool  # whether a row lies in one piece
-    axes: tuple[int, ...] = ()  # 0, 1, ...: one for each of the positions
+    answers: int = 0  # how many positions are expected
     again: bool = False  # whether a row is read again, a tile after the other, and else stays in registers
-    terms: tuple[int, ...] = (0,)  # and one more
     R: int = 1  # of a tile: rows first
     N: int = 1  # and entries second
 
@@ -284,7 +283,9 @@ def _along(j, tables, sizes, n, HOW: tl.constexpr):
         index = [q, j - q * sizes[1][0]]
     else:
         index = [j]
-    return [tl.load(tables[k] + index[k], mask=j < n, other=0.0).to(HOW.dtype)[None, :] for k in HOW.axes]
+    return [
+        tl.load(tables[k] + index[k], mask=j < n, other=0.0).to(HOW.dtype)[None, :] for k in (0, 1, 2)[: HOW.answers]
+    ]
 
 
 # Kernels. A program has a tile of rows, or of one piece of each.
@@ -294,13 +295,13 @@ def _along(j, tables, sizes, n, HOW: tl.constexpr):
 def _answer(row, means, centers, total, top, root, columns, y, kept, HOW: tl.constexpr):
     """Write what is kept of each row, and its answers: NaN where nothing has weight."""
     r, there = row[0], row[4]
-    kept += r * (3 + len(HOW.axes))
+    kept += r * (3 + HOW.answers)
     tl.store(kept, top, mask=there)
     tl.store(kept + 1, root, mask=there)
     tl.store(kept + 2, total, mask=there)
-    for k in tl.static_range(len(HOW.axes)):
+    for k in tl.static_range(len(means)):
         tl.store(kept + 3 + k, centers[k], mask=there)
-        tl.store(y + r * len(HOW.axes) + columns[k], tl.where(total > 0, means[k], float("nan")), mask=there)
+        tl.store(y + r * HOW.answers + columns[k], tl.where(total > 0, means[k], float("nan")), mask=there)
 
 
 # A threshold is solved by sums over its row, which stays in registers, or is read again: from a cache if that can hold it.
@@ -313,8 +314,8 @@ def _fold(f: tl.constexpr, state, held, given, row, top, t, COUNT: tl.constexpr,
     if HOW.again:
         for start in range(HOW.N, given.size.n, HOW.N):
             more = f(_read(given, row, start, top, t, HOW), start + tl.arange(0, HOW.N), state, HOW)
-            terms = [terms[k] + more[k] for k in COUNT]
-    return [tl.sum(terms[k], 1) for k in COUNT]
+            terms = [terms[k] + more[k] for k in (0, 1, 2, 3)[:COUNT]]
+    return [tl.sum(terms[k], 1) for k in (0, 1, 2, 3)[:COUNT]]
 
 
 @triton.jit
@@ -355,7 +356,7 @@ def _at_least(least, keys, given, row, HOW: tl.constexpr):
 def _kth_highest(x, given, row, HOW: tl.constexpr):
     """The k-th largest score of each row, bit by bit."""
     keys = _keys(x, HOW)
-    one = tl.full([HOW.R], 1, keys.dtype)
+    one = (row[0] * 0 + 1).to(keys.dtype)
     below: tl.constexpr = keys.dtype.primitive_bitwidth - 1
     found = ((_at_least(one * 0, keys, given, row, HOW) >= given.k).to(keys.dtype) - 1) << below
     for step in range(below):
@@ -373,10 +374,10 @@ def _power_terms(z, j, state, HOW: tl.constexpr):
 @triton.jit
 def _power_root(z, given, row, top, t, a, HOW: tl.constexpr):
     """Newton's steps on the norm, which rise from a threshold of 0 until they have ended."""
-    root = tl.zeros([HOW.R], HOW.dtype)
+    root = tl.zeros_like(top)
     left = tl.full([], 96, tl.int32)  # as many steps as the rules take at most
     while left > 0:
-        total, slope = _fold(_power_terms, (root, a), z, given, row, top, t, (0, 1), HOW)
+        total, slope = _fold(_power_terms, (root, a), z, given, row, top, t, 2, HOW)
         slope, total = tl.where(slope == 0, 1.0, slope), tl.where(total == 0, 1.0, total)
         log = tl.log(total)
         new = root + _quotient(total * log * _expm1_ratio(-a * log), slope)
@@ -394,11 +395,11 @@ def _clipped_terms(z, j, state, HOW: tl.constexpr):
 @triton.jit
 def _clipped_root(z, given, row, top, t, HOW: tl.constexpr):
     """Newton's steps on ``sum clip(z - root, 0, 1) = k`` within a bracket, and bisections where one is not half as long."""
-    high = tl.zeros([HOW.R], HOW.dtype)
+    high = tl.zeros_like(top)
     low, root, last = high - 1, high - 1, high + float("inf")
     left = tl.full([], 96, tl.int32)
     while left > 0:
-        rest, whole, part = _fold(_clipped_terms, (root,), z, given, row, top, t, (0, 1, 2), HOW)
+        rest, whole, part = _fold(_clipped_terms, (root,), z, given, row, top, t, 3, HOW)
         over = rest + (whole - given.k).to(HOW.dtype)
         move = _quotient(over, tl.maximum(part.to(HOW.dtype), 1.0e-19))
         low, high = tl.where(over >= 0, root, low), tl.where(over < 0, root, high)
@@ -422,7 +423,7 @@ def _mass_terms(z, j, state, HOW: tl.constexpr):
     """Weights before they are settled, and those times what their entries stand for."""
     root, a, tables, sizes, n = state
     p, places = _raw(z, root, a, HOW), _along(j, tables, sizes, n, HOW)
-    return [p if k == 0 else p * places[k - 1] for k in HOW.terms]
+    return [p if k == 0 else p * places[k - 1] for k in (0, 1, 2, 3)[: HOW.answers + 1]]
 
 
 @triton.jit
@@ -430,7 +431,7 @@ def _slope_terms(z, j, state, HOW: tl.constexpr):
     """Slopes, and those times what their entries stand for."""
     root, total, a, tables, sizes, n = state
     s, places = _slopes(_weights(z, root, total, a, HOW), a, HOW), _along(j, tables, sizes, n, HOW)
-    return [s if k == 0 else s * places[k - 1] for k in HOW.terms]
+    return [s if k == 0 else s * places[k - 1] for k in (0, 1, 2, 3)[: HOW.answers + 1]]
 
 
 @triton.jit
@@ -441,25 +442,25 @@ def _solve(given, tables, sizes, columns, y, weights, kept, HOW: tl.constexpr):
     t, a = _temperatures(given, row, HOW), _number(given.a, HOW)
     top = _kth_highest(x, given, row, HOW) if HOW.form == "clipped" else _highest(x, given, row, HOW)
     z = _scaled(x, top, t, HOW)
-    root = tl.zeros([HOW.R], HOW.dtype)
+    root = tl.zeros_like(top)
     if HOW.form == "clipped":
         root = _clipped_root(z, given, row, top, t, HOW)
     elif HOW.form != "softmax":
         root = _power_root(z, given, row, top, t, a, HOW)
     state = (root, a, tables, sizes, given.size.n)
-    sums = _fold(_mass_terms, state, z, given, row, top, t, HOW.terms, HOW)
+    sums = _fold(_mass_terms, state, z, given, row, top, t, HOW.answers + 1, HOW)
     total = sums[0]
-    means = [_quotient(sums[k + 1], total) for k in HOW.axes]
+    means = [_quotient(sums[k + 1], total) for k in (0, 1, 2)[: HOW.answers]]
     centers = means
     if HOW.form == "clipped":
-        count = _fold(_kept_terms, (), z, given, row, top, t, (0,), HOW)[0]
+        count = _fold(_kept_terms, (), z, given, row, top, t, 1, HOW)[0]
         total = tl.where((count <= given.k) & (total == total), 0.0, total)
     if weights is not None:
         _lay(z, at, inside, given, row, top, t, root, total, a, weights, HOW)
     elif HOW.form != "softmax":
         settled = (root, total, a, tables, sizes, given.size.n)
-        sums = _fold(_slope_terms, settled, z, given, row, top, t, HOW.terms, HOW)
-        centers = [_quotient(sums[k + 1], sums[0]) for k in HOW.axes]
+        sums = _fold(_slope_terms, settled, z, given, row, top, t, HOW.answers + 1, HOW)
+        centers = [_quotient(sums[k + 1], sums[0]) for k in (0, 1, 2)[: HOW.answers]]
     _answer(row, means, centers, total, top, root, columns, y, kept, HOW)
 
 
@@ -478,25 +479,25 @@ def _stream(given, tables, sizes, columns, y, kept, parts, pieces, length, HOW: 
     """Softmax of pieces of rows, a tile after the other: the largest score, the sum of exponentials, and those of positions."""
     program = tl.program_id(0)
     row, piece = _rows(program // pieces, given.size, HOW), program % pieces
-    t, top = _temperatures(given, row, HOW), tl.zeros([HOW.R], HOW.dtype) - float("inf")
-    total = tl.zeros([HOW.R], HOW.dtype)
-    sums = [total for k in HOW.axes]
+    t = _temperatures(given, row, HOW)
+    total, top = tl.zeros_like(t), tl.zeros_like(t) - float("inf")
+    sums = [total for k in (0, 1, 2)[: HOW.answers]]
     for start in range(0, length, HOW.N):
         j = piece * length + start + tl.arange(0, HOW.N)
         x, _, _ = _tile(given, row, j, HOW)
         new = tl.maximum(top, _largest(x))
         e, shrunk = tl.exp(_shifted(x, new[:, None], t[:, None], HOW)), tl.exp(_shifted(top, new, t, HOW))
         places = _along(j, tables, sizes, given.size.n, HOW)
-        sums = [sums[k] * shrunk + tl.sum(e * places[k], 1) for k in HOW.axes]
+        sums = [sums[k] * shrunk + tl.sum(e * places[k], 1) for k in (0, 1, 2)[: HOW.answers]]
         total, top = total * shrunk + tl.sum(e, 1), new
     if parts is None:
-        means = [_quotient(sums[k], total) for k in HOW.axes]
-        _answer(row, means, means, total, top, tl.zeros([HOW.R], HOW.dtype), columns, y, kept, HOW)
+        means = [_quotient(sums[k], total) for k in (0, 1, 2)[: HOW.answers]]
+        _answer(row, means, means, total, top, tl.zeros_like(top), columns, y, kept, HOW)
     else:
-        parts += (row[0] * pieces + piece) * (2 + len(HOW.axes))
+        parts += (row[0] * pieces + piece) * (2 + HOW.answers)
         tl.store(parts, top, mask=row[4])
         tl.store(parts + 1, total, mask=row[4])
-        for k in tl.static_range(len(HOW.axes)):
+        for k in tl.static_range(len(sums)):
             tl.store(parts + 2 + k, sums[k], mask=row[4])
 
 
@@ -506,20 +507,23 @@ def _combine(given, columns, y, kept, parts, pieces, HOW: tl.constexpr):
     row, q = _rows(tl.program_id(0), given.size, HOW), tl.arange(0, HOW.N)
     inside = row[4][:, None] & (q < pieces)[None, :]
     at = (row[0] * pieces)[:, None] + q[None, :]
-    parts += at * (2 + len(HOW.axes))
+    parts += at * (2 + HOW.answers)
     tops = tl.load(parts, mask=inside, other=-float("inf"))
     top, t = tl.max(tops, 1), _temperatures(given, row, HOW)
     e = tl.exp(_shifted(tops, top[:, None], t[:, None], HOW))
     total = tl.sum(tl.load(parts + 1, mask=inside, other=0.0) * e, 1)
-    means = [_quotient(tl.sum(tl.load(parts + 2 + k, mask=inside, other=0.0) * e, 1), total) for k in HOW.axes]
-    _answer(row, means, means, total, top, tl.zeros([HOW.R], HOW.dtype), columns, y, kept, HOW)
+    means = [
+        _quotient(tl.sum(tl.load(parts + 2 + k, mask=inside, other=0.0) * e, 1), total)
+        for k in (0, 1, 2)[: HOW.answers]
+    ]
+    _answer(row, means, means, total, top, tl.zeros_like(top), columns, y, kept, HOW)
 
 
 @triton.jit
 def _again(given, row, j, kept, HOW: tl.constexpr):
     """A tile of scores with their weights, by what is kept of their rows, and whether nothing moves in a row."""
     x, at, inside = _tile(given, row, j, HOW)
-    kept += row[0] * (3 + len(HOW.axes))
+    kept += row[0] * (3 + HOW.answers)
     top, root = tl.load(kept, mask=row[4], other=0.0), tl.load(kept + 1, mask=row[4], other=0.0)
     total = tl.load(kept + 2, mask=row[4], other=1.0)
     z = _scaled(x, top, _temperatures(given, row, HOW), HOW)
@@ -542,7 +546,7 @@ def _write(given, weights, kept, pieces, HOW: tl.constexpr):
 @triton.jit
 def _pulled_sums(given, row, first, length, g, kept, HOW: tl.constexpr):
     """The sums of slopes over a piece of rows: times the cotangent of the weights, and alone."""
-    pulled = tl.zeros([HOW.R], HOW.dtype)
+    pulled = (row[0] * 0).to(HOW.dtype)
     slope = pulled
     for start in range(0, length, HOW.N):
         j = first + start + tl.arange(0, HOW.N)
@@ -613,10 +617,10 @@ def _pull_pieces(
     _, s, z, still, at, inside = _again(given, row, j, kept, HOW)
     if parts is None:
         places = _along(j, tables, sizes, given.size.n, HOW)
-        v = tl.zeros([HOW.R, HOW.N], HOW.dtype)
-        for k in tl.static_range(len(HOW.axes)):
-            center = tl.load(kept + r * (3 + len(HOW.axes)) + 3 + k, mask=there, other=0.0)
-            share = tl.load(g + r * len(HOW.axes) + columns[k], mask=there, other=0.0).to(HOW.dtype)
+        v = tl.zeros_like(s)
+        for k in tl.static_range(len(tables)):
+            center = tl.load(kept + r * (3 + HOW.answers) + 3 + k, mask=there, other=0.0)
+            share = tl.load(g + r * HOW.answers + columns[k], mask=there, other=0.0).to(HOW.dtype)
             v += share[:, None] * (places[k] - center[:, None])
     else:
         q = tl.arange(0, P)
@@ -713,8 +717,7 @@ class Shape(NamedTuple):
         if pieces:
             wanted = min(triton.cdiv(self.limits.fill, blocks), pieces)
             length = triton.cdiv(triton.cdiv(size.n, wanted), N) * N
-        axes = tuple(range(self.answers))
-        how = self.how._replace(again=again, axes=axes, terms=(*axes, self.answers), R=R, N=N)
+        how = self.how._replace(answers=self.answers, again=again, R=R, N=N)
         return Launch(how, _options(how), blocks, 1 if again else triton.cdiv(size.n, length), length)
 
     def whole(self, share: int) -> Launch:
