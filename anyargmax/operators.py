@@ -24,8 +24,8 @@ from ._rules.rule import Array
 def soft_argmax(
     x: Scores,
     /,
-    *,
     axis: AxisOrAll = None,
+    *,
     keepdims: bool = False,
     temperature: Temperature = 1.0,
     alpha: Order = 1.0,
@@ -129,8 +129,8 @@ def soft_argmax(
 def soft_argmin(
     x: Scores,
     /,
-    *,
     axis: AxisOrAll = None,
+    *,
     keepdims: bool = False,
     temperature: Temperature = 1.0,
     alpha: Order = 1.0,
@@ -152,8 +152,8 @@ def soft_argmin(
 def soft_argmax_moments(
     x: Scores,
     /,
-    *,
     axis: AxisOrAll = None,
+    *,
     keepdims: bool = False,
     temperature: Temperature = 1.0,
     alpha: Order = 1.0,
@@ -184,8 +184,8 @@ def soft_argmax_moments(
 def spatial_soft_argmax(
     x: Scores,
     /,
-    *,
     axes: Axes = (-2, -1),
+    *,
     coordinates: Coordinates = "index",
     temperature: Temperature = 1.0,
     alpha: Order = 1.0,

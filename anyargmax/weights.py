@@ -9,8 +9,8 @@ from ._rules.rule import Array
 def soft_one_hot(
     x: Scores,
     /,
-    *,
     axis: AxesOrAll = -1,
+    *,
     temperature: Temperature = 1.0,
     alpha: Order = 1.0,
     mask: Mask = None,
@@ -52,8 +52,8 @@ def soft_top_k(
     x: Scores,
     k: Count,
     /,
-    *,
     axis: Axis = -1,
+    *,
     temperature: Temperature = 1.0,
     kind: Kind = "capped",
     mask: Mask = None,
@@ -98,7 +98,7 @@ def soft_top_k(
     return called(winners, x, (k, axis, temperature, kind, mask, hard))
 
 
-def sharpen(p: Shares, /, *, axis: Axis = -1, power: Power = 10.0, rounds: Rounds = 1) -> Array:
+def sharpen(p: Shares, /, axis: Axis = -1, *, power: Power = 10.0, rounds: Rounds = 1) -> Array:
     """Return weights raised to a power and normalised again, so many times over.
 
     Parameters
