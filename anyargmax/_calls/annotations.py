@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from .._rules.rule import Array
 
 Scores = Annotated[Array, "scores"]
+Weights = Annotated[Array, "weights of any sign and sum, taken as they are"]
 Shares = Annotated[Array, "non-negative weights that need not sum to 1"]
 Target = Annotated[Array, "weights that sum to 1 along the axis, or integer indices"]
 Count = Annotated[int, "from 1 to the length of the axis"]
@@ -28,6 +29,7 @@ Power = Annotated[float, "greater than 0"]
 Rounds = Annotated[int, "at least 0"]
 
 Readout = Literal["mean", "median"]
-Readouts = Literal["mean", "median", "moments"]
+Answer = Literal["mean", "median", "moments"]
+Readouts = Literal["mean", "median", "moments", "covariance"]
 Coordinates = Literal["index", "corner", "center"]
 Kind = Literal["capped", "sigmoid"]

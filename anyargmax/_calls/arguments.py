@@ -7,11 +7,11 @@ from typing import Any, get_args
 
 from .._frameworks.kept_calls import maker
 from .._frameworks.registry import Ops
-from .._rules.relaxations import ENTMAX, SOFTMAX, WINNERS, Relaxation
+from .._rules.relaxations import ENTMAX, GIVEN, SOFTMAX, WINNERS, Relaxation
 from . import composition, validate
-from .annotations import Readout, Readouts
+from .annotations import Answer, Coordinates, Readout, Readouts
 from .composition import Controls, Options
-from .making import Given, made
+from .making import Given, made, made_among, made_in_two
 from .targets import target_of
 
 _ONE = get_args(Readout)  # the readouts that give one answer
@@ -71,10 +71,6 @@ def position(
     axes = validate.all_axes(shape) if axis is None else (validate.one_axis(axis, shape),)
     flat = axis is None and len(shape) != 1
     controls, given, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask, flat)
-    if flat:
-        if hasattr(positions, "shape") and tuple(positions.shape) == shape:
-            positions = ops.xp.reshape(positions, (-1,))
-        shape = (math.prod(shape),)
     options = Options(
         axes=(0,) if flat else axes,
         dtype=dtype,
@@ -88,13 +84,12 @@ def position(
         zero_background=background(zero_background, alpha),
     )
     if positions is not None:
-        positions = validate.position_table(ops, positions, dtype, shape, options.axes[0])
-    return _position_made(ops, x, axes, controls, given, positions, options)
+        fit = partial(_table, ops, dtype, shape, flat, options.axes[0])
+        return made_among(ops, composition.position, x, controls, positions, fit, options)
+    return _position_made(ops, x, axes, controls, given, options)
 
 
-def _position_made(ops: Ops, x, axes, controls, given, positions, options):
-    if positions is not None:
-        return made(ops, composition.position, x, (controls, positions), options)
+def _position_made(ops: Ops, x, axes, controls, given, options):
     reduced = tuple(n for a, n in enumerate(x.shape) if a not in axes)
     if options.readout == "moments":
         split = partial(ops.finish, axes=options.kept, count=2)
@@ -127,18 +122,75 @@ def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero
         dtype=dtype,
         readout=validate.choice(readout, "readout", get_args(Readouts)),
         hard=validate.flag(hard, "hard"),
-        coordinates=validate.choice(coordinates, "coordinates", ("index", "corner", "center")),
+        coordinates=validate.choice(coordinates, "coordinates", get_args(Coordinates)),
         relaxation=relaxation,
         window=validate.reach(window, len(axes)),
         zero_background=background(zero_background, alpha),
     )
     rest = tuple(n for axis, n in enumerate(shape) if axis not in axes)
-    if options.readout == "moments":
+    if options.readout in ("moments", "covariance"):
         if options.hard:
-            raise ValueError("`hard` must be False with readout 'moments', got True. A single entry has no variance.")
+            raise ValueError(
+                f"`hard` must be False with readout {readout!r}, got True. A single entry has no variance."
+            )
+        if options.readout == "covariance":
+            return made_in_two(ops, composition.coordinate_moments, x, controls, options, given)
         result_shape = (*rest, 2 * len(axes))
         return made(ops, composition.coordinate_moments, x, (controls,), options, given, result_shape, ops.halves)
     return made(ops, composition.coordinates, x, (controls,), options, given, (*rest, len(axes)))
+
+
+@maker
+def weighted(p, axis, positions, keepdims, readout, mask):
+    """Validate what reads a position out of weights along one axis, or in the flattened array, and make the call."""
+    ops = validate.operations(p, "p", mask=mask, positions=positions)
+    shape, dtype = tuple(p.shape), validate.real_floating(ops, p, "p")
+    axes = validate.all_axes(shape) if axis is None else (validate.one_axis(axis, shape),)
+    flat = axis is None and len(shape) != 1
+    given = Given(partial(_kept_weights, ops, shape, flat), 1.0, mask)
+    controls = given.fitted(1.0, mask)
+    options = Options(
+        axes=(0,) if flat else axes,
+        dtype=dtype,
+        kept=axes if validate.flag(keepdims, "keepdims") else (),
+        flat=flat,
+        readout=validate.choice(readout, "readout", get_args(Answer)),
+        relaxation=GIVEN,
+    )
+    if positions is not None:
+        fit = partial(_table, ops, dtype, shape, flat, options.axes[0])
+        return made_among(ops, composition.given_position, p, controls, positions, fit, options)
+    if options.readout == "moments":
+        return made(ops, composition.given_position, p, (controls, None), options)
+    full = tuple(p.shape)
+    result_shape = reduced_shape(full, axes) if options.kept else tuple(n for k, n in enumerate(full) if k not in axes)
+    return made(ops, composition.given_position, p, (controls, None), options, given, result_shape)
+
+
+def _kept_weights(ops: Ops, shape, flat, temperature, mask) -> Controls:
+    """Validate a mask of weights, which have no temperature; if `flat` it goes with weights that are flattened."""
+    controls = Controls(mask=validate.boolean_mask(ops, mask, shape))
+    return _flattened(ops, controls, shape) if flat else controls
+
+
+@maker
+def map_weighted(p, axes, coordinates, readout, mask):
+    """Validate what reads one coordinate for each of the axes out of weights, and make the call."""
+    ops = validate.operations(p, "p", mask=mask)
+    shape, dtype = tuple(p.shape), validate.real_floating(ops, p, "p")
+    options = Options(
+        axes=validate.several_axes(axes, shape),
+        dtype=dtype,
+        readout=validate.choice(readout, "readout", get_args(Readouts)),
+        coordinates=validate.choice(coordinates, "coordinates", get_args(Coordinates)),
+        relaxation=GIVEN,
+    )
+    given = Given(partial(_kept_weights, ops, shape, False), 1.0, mask)
+    controls = given.fitted(1.0, mask)
+    if options.readout in ("moments", "covariance"):
+        return made(ops, composition.given_coordinates, p, (controls,), options)
+    result_shape = (*(n for k, n in enumerate(shape) if k not in options.axes), len(options.axes))
+    return made(ops, composition.given_coordinates, p, (controls,), options, given, result_shape)
 
 
 @maker
@@ -190,6 +242,13 @@ def loss(x, target, axis, alpha, temperature, mask):
     controls, _, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
     target = target_of(ops, target, shape, axes[0])
     return made(ops, composition.loss, x, (controls, target), Options(axes=axes, dtype=dtype, relaxation=relaxation))
+
+
+def _table(ops: Ops, dtype, shape, flat, axis, positions):
+    """Validate positions of the entries along an axis of an array, which is flattened if `flat`."""
+    if flat and validate.is_array_like(positions) and tuple(positions.shape) == shape:
+        positions = ops.xp.reshape(positions, (-1,))
+    return validate.position_table(ops, positions, dtype, (math.prod(shape),) if flat else shape, axis)
 
 
 def _flattened(ops: Ops, controls, shape) -> Controls:

@@ -137,8 +137,38 @@ def hard_coordinates(ops: Ops, x, controls: Controls, *, options: Options):
 
 
 def coordinate_moments(ops: Ops, x, controls: Controls, *, options: Options):
-    """Scores to the mean coordinates and their variances, each stacked last."""
-    return ops.halves(answers(ops, x, controls, None, options=options))
+    """Scores to the mean coordinates and their variances or covariances, each stacked last."""
+    return _split(ops, answers(ops, x, controls, None, options=options), options)
+
+
+def _split(ops: Ops, y, o: Options):
+    """Stacked answers as the two arrays that some readouts have."""
+    return ops.halves(y) if o.readout == "moments" else ops.with_matrix(y) if o.readout == "covariance" else y
+
+
+def given_answers(ops: Ops, p, controls: Controls, positions, *, options: Options) -> Array:
+    """Weights, as they are, to answers, one for each of the axes (or of the given positions), stacked last."""
+    xp, o, keep = ops.xp, options, controls.mask
+    q = _scores(ops, p, o)
+    places = _places(ops, q, positions, o)
+    q = q if keep is None else ops.kept(q, keep)
+    if o.readout == "mean":
+        return ops.expected(q, None, places, axes=o.axes) if positions is None else ops.expected(q, positions, (), axes=o.axes)
+    value = ops.detach(q)
+    there = xp.any(value != 0, axis=o.axes, keepdims=True) & ~xp.any(value != value, axis=o.axes, keepdims=True)
+    y = getattr(ops, o.readout)(ops.kept(q, there), places, axes=o.axes, given=True)
+    return ops.blank(y, xp.expand_dims(xp.any(there, axis=o.axes), axis=-1))
+
+
+def given_position(ops: Ops, p, controls: Controls, positions, *, options: Options):
+    """Weights, as they are, to one position a row, or to its mean and variance."""
+    y = given_answers(ops, p, controls, positions, options=options)
+    return ops.finish(y, axes=options.kept, count=2 if options.readout == "moments" else 1)
+
+
+def given_coordinates(ops: Ops, p, controls: Controls, *, options: Options):
+    """Weights, as they are, to one coordinate for each of the axes, stacked last, or to those and their second moments."""
+    return _split(ops, given_answers(ops, p, controls, None, options=options), options)
 
 
 def sharpened(ops: Ops, p, controls: Controls, *, options: Options):

@@ -63,6 +63,45 @@ def made(ops: Ops, core, x, arrays, options, given: Given | None = None, shape=N
     return partial(_with, call, beside) if beside else call, way.nbytes, call
 
 
+def made_among(ops: Ops, core, x, controls: Controls, positions, table, options):
+    """Return a call among positions as `made` does, kept for others like them where nothing else is an array.
+
+    ``table(positions)`` are positions of the dtype and the shape that the call computes with.
+    """
+    call = _by_rules(ops, core, (controls, table(positions)), options)
+    if not _may_be_kept(ops, x, (controls,)):
+        return call, 0, None
+    run = core if ops.jit is None else partial(_run, core)
+    return call, 0, lambda x, positions: run(ops, x, controls, table(positions), options=options)
+
+
+def _run(core, ops: Ops, x, *arrays, options):
+    return ops.run(core, x, *arrays, options=options)
+
+
+def made_in_two(ops: Ops, core, x, controls: Controls, options, given: Given):
+    """Return a call of scores as `made` does: weights by the kernels that can do them, read by rules; else all by rules.
+
+    `core` is the function in rules. Kernels that are asked for weights do not know its readout.
+    """
+    plain = options.window is None and not options.zero_background and x.dtype == options.dtype
+    weigh = options._replace(readout="mean", coordinates="index")
+    present = [array is not None for array in given.arrays()]
+    way = None
+    if plain and not any(present):
+        make = partial(_by_changed_rules, ops, composition.weights, (controls,), weigh, None)
+        way = selection.planned(ops, x, controls, given.arrays(), weigh, make, None)
+    if way is None:
+        return made(ops, core, x, (controls,), options)
+    read = _by_rules(ops, composition.given_coordinates, (Controls(),), options)
+    call = partial(_read, read, way.run)
+    return call, way.nbytes, call
+
+
+def _read(read, weigh, x):
+    return read(weigh(x))
+
+
 def _may_be_kept(ops: Ops, x, arrays) -> bool:
     """Whether it holds no array, nor integers, which are computed in the default dtype: that may be another one later."""
     numbers = all(value is None or is_number(value) for value in (*arrays[0], *arrays[1:]))

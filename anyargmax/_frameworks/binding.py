@@ -11,14 +11,14 @@ from typing import Any
 
 from .._kernels import selection
 from .._kernels.kernel import KernelOps
-from .._kernels.selection import DENSE_WEIGHTS, EXPECTATION, WEIGHTS
+from .._kernels.selection import DENSE_WEIGHTS, EXPECTATION, EXPECTED, WEIGHTS
 from .._kernels.traced.contraction import TOP_AND_SUMS
 from .._kernels.traced.shifted_exp import SHIFTED_EXP
 from .._rules.background import COMPENSATED
 from .._rules.losses import FENCHEL_YOUNG
 from .._rules.readouts import READOUTS
 from .._rules.rule import Array
-from .._rules.steps import BLANK, FINISH, HALVES, LOG, NORMALISE, PREPARE, STRAIGHT_THROUGH
+from .._rules.steps import BLANK, FINISH, HALVES, KEPT, LOG, NORMALISE, PREPARE, STRAIGHT_THROUGH, WITH_MATRIX
 from .kept_calls import describe, in_one
 from .names import PROBES
 from .protocol import attributes
@@ -29,8 +29,8 @@ COMPILED = 256  # functions, of which each alpha that is a number makes one; the
 RULES = (
     *(PREPARE, LOG, NORMALISE),
     *(WEIGHTS, DENSE_WEIGHTS, EXPECTATION, COMPENSATED, FENCHEL_YOUNG),
-    *(*READOUTS.values(), SHIFTED_EXP, TOP_AND_SUMS),
-    *(STRAIGHT_THROUGH, BLANK, FINISH, HALVES),
+    *(*READOUTS.values(), EXPECTED, SHIFTED_EXP, TOP_AND_SUMS),
+    *(STRAIGHT_THROUGH, BLANK, KEPT, FINISH, HALVES, WITH_MATRIX),
 )
 
 
@@ -64,10 +64,13 @@ class Ops(KernelOps):
     expectation: Callable[..., Array]
     compensated: Callable[..., Array]
     fenchel_young: Callable[..., Array]
+    expected: Callable[..., Array]
     straight_through: Callable[..., Array]
     blank: Callable[..., Array]
+    kept: Callable[..., Array]
     finish: Callable[..., Any]
     halves: Callable[..., Any]
+    with_matrix: Callable[..., Any]
 
     def __init__(self, adapter: Any):
         given = attributes(adapter)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from .._rules.jacobian import jacobian_product
+from .._rules.readouts.expected import answered
 from .._rules.readouts.mean import mean_transposed
 from .._rules.readouts.stacked import expand
 from .._rules.relaxations import Relaxation
@@ -164,5 +165,25 @@ def _pulled_softmax(ops: KernelOps, held: _Solved, temperature, axes, positions,
     return _cotangents(ops, held, axes, moved, needed)
 
 
+def _expected(ops: KernelOps, p, c, tables, *, axes, limits) -> Any:
+    """Return the means of positions under weights that are given, and their pullback to the weights."""
+    xp, positions = ops.xp, tables if c is None else (c,)
+    if not are_neighbours(axes) or math.prod(p.shape) == 0 or any(c.shape[k] != 1 for c in positions for k in range(p.ndim) if k not in axes):
+        return None
+    layout = of(p, axes)
+    columns = [xp.reshape(xp.broadcast_to(c, layout.inside), (-1,)) for c in positions]
+    table = columns[0] if len(columns) == 1 else xp.stack(columns, axis=-1)
+    means = xp.reshape(_contracted(ops, xp.reshape(p, layout.folded), table), (*layout.rest, len(columns)))
+    if not ops.is_cheap_to_read(p) or bool(xp.any(means[..., 0] == 0)):  # a row without weight is at 0
+        means = xp.where(xp.expand_dims(xp.any(p != 0, axis=axes), axis=-1), means, math.nan)
+    return means, partial(_pulled_expected, ops, means, positions, axes)
+
+
+def _pulled_expected(ops: KernelOps, means, positions, axes, g, needed=(True,)):
+    if any(needed[1:]):
+        return None
+    return mean_transposed(ops, answered(ops, g, means), positions, axes=axes), *[None] * (len(needed) - 1)
+
+
 _WEIGHTS = dict.fromkeys(("weights", "dense_weights"), _weights)
-FEW = Kernel("few", serves={**_WEIGHTS, "expectation": _expectation}, needs=("functions",))
+FEW = Kernel("few", serves={**_WEIGHTS, "expectation": _expectation, "expected": _expected}, needs=("functions",))

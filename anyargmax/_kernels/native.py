@@ -122,4 +122,31 @@ def _weights(ops: KernelOps, call: Call):
     return native
 
 
-NATIVE = Kernel("native", Limits(), plans={"softmax": _plan}, needs=("memory", "functions"))
+def _given(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
+    """Means under weights that are given, by products that the framework differentiates, for rows that all have an answer.
+
+    The reciprocal of an answer shows one that is NaN, and one that is 0, which a row without weight is at.
+    """
+    plan = call.plan
+    if not call.has_only() or plan.moments:
+        return None
+    folded, shape = (plan.outer, plan.n) if plan.inner == 1 else (plan.outer, plan.n, plan.inner), tuple(plan.shape)
+    columns, total, xp = [ops.memory.constant(c.copy()) for c in plan.positions], ops.memory.total, ops.xp
+
+    def run(x, load, beside):
+        rows = x if x.ndim == 2 and folded == call.sizes else xp.reshape(x, folded)
+        means = [rows @ c if rows.ndim == 2 else c @ rows for c in columns]
+        y = means[0] if len(means) == 1 else xp.stack(means, axis=-1)
+        if not math.isfinite(total(1 / ops.detach(y))):
+            return None
+        return y if y.shape == shape else xp.reshape(y, shape)
+
+    return Step("native", run, partial(_cost_given, limits, math.prod(call.sizes)), plan.positions.nbytes)
+
+
+def _cost_given(limits: Limits, size, load: Load) -> float:
+    recorded, _, exact = load
+    return COST if exact and recorded and size <= limits.recorded else NEVER
+
+
+NATIVE = Kernel("native", Limits(), plans={"softmax": _plan, "given": _given}, needs=("memory", "functions"))

@@ -13,20 +13,23 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from .._rules import weights as rules
+from .._rules.readouts import expected
 from .._rules.rule import Array, Rule
 from . import whole
 from .blocks.kernel import BLOCKS
 from .few import FEW
 from .kernel import Kernel, KernelOps, Load, Step
+from .means import MEANS
 from .native import NATIVE
 from .support.sparse import SUPPORT
 from .traced.contraction import CONTRACTION
+from .traced.means import TRACED_MEANS
 from .traced.reductions import REDUCTIONS
 from .traced.roots import ROOTS
 from .traced.softmax import SOFTMAX
 from .traced.steps import STEPS
 
-BUILT_IN = (NATIVE, BLOCKS, SUPPORT, FEW, CONTRACTION, REDUCTIONS, STEPS, SOFTMAX, ROOTS)
+BUILT_IN = (NATIVE, BLOCKS, SUPPORT, MEANS, FEW, CONTRACTION, REDUCTIONS, STEPS, SOFTMAX, ROOTS, TRACED_MEANS)
 _known = {kernel.name: kernel for kernel in BUILT_IN}
 
 
@@ -278,3 +281,4 @@ def _pulled(rule: Rule, ops: KernelOps, g, y, *args, **static):
 
 DENSE_WEIGHTS = selecting(rules.WEIGHTS._replace(name="dense_weights"))
 WEIGHTS, EXPECTATION = selecting(rules.WEIGHTS), selecting(rules.EXPECTATION)
+EXPECTED = selecting(expected.EXPECTED)

@@ -1,6 +1,7 @@
 """The small maps round the weights: into the compute dtype, straight-through, and out again."""
 
 from .ops import RuleOps
+from .readouts.moments import pairs_of
 from .readouts.stacked import expand
 from .rule import Rule
 from .scores import largest
@@ -133,5 +134,50 @@ HALVES = Rule(
     (lambda ops, g, y, stacked: ops.xp.concat(list(g), axis=-1),),
     (lambda ops, t, y, stacked: _halves(ops, t),),
     _halves,
+    inlined=True,
+)
+
+
+def _number_of_means(count: int) -> int:
+    """How many means d there are among so many answers, d and ``d (d + 1) / 2`` covariances."""
+    return next(d for d in range(1, count + 1) if d * (d + 3) // 2 >= count)
+
+
+def _with_matrix(ops: RuleOps, y):
+    """Split the means from the covariances of pairs, in the order of `pairs_of`, and lay these out as a symmetric matrix."""
+    xp = ops.xp
+    d = _number_of_means(y.shape[-1])
+    place = {pair: d + k for k, pair in enumerate(pairs_of(d, crossed=True))}
+    rows = [xp.stack([y[..., place[min(k, m), max(k, m)]] for m in range(d)], axis=-1) for k in range(d)]
+    return y[..., :d], xp.stack(rows, axis=-2)
+
+
+def _with_matrix_vjp(ops: RuleOps, g, y, stacked):
+    means, matrix = g
+    pairs = pairs_of(matrix.shape[-1], crossed=True)
+    seconds = [matrix[..., k, m] if k == m else matrix[..., k, m] + matrix[..., m, k] for k, m in pairs]
+    return ops.concat([means, ops.xp.stack(seconds, axis=-1)], axis=-1)
+
+
+WITH_MATRIX = Rule(
+    "with_matrix",
+    _with_matrix,
+    (_with_matrix_vjp,),
+    (lambda ops, t, y, stacked: _with_matrix(ops, t),),
+    _with_matrix,
+    inlined=True,
+)
+
+
+def _kept(ops: RuleOps, p, keep):
+    return ops.xp.where(keep, p, 0.0)
+
+
+KEPT = Rule(
+    "kept",
+    _kept,
+    (lambda ops, g, y, p, keep: _kept(ops, g, keep),),
+    (lambda ops, t, y, p, keep: _kept(ops, t, keep),),
+    _kept,
     inlined=True,
 )

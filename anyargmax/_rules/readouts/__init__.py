@@ -1,7 +1,7 @@
-"""The readouts: weights to an answer. One file each; what is in the table here is a value of the option `readout`."""
+"""The readouts: weights to an answer. What is in the table here is a value of the option `readout`."""
 
 from .mean import MEAN
 from .median import MEDIAN
-from .moments import MOMENTS
+from .moments import COVARIANCE, MOMENTS
 
-READOUTS = {rule.name: rule for rule in (MEAN, MEDIAN, MOMENTS)}
+READOUTS = {rule.name: rule for rule in (MEAN, MEDIAN, MOMENTS, COVARIANCE)}

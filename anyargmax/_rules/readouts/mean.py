@@ -5,27 +5,25 @@ from ..rule import Rule
 from .stacked import blank, expand
 
 
-def mean(ops: RuleOps, p, positions, *, axes):
+def mean(ops: RuleOps, p, positions, *, axes, given=False):
     """``sum_i c_i p_i``."""
-    return blank(ops, p, [ops.xp.sum(p * c, axis=axes) for c in positions], axes)
+    return blank(ops, p, [ops.xp.sum(p * c, axis=axes) for c in positions], axes, given)
 
 
 def mean_transposed(ops: RuleOps, g, positions, *, axes):
     """Transpose of `mean`: ``sum_k g_k c_k``, the cotangent of the weights."""
-    total = 0.0
-    for k, c in enumerate(positions):
-        total = total + expand(ops, g[..., k], axes) * c
-    return total
+    terms = [expand(ops, g[..., k], axes) * c for k, c in enumerate(positions)]
+    return sum(terms[1:], terms[0])
 
 
-def mean_tangent(ops: RuleOps, t, y, p, positions, *, axes):
+def mean_tangent(ops: RuleOps, t, y, p, positions, *, axes, given=False):
     return ops.xp.stack([ops.xp.sum(t * c, axis=axes) for c in positions], axis=-1)
 
 
 MEAN = Rule(
     name="mean",
     forward=mean,
-    vjps=(lambda ops, g, y, p, positions, *, axes: mean_transposed(ops, g, positions, axes=axes),),
+    vjps=(lambda ops, g, y, p, positions, *, axes, given=False: mean_transposed(ops, g, positions, axes=axes),),
     jvps=(mean_tangent,),
     composite=mean,
     inlined=True,

@@ -48,7 +48,7 @@ def _held(xp, above, moving):
     return xp.where(moving, -1.0, clipped)
 
 
-def median(ops: RuleOps, p, positions, *, axes):
+def median(ops: RuleOps, p, positions, *, axes, given=False):
     """``c_0 + sum_j (c_{j+1} - c_j) clip(2 S_j - 1, 0, 1)`` with ``S_j = sum_{i > j} p_i``.
 
     While the same steps move, that is ``base + sum_i p_i slope_i``. A framework that differentiates a cumulative sum of
@@ -61,7 +61,7 @@ def median(ops: RuleOps, p, positions, *, axes):
         travelled = xp.sum(_steps(c, axes[k]) * _held(xp, above, moving), axis=axes[k], keepdims=True)
         base = xp.sum(c[_around(axes[k], 0, 1)] + travelled, axis=axes)
         answers.append(base + xp.sum(p * _slopes(ops, c, moving, axes[k]), axis=axes))
-    return blank(ops, p, answers, axes)
+    return blank(ops, p, answers, axes, given)
 
 
 def _median_slopes(ops: RuleOps, p, positions, axes):
@@ -73,11 +73,19 @@ def _median_slopes(ops: RuleOps, p, positions, axes):
     return tuple(slopes)
 
 
+def _pulled(ops: RuleOps, g, y, p, positions, *, axes, given=False):
+    return mean_transposed(ops, g, _median_slopes(ops, p, positions, axes), axes=axes)
+
+
+def _pushed(ops: RuleOps, t, y, p, positions, *, axes, given=False):
+    return mean_tangent(ops, t, y, p, _median_slopes(ops, p, positions, axes), axes=axes)
+
+
 MEDIAN = Rule(
     name="median",
     forward=median,
-    vjps=(lambda ops, g, y, p, c, *, axes: mean_transposed(ops, g, _median_slopes(ops, p, c, axes), axes=axes),),
-    jvps=(lambda ops, t, y, p, c, *, axes: mean_tangent(ops, t, y, p, _median_slopes(ops, p, c, axes), axes=axes),),
+    vjps=(_pulled,),
+    jvps=(_pushed,),
     composite=median,
     inlined=True,
 )

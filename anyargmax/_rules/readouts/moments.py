@@ -1,4 +1,6 @@
-"""The mean and the variance of positions under weights."""
+"""The mean and the variance of positions under weights, and their covariance."""
+
+from itertools import combinations_with_replacement
 
 from ..ops import RuleOps
 from ..rule import Rule
@@ -6,26 +8,59 @@ from .mean import mean_tangent, mean_transposed
 from .stacked import blank, expand
 
 
-def moments(ops: RuleOps, p, positions, *, axes):
-    """For each of the positions the mean, then for each the variance ``sum_i p_i (c_i - mean)^2``."""
+def pairs_of(count: int, crossed: bool) -> list[tuple[int, int]]:
+    """Return which positions each second moment is of: of each with itself, or of all pairs in order."""
+    if crossed:
+        return list(combinations_with_replacement(range(count), 2))
+    return [(k, k) for k in range(count)]
+
+
+def _stacked(ops: RuleOps, p, positions, axes, given, crossed):
     xp = ops.xp
     means = [xp.sum(p * c, axis=axes) for c in positions]
-    variances = [xp.sum(p * (c - expand(ops, m, axes)) ** 2, axis=axes) for c, m in zip(positions, means, strict=True)]
-    return blank(ops, p, means + variances, axes)
+    off = [c - expand(ops, m, axes) for c, m in zip(positions, means, strict=True)]
+    pairs = pairs_of(len(off), crossed)
+    seconds = [xp.sum(p * (off[k] ** 2 if k == m else off[k] * off[m]), axis=axes) for k, m in pairs]
+    return blank(ops, p, means + seconds, axes, given)
 
 
-def _moment_weights(ops: RuleOps, y, positions, axes):
-    """``d mean / dp = c`` and ``d variance / dp = (c - mean)^2``: the term through the mean is 0 on the
-    directions that keep ``sum p``, and those are the only ones the weights move in."""
-    y = ops.xp.where(ops.detach(y) == ops.detach(y), y, 0.0)  # a row without a mean has weights that do not move
-    return (*positions, *((c - expand(ops, y[..., k], axes)) ** 2 for k, c in enumerate(positions)))
+def moments(ops: RuleOps, p, positions, *, axes, given=False):
+    """For each of the positions the mean, then for each the variance ``sum_i p_i (c_i - mean)^2``."""
+    return _stacked(ops, p, positions, axes, given, crossed=False)
 
 
-MOMENTS = Rule(
-    name="moments",
-    forward=moments,
-    vjps=(lambda ops, g, y, p, c, *, axes: mean_transposed(ops, g, _moment_weights(ops, y, c, axes), axes=axes),),
-    jvps=(lambda ops, t, y, p, c, *, axes: mean_tangent(ops, t, y, p, _moment_weights(ops, y, c, axes), axes=axes),),
-    composite=moments,
-    inlined=True,
-)
+def covariance(ops: RuleOps, p, positions, *, axes, given=False):
+    """For each of the positions the mean, then for each pair ``sum_i p_i (c_i - mean) (d_i - mean)``: (0, 0), (0, 1) .. (1, 1) .."""
+    return _stacked(ops, p, positions, axes, given, crossed=True)
+
+
+def _slopes(ops: RuleOps, y, p, positions, axes, given, crossed):
+    """``d mean / dp = c`` and ``d second / dp = (c - mean) (d - mean) - c r_d - d r_c`` with ``r = sum_i p_i (c_i - mean)``.
+
+    Each r is 0 for weights that sum to 1, which those of scores do. A row without a mean has weights that do not move.
+    """
+    xp = ops.xp
+    y = xp.where(ops.detach(y) == ops.detach(y), y, 0.0)
+    off = [c - expand(ops, y[..., k], axes) for k, c in enumerate(positions)]
+    slopes = [off[k] * off[m] for k, m in pairs_of(len(off), crossed)]
+    if given:
+        rest = [xp.sum(p * d, axis=axes, keepdims=True) for d in off]
+        pairs = pairs_of(len(off), crossed)
+        slopes = [
+            s - positions[k] * rest[m] - positions[m] * rest[k] for s, (k, m) in zip(slopes, pairs, strict=True)
+        ]
+    return (*positions, *slopes)
+
+
+def _rule(forward, crossed: bool) -> Rule:
+    def pulled(ops: RuleOps, g, y, p, positions, *, axes, given=False):
+        return mean_transposed(ops, g, _slopes(ops, y, p, positions, axes, given, crossed), axes=axes)
+
+    def pushed(ops: RuleOps, t, y, p, positions, *, axes, given=False):
+        return mean_tangent(ops, t, y, p, _slopes(ops, y, p, positions, axes, given, crossed), axes=axes)
+
+    return Rule(forward.__name__, forward, (pulled,), (pushed,), forward, inlined=True)
+
+
+MOMENTS = _rule(moments, crossed=False)
+COVARIANCE = _rule(covariance, crossed=True)
