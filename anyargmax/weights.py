@@ -15,6 +15,7 @@ def soft_one_hot(
     alpha: Order = 1.0,
     mask: Mask = None,
     hard: bool = False,
+    log: bool = False,
 ) -> Array:
     """Return the weights of the scores: a soft one-hot encoding of their argmax.
 
@@ -27,6 +28,10 @@ def soft_one_hot(
     hard
         Straight-through: the value is exactly the one-hot encoding of the (first) argmax, the gradient
         that of the soft weights.
+    log
+        Return the logarithms of the weights instead, right also where a weight is too small for its dtype.
+        Where a weight is exactly 0 (off the support of a sparse one, or masked) they are ``-inf``, with gradient 0.
+        Not with ``hard=True``.
 
     Returns
     -------
@@ -38,14 +43,15 @@ def soft_one_hot(
     Notes
     -----
     ``p = argmax_{p in simplex} <x / T, p> + H(p)`` with the Tsallis entropy H of order alpha. Jacobian:
-    ``(diag(s) - s s^T / sum(s)) / T`` with ``s = p^(2 - alpha)`` on the support and 0 off it, symmetric.
+    ``(diag(s) - s s^T / sum(s)) / T`` with ``s = p^(2 - alpha)`` on the support and 0 off it, symmetric. That of the
+    logarithms is ``(diag(b) - b s^T / sum(s)) / T`` with ``b = p^(1 - alpha)`` on the support.
 
     References
     ----------
     Martins and Astudillo (2016), arXiv:1602.02068; Peters, Niculae and Martins (2019), arXiv:1905.05702.
     """
     axis = tuple(axis) if isinstance(axis, list) else axis
-    return called(one_hot, x, (axis, temperature, alpha, mask, hard))
+    return called(one_hot, x, (axis, temperature, alpha, mask, hard, log))
 
 
 def soft_top_k(

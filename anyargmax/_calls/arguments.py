@@ -194,7 +194,7 @@ def map_weighted(p, axes, coordinates, readout, mask):
 
 
 @maker
-def one_hot(x, axis, temperature, alpha, mask, hard):
+def one_hot(x, axis, temperature, alpha, mask, hard, log):
     """Validate what gives the weights of an argmax, and make the call."""
     ops = validate.operations(x, "x", temperature=temperature, alpha=alpha, mask=mask)
     shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
@@ -203,7 +203,10 @@ def one_hot(x, axis, temperature, alpha, mask, hard):
     else:
         axes = validate.all_axes(shape) if axis is None else (validate.one_axis(axis, shape),)
     controls, given, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
-    options = Options(axes=axes, dtype=dtype, hard=validate.flag(hard, "hard"), relaxation=relaxation)
+    hard, log = validate.flag(hard, "hard"), validate.flag(log, "log")
+    if hard and log:
+        raise ValueError("`hard` must be False with log=True, got True. Take the logarithm of what you do with the winner.")
+    options = Options(axes=axes, dtype=dtype, hard=hard, relaxation=relaxation, log=log)
     return made(ops, composition.weights, x, (controls,), options, given)
 
 

@@ -25,6 +25,7 @@ class Options(NamedTuple):
     relaxation: Relaxation = SOFTMAX
     window: tuple[int, ...] | None = None
     zero_background: bool = False
+    log: bool = False
     dense: bool = False  # whether to ask no kernel for the weights, because one has declined the whole call
 
 
@@ -76,8 +77,11 @@ def _soft(ops: Ops, z: Array, c: Controls, o: Options) -> Array:
 
 
 def weights(ops: Ops, x, controls: Controls, *, options: Options):
-    """Scores to weights, in the dtype of x where that is floating."""
+    """Scores to weights or their logarithms, in the dtype of x where that is floating."""
     o = options
+    if o.log:
+        z, c = _scores(ops, x, o), controls
+        return _restored(ops, ops.log_weights(z, *c, axes=o.axes, relaxation=o.relaxation), x)
     p = _soft(ops, _readable(ops, x, o), controls, o)
     if o.hard:
         p = ops.straight_through(p, hard_weights(ops, x, controls, options=o))

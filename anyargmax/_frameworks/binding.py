@@ -15,6 +15,7 @@ from .._kernels.selection import DENSE_WEIGHTS, EXPECTATION, EXPECTED, WEIGHTS
 from .._kernels.traced.contraction import TOP_AND_SUMS
 from .._kernels.traced.shifted_exp import SHIFTED_EXP
 from .._rules.background import COMPENSATED
+from .._rules.logarithms import LOG_WEIGHTS
 from .._rules.losses import FENCHEL_YOUNG
 from .._rules.readouts import READOUTS
 from .._rules.rule import Array
@@ -28,7 +29,7 @@ COMPILED = 256  # functions, of which each alpha that is a number makes one; the
 
 RULES = (
     *(PREPARE, LOG, NORMALISE),
-    *(WEIGHTS, DENSE_WEIGHTS, EXPECTATION, COMPENSATED, FENCHEL_YOUNG),
+    *(WEIGHTS, DENSE_WEIGHTS, EXPECTATION, COMPENSATED, LOG_WEIGHTS, FENCHEL_YOUNG),
     *(*READOUTS.values(), EXPECTED, SHIFTED_EXP, TOP_AND_SUMS),
     *(STRAIGHT_THROUGH, BLANK, KEPT, FINISH, HALVES, WITH_MATRIX),
 )
@@ -63,6 +64,7 @@ class Ops(KernelOps):
     normalise: Callable[..., Array]
     expectation: Callable[..., Array]
     compensated: Callable[..., Array]
+    log_weights: Callable[..., Array]
     fenchel_young: Callable[..., Array]
     expected: Callable[..., Array]
     straight_through: Callable[..., Array]
