@@ -15,6 +15,7 @@ Count = Annotated[int, "from 1 to the length of the axis"]
 
 Axis = Annotated[int, "one axis"]
 AxisOrAll = Annotated[int | None, "one axis, or None for the flattened array"]
+SomeAxes = Annotated[int | tuple[int, ...], "one axis, or several"]
 AxesOrAll = Annotated[int | tuple[int, ...] | None, "one axis, several, or None for all"]
 Axes = Annotated[tuple[int, ...], "one axis or more, in order"]
 
@@ -25,6 +26,7 @@ Mask = Annotated[Array | None, "Boolean, broadcasts against the scores"]
 Positions = Annotated[Array | None, "one number for each entry of the axis"]
 Window = Annotated[int | None, "how many entries from the argmax"]
 Windows = Annotated[int | tuple[int, ...] | None, "how many entries from the argmax, one number or one for each axis"]
+Ignored = Annotated[int | None, "the index of rows that do not count"]
 Power = Annotated[float, "greater than 0"]
 Rounds = Annotated[int, "at least 0"]
 

@@ -12,7 +12,7 @@ from . import composition, validate
 from .annotations import Answer, Coordinates, Readout, Readouts
 from .composition import Controls, Options
 from .making import Given, made, made_among, made_in_two
-from .targets import target_of
+from .targets import ignored_index, target_of
 
 _ONE = get_args(Readout)  # the readouts that give one answer
 
@@ -235,16 +235,17 @@ def sharpened(p, axis, power, rounds):
 
 
 @maker
-def loss(x, target, axis, alpha, temperature, mask):
+def loss(x, target, axis, alpha, temperature, mask, ignore_index):
     """Validate what gives the loss of scores and a target, and make the call."""
     ops = validate.operations(x, "x", target=target, temperature=temperature, mask=mask)
     shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
-    axes = (validate.one_axis(axis, shape),)
+    axes = validate.several_axes(axis, shape, "axis") if isinstance(axis, tuple) else (validate.one_axis(axis, shape),)
     if not isinstance(alpha, numbers.Real):
         raise TypeError(f"`alpha` must be a number here, got {alpha!r}. Pass such as 1.5.")
     controls, _, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
-    target = target_of(ops, target, shape, axes[0])
-    return made(ops, composition.loss, x, (controls, target), Options(axes=axes, dtype=dtype, relaxation=relaxation))
+    options = Options(axes=axes, dtype=dtype, relaxation=relaxation, ignored=ignored_index(ignore_index))
+    target = target_of(ops, target, x, controls.mask, axes, options.ignored)
+    return made(ops, composition.loss, x, (controls, target), options)
 
 
 def _table(ops: Ops, dtype, shape, flat, axis, positions):

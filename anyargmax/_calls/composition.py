@@ -1,11 +1,13 @@
 """The public functions after validation: what each composes of the rules. Pure functions of arrays."""
 
+import math
 from typing import Any, NamedTuple
 
 from .._frameworks.registry import Ops
-from .._rules.hard import at, comparable, first_largest, k_largest, near
-from .._rules.losses import are_weights
-from .._rules.positions import along, table
+from .._rules.hard import at, comparable, first_largest, k_largest, near, ranks
+from .._rules.losses import are_weights, have_scores
+from .._rules.positions import table
+from .._rules.readouts.stacked import expand
 from .._rules.relaxations import SOFTMAX, Relaxation
 from .._rules.rule import Array
 
@@ -26,6 +28,7 @@ class Options(NamedTuple):
     window: tuple[int, ...] | None = None
     zero_background: bool = False
     log: bool = False
+    ignored: int | None = None  # the index of rows that do not count
     dense: bool = False  # whether to ask no kernel for the weights, because one has declined the whole call
 
 
@@ -186,20 +189,29 @@ def sharpened(ops: Ops, p, controls: Controls, *, options: Options):
 
 def loss(ops: Ops, x, controls: Controls, target, *, options: Options):
     """Scores and target weights, or target indices, to the Fenchel-Young loss of each row."""
-    xp, o = ops.xp, options
+    o, mask = options, controls.mask
     z = _scores(ops, x, o)
-    if not xp.isdtype(target.dtype, "integral"):
+    if ops.xp.isdtype(target.dtype, "integral"):
+        y, valid, counted = _one_hot_target(ops, x, target, o)
+        if counted is not None:  # a row without any kept score has loss 0 and gradient 0
+            mask = counted if mask is None else counted & mask
+    else:
         y = target if target.dtype == o.dtype else ops.prepare(target, dtype=o.dtype, sign=1, flat=False)
-        value = ops.fenchel_young(z, y, controls.temperature, controls.mask, axes=o.axes, relaxation=o.relaxation)
-        if ops.is_concrete(target) and not ops.waits(target):
-            return value
-        return ops.blank(value, are_weights(ops, ops.detach(target), o.axes[0], o.dtype))
-    (axis,) = o.axes
-    index = along(ops, xp.arange(x.shape[axis], **ops.place(x)), x.ndim, axis)
-    inside = (target >= 0) & (target < x.shape[axis])
-    y = xp.astype(index == xp.expand_dims(xp.where(inside, target, 0), axis=axis), o.dtype)
-    value = ops.fenchel_young(z, y, controls.temperature, controls.mask, axes=o.axes, relaxation=o.relaxation)
-    return ops.blank(value, inside)
+        valid = None
+    value = ops.fenchel_young(z, y, controls.temperature, mask, axes=o.axes, relaxation=o.relaxation)
+    if ops.is_concrete(target) and not ops.waits(target):
+        return value
+    valid = are_weights(ops, ops.detach(target), o.axes, o.dtype) if valid is None else valid
+    return ops.blank(value, valid | ~have_scores(ops, x, mask, o.axes))
+
+
+def _one_hot_target(ops: Ops, x, target, o: Options):
+    """Return target weights of indices, which of them exist, and which rows count; None if all do."""
+    xp, count = ops.xp, math.prod(x.shape[axis] for axis in o.axes)
+    inside = (target >= 0) & (target < count)
+    place = expand(ops, xp.where(inside, target, 0), o.axes)
+    y = xp.astype(ranks(ops, x, o.axes) == place, o.dtype)
+    return y, inside, None if o.ignored is None else expand(ops, target != o.ignored, o.axes)
 
 
 def _restored(ops: Ops, p: Array, x: Array) -> Array:

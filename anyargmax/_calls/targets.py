@@ -1,40 +1,83 @@
 """What a loss may be given as a target: weights that are a distribution, or indices that exist."""
 
+import math
+import numbers
 from typing import Any
 
 from .._frameworks.registry import Ops
-from .._rules.losses import are_weights
+from .._rules.losses import are_weights, have_scores
 from .._rules.rule import Array
-from .validate import described, has_kind, is_readable, real_floating
+from .validate import described, has_kind, is_boolean, is_readable, real_floating
 
 
-def target_of(ops: Ops, target: Any, shape: tuple[int, ...], axis: int) -> Array:
-    """Return target weights of the scores' shape, or target indices of the shape without the axis."""
+def target_of(ops: Ops, target: Any, x: Array, mask: Array | None, axes: tuple[int, ...], ignored: int | None) -> Array:
+    """Return target weights of the scores' shape, or target indices of the shape without the axes.
+
+    Rows that do not count are not looked at: those with the ignored index, and those without any kept score.
+    """
+    shape = tuple(x.shape)
     if not has_kind(ops, target, ("real floating", "integral")):
         raise TypeError(
             f"`target` must be an array of weights or of integer indices, got {described(target)}. Pass one of these."
         )
-    indices = ops.xp.isdtype(target.dtype, "integral")
-    expected = (*shape[:axis], *shape[axis + 1 :]) if indices else shape
-    if tuple(target.shape) != expected:
-        what = "indices, of the scores' shape without the axis," if indices else "weights, of the scores' shape,"
-        raise ValueError(f"`target` must be {what} {expected}, got shape {tuple(target.shape)}. Give one target a row.")
+    rest = tuple(n for axis, n in enumerate(shape) if axis not in axes)
+    indices = bool(ops.xp.isdtype(target.dtype, "integral"))
+    _check_shape(target, shape, rest, indices)
+    if ignored is not None and not indices:
+        raise ValueError(
+            f"`ignore_index` must be None with target weights, got {ignored}. Leave rows out with `mask`, or pass indices."
+        )
     if is_readable(ops, target):
         with ops.eagerly():
-            (_check_indices if indices else _check_weights)(ops, ops.detach(target), shape[axis], axis)
+            value = ops.detach(target)
+            count = math.prod(shape[axis] for axis in axes)
+            wrong = _wrong_indices(value, count, ignored) if indices else _wrong_weights(ops, value, axes)
+            if bool(ops.xp.any(wrong)) and _matters(ops, wrong, x, mask, axes):
+                _refuse(target, indices, count, ignored)
     return target
 
 
-def _check_indices(ops: Ops, target, n, axis):
-    wrong = (target < 0) | (target >= n)
-    if bool(ops.xp.any(wrong)):
-        raise ValueError(
-            f"`target` must hold indices from 0 to {n - 1}, got {target}. Mask or drop rows without a target."
-        )
+def _check_shape(target, shape, rest, indices):
+    expected = rest if indices else shape
+    if tuple(target.shape) == expected:
+        return
+    what = "indices, of the scores' shape without the axis," if indices else "weights, of the scores' shape,"
+    done = "Give one target a row."
+    if not indices and tuple(target.shape) == rest:
+        done = f"Convert indices of classes, here of dtype {target.dtype}, to integers."
+    raise ValueError(f"`target` must be {what} {expected}, got shape {tuple(target.shape)}. {done}")
 
 
-def _check_weights(ops: Ops, target, n, axis):
-    if not bool(ops.xp.all(are_weights(ops, target, axis, real_floating(ops, target, "target")))):
+def _wrong_indices(target, count, ignored):
+    wrong = (target < 0) | (target >= count)
+    return wrong if ignored is None else wrong & (target != ignored)
+
+
+def _wrong_weights(ops: Ops, target, axes):
+    return ~are_weights(ops, target, axes, real_floating(ops, target, "target"))
+
+
+def _matters(ops: Ops, wrong, x, mask, axes) -> bool:
+    """Whether a row with a wrong target has a kept score; if scores cannot be looked at, whether there is any."""
+    if not is_readable(ops, x) or (mask is not None and not is_readable(ops, mask)):
+        return True
+    return bool(ops.xp.any(wrong & have_scores(ops, x, mask, axes)))
+
+
+def _refuse(target, indices, count, ignored):
+    if indices:
+        but = "" if ignored is None else f" or {ignored}"
         raise ValueError(
-            f"`target` must be weights >= 0 that sum to 1 along the axis, got {target}. Normalise it first."
+            f"`target` must hold indices from 0 to {count - 1}{but}, got {target}. Name the index of rows without a target "
+            "by `ignore_index`, or mask these rows."
         )
+    raise ValueError(f"`target` must be weights >= 0 that sum to 1 along the axis, got {target}. Normalise it first.")
+
+
+def ignored_index(value: Any) -> int | None:
+    """Return the index of rows that do not count."""
+    if value is None:
+        return None
+    if is_boolean(value) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"`ignore_index` must be an integer or None, got {described(value)}. Pass such as -100.")
+    return int(value)

@@ -29,12 +29,19 @@ def first_largest(ops: RuleOps, x: Array, keep: Array, axes: tuple[int, ...]) ->
     """True at the first of the largest kept scores along the axes, counted in their order."""
     xp = ops.xp
     top = largest(ops, xp.where(keep, x, _lowest(ops, x)), axes)
+    rank = ranks(ops, x, axes)
+    first = -largest(ops, xp.where(keep & (x == top), -rank, -math.prod(x.shape[axis] for axis in axes)), axes)
+    return (rank == first)[...]  # NumPy makes numbers of arrays without axes
+
+
+def ranks(ops: RuleOps, x: Array, axes: tuple[int, ...]) -> Array:
+    """Return the index of each entry along the axes, counted in their order; it broadcasts against x."""
+    xp = ops.xp
     sizes = [x.shape[axis] for axis in axes]
     rank = xp.reshape(xp.arange(1, **ops.place(x)), (1,) * x.ndim)
     for axis, stride in zip(axes, [math.prod(sizes[k + 1 :]) for k in range(len(sizes))], strict=True):
         rank = rank + along(ops, xp.arange(x.shape[axis], **ops.place(x)) * stride, x.ndim, axis)
-    first = -largest(ops, xp.where(keep & (x == top), -rank, -math.prod(sizes)), axes)
-    return (rank == first)[...]  # NumPy makes numbers of arrays without axes
+    return rank
 
 
 def k_largest(ops: RuleOps, x: Array, keep: Array, k: int, axes: tuple[int, ...]) -> Array:

@@ -11,12 +11,18 @@ from .scores import is_tame, kept_and_reference, largest
 # Arguments: x scores, target weights, temperature (None is 1), mask. Static: axes, relaxation.
 
 
-def are_weights(ops: RuleOps, target: Array, axis: int, dtype: Any) -> Array:
+def are_weights(ops: RuleOps, target: Array, axes: tuple[int, ...], dtype: Any) -> Array:
     """Whether each row is a distribution: entries ``>= 0`` that sum to 1, within half of the digits."""
     xp = ops.xp
     slack = float(xp.finfo(target.dtype).eps) ** 0.5
-    total = xp.sum(xp.astype(target, dtype), axis=axis)
-    return xp.all(target >= 0, axis=axis) & (xp.abs(total - 1) <= slack)
+    total = xp.sum(xp.astype(target, dtype), axis=axes)
+    return xp.all(target >= 0, axis=axes) & (xp.abs(total - 1) <= slack)
+
+
+def have_scores(ops: RuleOps, x: Array, mask: Array | None, axes: tuple[int, ...]) -> Array:
+    """Whether each row has a score that is kept."""
+    keep = ops.detach(x) != -float("inf")
+    return ops.xp.any(keep if mask is None else keep & mask, axis=axes)
 
 
 def _entropy(ops: RuleOps, p, relaxation, axes, steep=False):
