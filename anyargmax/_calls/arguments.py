@@ -205,7 +205,9 @@ def one_hot(x, axis, temperature, alpha, mask, hard, log):
     controls, given, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
     hard, log = validate.flag(hard, "hard"), validate.flag(log, "log")
     if hard and log:
-        raise ValueError("`hard` must be False with log=True, got True. Take the logarithm of what you do with the winner.")
+        raise ValueError(
+            "`hard` must be False with log=True, got True. Take the logarithm of what you do with the winner."
+        )
     options = Options(axes=axes, dtype=dtype, hard=hard, relaxation=relaxation, log=log)
     return made(ops, composition.weights, x, (controls,), options, given)
 

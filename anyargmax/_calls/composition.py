@@ -160,7 +160,11 @@ def given_answers(ops: Ops, p, controls: Controls, positions, *, options: Option
     places = _places(ops, q, positions, o)
     q = q if keep is None else ops.kept(q, keep)
     if o.readout == "mean":
-        return ops.expected(q, None, places, axes=o.axes) if positions is None else ops.expected(q, positions, (), axes=o.axes)
+        return (
+            ops.expected(q, None, places, axes=o.axes)
+            if positions is None
+            else ops.expected(q, positions, (), axes=o.axes)
+        )
     value = ops.detach(q)
     there = xp.any(value != 0, axis=o.axes, keepdims=True) & ~xp.any(value != value, axis=o.axes, keepdims=True)
     y = getattr(ops, o.readout)(ops.kept(q, there), places, axes=o.axes, given=True)
@@ -201,7 +205,7 @@ def loss(ops: Ops, x, controls: Controls, target, *, options: Options):
     value = ops.fenchel_young(z, y, controls.temperature, mask, axes=o.axes, relaxation=o.relaxation)
     if ops.is_concrete(target) and not ops.waits(target):
         return value
-    valid = are_weights(ops, ops.detach(target), o.axes, o.dtype) if valid is None else valid
+    valid = are_weights(ops, ops.detach(target), o.axes) if valid is None else valid
     return ops.blank(value, valid | ~have_scores(ops, x, mask, o.axes))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from .._frameworks.registry import Ops
 from .._rules.losses import are_weights, have_scores
 from .._rules.rule import Array
-from .validate import described, has_kind, is_boolean, is_readable, real_floating
+from .validate import described, has_kind, is_boolean, is_readable
 
 
 def target_of(ops: Ops, target: Any, x: Array, mask: Array | None, axes: tuple[int, ...], ignored: int | None) -> Array:
@@ -54,7 +54,7 @@ def _wrong_indices(target, count, ignored):
 
 
 def _wrong_weights(ops: Ops, target, axes):
-    return ~are_weights(ops, target, axes, real_floating(ops, target, "target"))
+    return ~are_weights(ops, target, axes)
 
 
 def _matters(ops: Ops, wrong, x, mask, axes) -> bool:

@@ -168,7 +168,11 @@ def _pulled_softmax(ops: KernelOps, held: _Solved, temperature, axes, positions,
 def _expected(ops: KernelOps, p, c, tables, *, axes, limits) -> Any:
     """Return the means of positions under weights that are given, and their pullback to the weights."""
     xp, positions = ops.xp, tables if c is None else (c,)
-    if not are_neighbours(axes) or math.prod(p.shape) == 0 or any(c.shape[k] != 1 for c in positions for k in range(p.ndim) if k not in axes):
+    if (
+        not are_neighbours(axes)
+        or math.prod(p.shape) == 0
+        or any(c.shape[k] != 1 for c in positions for k in range(p.ndim) if k not in axes)
+    ):
         return None
     layout = of(p, axes)
     columns = [xp.reshape(xp.broadcast_to(c, layout.inside), (-1,)) for c in positions]

@@ -11,11 +11,12 @@ from .scores import is_tame, kept_and_reference, largest
 # Arguments: x scores, target weights, temperature (None is 1), mask. Static: axes, relaxation.
 
 
-def are_weights(ops: RuleOps, target: Array, axes: tuple[int, ...], dtype: Any) -> Array:
-    """Whether each row is a distribution: entries ``>= 0`` that sum to 1, within half of the digits."""
+def are_weights(ops: RuleOps, target: Array, axes: tuple[int, ...]) -> Array:
+    """Whether each row is a distribution: entries ``>= 0`` that sum to 1, within half of the digits of their dtype."""
     xp = ops.xp
-    slack = float(xp.finfo(target.dtype).eps) ** 0.5
-    total = xp.sum(xp.astype(target, dtype), axis=axes)
+    limits = xp.finfo(target.dtype)
+    slack = float(limits.eps) ** 0.5
+    total = xp.sum(target if limits.bits >= 32 else xp.astype(target, xp.float32), axis=axes)
     return xp.all(target >= 0, axis=axes) & (xp.abs(total - 1) <= slack)
 
 

@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import losses, operators, weights
-from .invariants import rows_of
+from .. import expectations, losses, operators, weights
+from .invariants import READERS, rows_of
 from .problems import Inputs, rounded
 
 
@@ -108,6 +108,31 @@ CALLS = [
     Call("cross-entropy of indices under a mask", "fenchel_young_loss", (3, 5), {}, {"target": np.asarray([0, 3, 2]), "mask": KEPT}),
     Call("cross-entropy of weights under a mask at a temperature a row", "fenchel_young_loss", (3, 5), {}, {"target": KEPT_SHARES, "mask": KEPT, "temperature": ROWS}),
     Call("sparsemax loss of weights under a mask", "fenchel_young_loss", (3, 5), {"alpha": 2}, {"target": KEPT_SHARES, "mask": KEPT}),
+    Call("loss over two axes, of weights", "fenchel_young_loss", (2, 5, 3), {"axis": (1, 2), "alpha": 1.5}, {"target": np.stack([SHARES / 3, SHARES[::-1] / 3])}),
+    Call("loss over two axes, of indices", "fenchel_young_loss", (3, 3, 2), {"axis": (2, 1)}, {"target": np.asarray([1, 4, 5])}),
+    Call("cross-entropy of indices, a row of which does not count", "fenchel_young_loss", (3, 5), {"ignore_index": -100}, {"target": np.asarray([4, -100, 2])}),
+    Call("sparsemax loss of indices, one that is not kept does not count", "fenchel_young_loss", (3, 5), {"ignore_index": 0, "alpha": 2}, {"target": np.asarray([3, 0, 2]), "mask": KEPT}),
+    Call("logarithms of weights", "soft_one_hot", (3, 5), {"log": True}, {}),
+    Call("logarithms of weights under a mask at a temperature a row", "soft_one_hot", (3, 5), {"log": True}, {"mask": _mask((3, 5)), "temperature": ROWS}),
+    Call("logarithms of 1.5-entmax weights", "soft_one_hot", (4, 6), {"log": True, "alpha": 1.5, "temperature": 0.5}, {}),
+    Call("logarithms of sparsemax weights over all axes", "soft_one_hot", (2, 4), {"log": True, "alpha": 2, "axis": None}, {}),
+    Call("logarithms of entmax weights of an order a row", "soft_one_hot", (4, 5), {"log": True}, {"alpha": ORDERS}),
+    Call("covariance of coordinates", "spatial_soft_argmax", (2, 3, 4), {"readout": "covariance", "coordinates": "center"}, {}),
+    Call("covariance of coordinates along three axes under a mask", "spatial_soft_argmax", (2, 3, 2), {"readout": "covariance", "axes": (2, 0, 1), "alpha": 1.5}, {"mask": _mask((2, 3, 2))}),
+    Call("position of given weights", "expectation", (3, 5), {"axis": -1}, {}),
+    Call("position of given weights along the first axis, kept, under a mask", "expectation", (5, 3), {"axis": 0, "keepdims": True}, {"mask": _mask((5, 3))}),
+    Call("position of given weights in the flattened array", "expectation", (2, 5), {}, {}),
+    Call("position of given weights among bins", "expectation", (3, 5), {"axis": -1}, {"positions": BINS}),
+    Call("position of given weights among bins of each row", "expectation", (2, 5), {"axis": -1}, {"positions": np.stack([BINS, 3 - BINS])}),
+    Call("median of given weights", "expectation", (4, 6), {"axis": -1, "readout": "median"}, {}),
+    Call("mean and variance of given weights among bins", "expectation", (5, 3), {"axis": 0, "readout": "moments"}, {"positions": BINS}),
+    Call("mean and variance of given weights under a mask", "expectation", (3, 4), {"readout": "moments"}, {"mask": _mask((3, 4))}),
+    Call("coordinates of given weights", "spatial_expectation", (2, 3, 4), {"coordinates": "corner"}, {}),
+    Call("coordinates of given weights with the axes swapped under a mask", "spatial_expectation", (4, 3), {"axes": (1, 0), "coordinates": "center"}, {"mask": _mask((4, 3))}),
+    Call("median coordinates of given weights", "spatial_expectation", (3, 4), {"readout": "median"}, {}),
+    Call("mean and variance of coordinates of given weights", "spatial_expectation", (2, 3, 4), {"readout": "moments", "coordinates": "corner"}, {}),
+    Call("covariance of coordinates of given weights", "spatial_expectation", (2, 3, 4), {"readout": "covariance"}, {}),
+    Call("covariance along three axes of given weights under a mask", "spatial_expectation", (2, 3, 2), {"readout": "covariance", "axes": (0, 2, 1)}, {"mask": _mask((2, 3, 2))}),
     Call("sharpened weights", "sharpen", (3, 5), {"power": 3.0, "rounds": 2}, {}),
     Call("normalised weights along the first axis", "sharpen", (5, 3), {"rounds": 0, "axis": 0}, {}),
 ]  # fmt: skip
@@ -119,17 +144,19 @@ FUNCTIONS = {
         (operators, ("soft_argmax", "soft_argmin", "soft_argmax_moments", "spatial_soft_argmax")),
         (weights, ("soft_one_hot", "soft_top_k", "sharpen")),
         (losses, ("fenchel_young_loss",)),
+        (expectations, ("expectation", "spatial_expectation")),
     )
     for name in names
 }
-WEIGHTS = ("soft_one_hot", "soft_top_k", "sharpen")
 BY_ID = {call.id: call for call in CALLS}
 # One call of each kind: of each function with each set of options that takes another way through it.
 KINDS = tuple(
     {
         (
             c.function,
-            *sorted(c.options.keys() & {"readout", "alpha", "kind", "window", "zero_background"}),
+            *sorted(
+                c.options.keys() & {"readout", "alpha", "kind", "window", "zero_background", "log", "ignore_index"}
+            ),
             *c.arrays,
         ): c
         for c in reversed(CALLS)
@@ -138,12 +165,14 @@ KINDS = tuple(
 
 
 def scores(call: Call, seed: int = 0) -> np.ndarray:
-    """Scores of the shape of the call; weights for `sharpen`."""
+    """Scores of the shape of the call; weights for the functions of these."""
     rng = np.random.default_rng([sum(call.id.encode()), seed])
     x = 2 * rng.normal(size=call.shape)
     if call.function == "sharpen":
         x = rng.random(call.shape)
         x[(0,) * x.ndim] = 0
+    if call.function in READERS:  # of any sign and sum, and some of them 0
+        x = (0.1 + 0.5 * rng.normal(size=call.shape)) * (rng.random(call.shape) < 0.8)
     while call.options.get("zero_background"):
         x = np.abs(2 * rng.normal(size=call.shape)) * (rng.random(call.shape) < 0.7)
         if np.min(np.max(rows_of(call, np.where(call.arrays.get("mask", True), x, 0)), axis=1)) > 0.5:

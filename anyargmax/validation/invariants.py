@@ -5,21 +5,20 @@ from typing import Any
 
 import numpy as np
 
-from .problems import Answers, Inputs
+from .problems import Answers, Inputs, cotangents
 from .tolerance import COMPUTED_IN, EPS, TOLERANCE
 
 Condition = tuple[str, float, float]  # what must hold, the error in eps, how many are allowed
 WEIGHTS = ("soft_one_hot", "soft_top_k", "sharpen")
+READERS = ("expectation", "spatial_expectation")  # of weights that are given, of any sign and sum
+MAPS = ("spatial_soft_argmax", "spatial_expectation")
 
 
 def axes_of(call: Any, ndim: int) -> tuple[int, ...]:
     """The axes that the weights of a call sum to 1 over, not negative, in the order given."""
-    default = {"soft_argmax": None, "soft_argmin": None, "soft_argmax_moments": None}.get(call.function, -1)
-    axes = (
-        call.options.get("axes", (-2, -1))
-        if call.function == "spatial_soft_argmax"
-        else call.options.get("axis", default)
-    )
+    flattening = ("soft_argmax", "soft_argmin", "soft_argmax_moments", "expectation")
+    default = None if call.function in flattening else -1
+    axes = call.options.get("axes", (-2, -1)) if call.function in MAPS else call.options.get("axis", default)
     axes = tuple(range(ndim)) if axes is None else axes if isinstance(axes, tuple) else (axes,)
     return tuple(axis % ndim for axis in axes)
 
@@ -41,7 +40,7 @@ def derivative_scale(call: Any) -> float:
     temperature = min(1.0, float(np.min(call.arrays.get("temperature", call.options.get("temperature", 1.0)))))
     if call.function in (*WEIGHTS, "fenchel_young_loss"):
         return 1 / temperature
-    n = max(call.shape) if call.options.get("axis") is not None or call.function == "spatial_soft_argmax" else 0
+    n = max(call.shape) if call.options.get("axis") is not None or call.function in MAPS else 0
     places = call.arrays.get("positions", np.asarray([float((n or int(np.prod(call.shape))) - 1)]))
     index = call.options.get("coordinates", "index") == "index"
     return max(1.0, float(np.max(np.abs(places), initial=0.0))) / temperature if index else 1 / temperature
@@ -111,7 +110,7 @@ def _of_positions(call: Any, given: Inputs, value: np.ndarray, eps: float) -> It
     x = given.arrays[0]
     kind = call.options.get("coordinates", "index")
     lengths = [x.shape[axis] for axis in axes_of(call, x.ndim)]
-    last = [n - 1 for n in lengths] if call.function == "spatial_soft_argmax" else [int(np.prod(lengths)) - 1]
+    last = [n - 1 for n in lengths] if call.function in MAPS else [int(np.prod(lengths)) - 1]
     positions = call.arrays.get("positions", np.asarray([0.0, float(max(last))]))
     low, high = (float(np.min(positions)), float(np.max(positions))) if kind == "index" else (-1.0, 1.0)
     error = max(float(np.nanmax(low - value)), float(np.nanmax(value - high)), 0.0)
@@ -122,7 +121,11 @@ def invariants(call: Any, given: Inputs, answers: Answers) -> list[Condition]:
     """Return every condition that the answers to a call must satisfy."""
     stored = answers.stored[0]
     found: list[Condition] = []
-    if call.function in WEIGHTS:
+    if call.function in READERS:
+        return _of_given(call, given, answers)
+    if call.options.get("log"):
+        found += _of_logarithms(answers.value[0], stored)
+    elif call.function in WEIGHTS:
         found += _of_weights(call, given, answers.value[0], stored)
     elif call.function == "fenchel_young_loss":
         least = float(np.min(answers.value[0]))
@@ -131,9 +134,43 @@ def invariants(call: Any, given: Inputs, answers: Answers) -> list[Condition]:
     else:
         found += _of_positions(call, given, answers.value[0], EPS[stored])
     if len(answers.value) == 2:
-        found.append(("variances are not negative", float(np.max(-answers.value[1], initial=0.0)) / EPS[stored], 0))
+        found.append(_of_seconds(call, answers.value[1], EPS[stored]))
     if answers.gradient is not None and call.function != "sharpen" and not call.options.get("zero_background"):
         found.append(_shift_invariance(call, given, answers.gradient[0]))
+    return found
+
+
+def _of_seconds(call: Any, seconds: np.ndarray, eps: float) -> Condition:
+    """Of weights that are not negative, variances are not, and a covariance matrix has no negative eigenvalue."""
+    if call.options.get("readout") != "covariance":
+        return "variances are not negative", float(np.max(-seconds, initial=0.0)) / eps, 0
+    matrices = seconds[np.isfinite(seconds).all(axis=(-2, -1))]
+    low = -np.linalg.eigvalsh(matrices).min(axis=-1) / (eps * np.maximum(np.abs(matrices).max(axis=(-2, -1)), 1))
+    return "covariances are positive semidefinite", float(np.max(low, initial=0.0)), TOLERANCE["value"]
+
+
+def _of_logarithms(log: np.ndarray, stored: str) -> list[Condition]:
+    return [
+        ("logarithms of weights are not positive", float(np.max(log, initial=0.0)) / EPS[stored], TOLERANCE["value"])
+    ]
+
+
+def _of_given(call: Any, given: Inputs, answers: Answers) -> list[Condition]:
+    """A mean is linear in the weights; a covariance matrix is symmetric; whatever is masked has no gradient."""
+    found: list[Condition] = []
+    eps, p, value = EPS[answers.stored[0]], given.arrays[0], answers.value
+    keep = np.broadcast_to(call.arrays.get("mask", np.asarray(True)), p.shape)
+    if call.options.get("readout") == "covariance":
+        skew = np.abs(value[1] - np.swapaxes(value[1], -1, -2))
+        found.append(("covariances are symmetric", float(np.nanmax(skew, initial=0.0)) / eps, 0))
+    if answers.gradient is not None:
+        gradient = answers.gradient[0]
+        found.append(("masked weights have no gradient", float(np.max(np.abs(gradient[~keep]), initial=0.0)), 0))
+        if call.options.get("readout", "mean") == "mean" and answers.pulled is not None:
+            g = cotangents(given.seed, value)[0]
+            gap = abs(float(np.sum(gradient * p)) - float(np.nansum(g * value[0])))
+            scale = max(1.0, float(np.sum(np.abs(gradient * p))))
+            found.append(("a mean is linear in the weights", gap / (EPS[given.dtype] * scale), TOLERANCE["derivative"]))
     return found
 
 

@@ -33,8 +33,8 @@ def jacobian_products(call: Call, x, gs, t):
 
 
 def _dot(g, y):
-    """Inner product in which rows without an answer, which are NaN whatever the scores, have no part."""
-    return sum((a * b for a, b in zip(np.ravel(g), np.ravel(y), strict=True) if not b.is_nan()), decimals.ZERO)
+    """Inner product in which what is NaN or infinite, whatever the scores, has no part."""
+    return sum((a * b for a, b in zip(np.ravel(g), np.ravel(y), strict=True) if b.is_finite()), decimals.ZERO)
 
 
 @decimals.precise

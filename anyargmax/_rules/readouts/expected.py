@@ -17,7 +17,9 @@ def expected(ops: RuleOps, p, c, tables, *, axes):
     """``sum_i c_i p_i``; NaN in a row whose weights are all 0."""
     xp = ops.xp
     there = xp.any(ops.detach(p) != 0, axis=axes)
-    return xp.where(xp.expand_dims(there, axis=-1), mean(ops, p, _positions(c, tables), axes=axes, given=True), float("nan"))
+    return xp.where(
+        xp.expand_dims(there, axis=-1), mean(ops, p, _positions(c, tables), axes=axes, given=True), float("nan")
+    )
 
 
 def _composite(ops: RuleOps, p, c, tables, *, axes):

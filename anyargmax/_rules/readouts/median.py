@@ -28,11 +28,16 @@ def _shares(ops: RuleOps, p, axes, k):
     return above[but_last], below[but_last]
 
 
-def _is_moving(ops: RuleOps, above, below, axis):
-    """Whether more than half of the weight lies above, but for the last digits of a sum, and not all of it."""
+def _is_moving(ops: RuleOps, above, below, axis, given):
+    """Whether more than half of the weight lies above, but for the last digits of a sum, and not all of it.
+
+    Weights that are given may sum to more or less than 1: then a sum of 1 above is the end, whatever lies below.
+    """
     n = above.shape[axis] + 1
     digits = min(n, 32) if isinstance(n, int) else 32  # exports have symbols
-    return (above > 0.5 + digits * float(ops.xp.finfo(above.dtype).eps)) & (below > 0)
+    slack = digits * float(ops.xp.finfo(above.dtype).eps)
+    some = below > 0
+    return (above > 0.5 + slack) & (((above < 1 - slack) | (some & (above <= 1 + slack))) if given else some)
 
 
 def _slopes(ops: RuleOps, c, moving, axis):
@@ -57,28 +62,28 @@ def median(ops: RuleOps, p, positions, *, axes, given=False):
     xp, answers = ops.xp, []
     for k, c in enumerate(positions):
         above, below = _shares(ops, ops.detach(p), axes, k)
-        moving = _is_moving(ops, above, below, axes[k])
+        moving = _is_moving(ops, above, below, axes[k], given)
         travelled = xp.sum(_steps(c, axes[k]) * _held(xp, above, moving), axis=axes[k], keepdims=True)
         base = xp.sum(c[_around(axes[k], 0, 1)] + travelled, axis=axes)
         answers.append(base + xp.sum(p * _slopes(ops, c, moving, axes[k]), axis=axes))
     return blank(ops, p, answers, axes, given)
 
 
-def _median_slopes(ops: RuleOps, p, positions, axes):
+def _median_slopes(ops: RuleOps, p, positions, axes, given):
     """``d median / dp_i = 2 sum_{j < i} (c_{j+1} - c_j) [1/2 < S_j < 1]``, broadcastable against p."""
     slopes = []
     for k, c in enumerate(positions):
         above, below = _shares(ops, p, axes, k)
-        slopes.append(_slopes(ops, c, _is_moving(ops, above, below, axes[k]), axes[k]))
+        slopes.append(_slopes(ops, c, _is_moving(ops, above, below, axes[k], given), axes[k]))
     return tuple(slopes)
 
 
 def _pulled(ops: RuleOps, g, y, p, positions, *, axes, given=False):
-    return mean_transposed(ops, g, _median_slopes(ops, p, positions, axes), axes=axes)
+    return mean_transposed(ops, g, _median_slopes(ops, p, positions, axes, given), axes=axes)
 
 
 def _pushed(ops: RuleOps, t, y, p, positions, *, axes, given=False):
-    return mean_tangent(ops, t, y, p, _median_slopes(ops, p, positions, axes), axes=axes)
+    return mean_tangent(ops, t, y, p, _median_slopes(ops, p, positions, axes, given), axes=axes)
 
 
 MEDIAN = Rule(

@@ -46,9 +46,7 @@ def _slopes(ops: RuleOps, y, p, positions, axes, given, crossed):
     if given:
         rest = [xp.sum(p * d, axis=axes, keepdims=True) for d in off]
         pairs = pairs_of(len(off), crossed)
-        slopes = [
-            s - positions[k] * rest[m] - positions[m] * rest[k] for s, (k, m) in zip(slopes, pairs, strict=True)
-        ]
+        slopes = [s - positions[k] * rest[m] - positions[m] * rest[k] for s, (k, m) in zip(slopes, pairs, strict=True)]
     return (*positions, *slopes)
 
 

@@ -53,5 +53,14 @@ def derivative(f, x, t):
     """Directional derivative ``J t`` of f (arrays of decimal numbers to one, or to a tuple)."""
     above, below = (f(np.asarray(moved, dtype=object)) for moved in (x + STEP * t, x - STEP * t))
     if isinstance(above, tuple):
-        return tuple((a - b) / (2 * STEP) for a, b in zip(above, below, strict=True))
-    return (above - below) / (2 * STEP)
+        return tuple(_slope(a, b) for a, b in zip(above, below, strict=True))
+    return _slope(above, below)
+
+
+def _slope(above, below):
+    """A difference quotient; 0 where a value stays infinite."""
+    still = np.asarray(
+        [abs(a) == INF and a == b for a, b in zip(np.ravel(above), np.ravel(below), strict=True)], dtype=bool
+    )
+    still = still.reshape(np.shape(above))
+    return (np.where(still, ZERO, above) - np.where(still, ZERO, below)) / (2 * STEP)

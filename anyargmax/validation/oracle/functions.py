@@ -37,19 +37,23 @@ def variance_row(p, c):
 READOUTS = {"mean": mean_row, "median": median_row, "variance": variance_row}
 
 
-def _read(row_function, row, places):
-    """A readout of one row; NaN where there is no weight, or a weight is NaN."""
-    answered = any(value != 0 for value in row) and not any(value.is_nan() for value in row)
-    return row_function(row, places) if answered else NAN
+def _read(row_function, row, places, sure=False):
+    """A readout of one row; NaN where there is no weight, or a weight is NaN, unless it is sure that there is an answer."""
+    return NAN if not sure and _is_blank(row) else row_function(row, places)
 
 
-def _reduce(p, c, axis, row_function):
+def _reduce(p, c, axis, row_function, sure=False):
     moved, places = np.moveaxis(p, axis, -1), np.moveaxis(np.broadcast_to(c, p.shape), axis, -1)
     out = np.empty(moved.shape[:-1], dtype=object)
     for index in np.ndindex(out.shape):
         row = list(moved[index])
-        out[index] = _read(row_function, row, list(places[index]))
+        out[index] = _read(row_function, row, list(places[index]), sure)
     return out
+
+
+def _laid(values, ndim, axis):
+    """Positions along an axis, or as they are if they have all axes."""
+    return values.reshape((-1,) + (1,) * (ndim - axis - 1)) if values.ndim == 1 else values
 
 
 @precise
@@ -68,9 +72,7 @@ def soft_argmax(x, *, axis=None, keepdims=False, positions=None, readout="mean",
         lost = (axis,)
     p = weights(x, axes=(axis,), row=background_row if zero_background else None, **options)
     c = np.array(_coordinate(x.shape[axis], "index"), dtype=object) if positions is None else positions
-    if c.ndim == 1:
-        c = c.reshape((-1,) + (1,) * (x.ndim - axis - 1))
-    y = _reduce(p, c, axis, READOUTS[readout])
+    y = _reduce(p, _laid(c, x.ndim, axis), axis, READOUTS[readout])
     return np.expand_dims(y, lost) if keepdims else y
 
 
@@ -85,9 +87,37 @@ def soft_argmax_moments(x, **options):
 
 
 @precise
-def soft_one_hot(x, *, axis=-1, **options):
+def expectation(p, *, axis=None, keepdims=False, positions=None, readout="mean", mask=None):
+    if readout == "moments":
+        rest = {"axis": axis, "keepdims": keepdims, "positions": positions, "mask": mask}
+        return expectation(p, **rest), expectation(p, readout="variance", **rest)
+    ndim, p = p.ndim, _masked(p, mask)
+    lost = tuple(range(ndim)) if axis is None else (axis % ndim,)
+    if axis is None:
+        p, positions = p.reshape(-1), None if positions is None else positions.reshape(-1)
+    axis = 0 if axis is None else lost[0]
+    c = np.array(_coordinate(p.shape[axis], "index"), dtype=object) if positions is None else positions
+    y = _reduce(p, _laid(c, p.ndim, axis), axis, READOUTS[readout])
+    return np.expand_dims(y, lost) if keepdims else y
+
+
+def _masked(p, mask):
+    return p if mask is None else np.where(mask, p, np.asarray(ZERO, dtype=object))
+
+
+@precise
+def soft_one_hot(x, *, axis=-1, log=False, **options):
     axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    return weights(x, axes=axes, **options)
+    p = weights(x, axes=axes, **options)
+    return _logarithms(p) if log else p
+
+
+def _logarithms(p):
+    out = np.empty(p.shape, dtype=object)
+    for index in np.ndindex(p.shape):
+        value = number(p[index])
+        out[index] = value if value.is_nan() else value.ln() if value > 0 else -INF
+    return out
 
 
 @precise
@@ -97,20 +127,70 @@ def soft_top_k(x, *, k, axis=-1, kind="capped", **options):
 
 @precise
 def spatial_soft_argmax(x, *, axes=(-2, -1), coordinates="index", readout="mean", zero_background=False, **options):
+    row = background_row if zero_background else None
+    p = weights(x, axes=tuple(axis % x.ndim for axis in axes), row=row, **options)
+    return spatial_expectation(p, axes=axes, coordinates=coordinates, readout=readout)
+
+
+@precise
+def spatial_expectation(p, *, axes=(-2, -1), coordinates="index", readout="mean", mask=None):
+    p, axes = _masked(p, mask), tuple(axis % p.ndim for axis in axes)
     if readout == "moments":
-        rest = {"axes": axes, "coordinates": coordinates, "zero_background": zero_background} | options
-        return spatial_soft_argmax(x, **rest), spatial_soft_argmax(x, readout="variance", **rest)
-    axes = tuple(axis % x.ndim for axis in axes)
-    p = weights(x, axes=axes, row=background_row if zero_background else None, **options)
+        return tuple(_along_each(p, axes, coordinates, READOUTS[name]) for name in ("mean", "variance"))
+    if readout == "covariance":
+        return _along_each(p, axes, coordinates, mean_row), _covariance(p, axes, coordinates)
+    return _along_each(p, axes, coordinates, READOUTS[readout])
+
+
+def _along_each(p, axes, coordinates, row_function):
+    """A readout along each of the axes. What is read of weights of any sum is not that of marginals, but for the median."""
     answers = []
     for axis in axes:
         others = tuple(other for other in axes if other != axis)
-        marginal = p.sum(axis=others) if others else p
-        place = axis - sum(other < axis for other in others)
-        c = np.array(_coordinate(x.shape[axis], coordinates), dtype=object)
-        c = c.reshape((-1,) + (1,) * (marginal.ndim - place - 1))
-        answers.append(_reduce(marginal, c, place, READOUTS[readout]))
+        if row_function is median_row and others:
+            blank = _reduce_all(p, axes, lambda row: NAN if _is_blank(row) else ZERO)
+            marginal = p.sum(axis=others)
+            place = axis - sum(other < axis for other in others)
+            c = _laid(np.array(_coordinate(p.shape[axis], coordinates), dtype=object), marginal.ndim, place)
+            answers.append(blank + _reduce(marginal, c, place, median_row, sure=True))
+            continue
+        c = np.broadcast_to(
+            _laid(np.array(_coordinate(p.shape[axis], coordinates), dtype=object), p.ndim, axis), p.shape
+        )
+        answers.append(_reduce_all(p, axes, lambda row, places: _read(row_function, row, places), c))
     return np.stack(answers, axis=-1)
+
+
+def _is_blank(row):
+    return all(value == 0 for value in row) or any(value.is_nan() for value in row)
+
+
+def _reduce_all(p, axes, f, *others):
+    """A function of the entries of p along several axes, and of other arrays of its shape."""
+    rest = [axis for axis in range(p.ndim) if axis not in axes]
+    moved = [
+        np.transpose(array, rest + list(axes)).reshape(*(p.shape[axis] for axis in rest), -1) for array in (p, *others)
+    ]
+    out = np.empty(moved[0].shape[:-1], dtype=object)
+    for index in np.ndindex(out.shape):
+        out[index] = f(*(list(array[index]) for array in moved))
+    return out
+
+
+def _covariance(p, axes, coordinates):
+    tables = [
+        np.broadcast_to(_laid(np.array(_coordinate(p.shape[axis], coordinates), dtype=object), p.ndim, axis), p.shape)
+        for axis in axes
+    ]
+
+    def covariance(row, c, d):
+        if _is_blank(row):
+            return NAN
+        m, n = mean_row(row, c), mean_row(row, d)
+        return sum(a * (b - m) * (e - n) for a, b, e in zip(row, c, d, strict=True))
+
+    rows = [np.stack([_reduce_all(p, axes, covariance, c, d) for d in tables], axis=-1) for c in tables]
+    return np.stack(rows, axis=-2)
 
 
 def _entropy(p, alpha):
@@ -137,14 +217,19 @@ def _loss_of_row(q, y, scores, keep, divisor, alpha):
 
 
 @precise
-def fenchel_young_loss(x, *, target, axis=-1, alpha=1, temperature=1, mask=None):
+def fenchel_young_loss(x, *, target, axis=-1, alpha=1, temperature=1, mask=None, ignore_index=None):
     """Conjugate of the scores, plus that of the target, less their product."""
+    if isinstance(axis, tuple):
+        return _loss_over(x, target, axis, temperature, mask, {"alpha": alpha, "ignore_index": ignore_index})
+    target = np.asarray(target)
+    if ignore_index is not None:
+        counted = np.expand_dims(target != ignore_index, axis)
+        target, mask = np.where(counted.squeeze(axis), target, 0), counted if mask is None else counted & mask
     p = np.moveaxis(weights(x, axes=(axis,), alpha=alpha, temperature=temperature, mask=mask), axis, -1)
     keep = np.broadcast_to(True if mask is None else mask, x.shape) & np.asarray(x != -INF, dtype=bool)
     keep = np.moveaxis(keep, axis, -1)
     reduced = [1 if k == axis % x.ndim else n for k, n in enumerate(x.shape)]
     x = np.moveaxis(x, axis, -1)
-    target = np.asarray(target)
     target = np.eye(x.shape[-1])[target] if target.dtype.kind == "i" else np.moveaxis(target, axis, -1)
     divisors = np.moveaxis(np.broadcast_to(np.asarray(temperature, dtype=object), reduced), axis, -1)
     out = np.empty(x.shape[:-1], dtype=object)
@@ -152,6 +237,25 @@ def fenchel_young_loss(x, *, target, axis=-1, alpha=1, temperature=1, mask=None)
         q, y, scores, divisor = p[index], target[index], x[index], number(divisors[index][0])
         out[index] = _loss_of_row(q, y, scores, keep[index], divisor, alpha)
     return out
+
+
+def _loss_over(x, target, axes, temperature, mask, options):
+    """The loss over several axes: over one, into which they are moved."""
+    axes = [axis % x.ndim for axis in axes]
+    rest = [axis for axis in range(x.ndim) if axis not in axes]
+
+    def merged(values, length):
+        values = np.broadcast_to(np.asarray(values), [x.shape[k] if k in rest or length else 1 for k in range(x.ndim)])
+        return np.transpose(values, rest + axes).reshape(*(x.shape[k] for k in rest), -1)
+
+    target = np.asarray(target)
+    return fenchel_young_loss(
+        merged(x, True),
+        target=target if target.dtype.kind == "i" else merged(target, True),
+        temperature=merged(np.asarray(temperature, dtype=object), False),
+        mask=None if mask is None else merged(mask, True),
+        **options,
+    )
 
 
 @precise
