@@ -61,9 +61,9 @@ def _log_weights(ops: RuleOps, x, temperature, alpha, mask, *, axes, relaxation)
 
 
 def _slopes(ops: RuleOps, y, x, mask, alpha, relaxation, axes):
-    """Return s, b and dtau's divisor; both are 0 where a score moves nothing. b is None for softmax, whose b is 1."""
+    """Return s, b, which scores move, and the divisor of dtau; s and b are 0 where a score moves nothing. b is None for softmax, whose b is 1."""
     xp, order = ops.xp, relaxation.order(alpha)
-    _, keep, moves = _distances(ops, x, None, mask, axes)
+    _, _, moves = _distances(ops, x, None, mask, axes)
     moves = moves & (ops.detach(y) != -math.inf)
     y = xp.where(moves, y, 0.0)
     s = xp.where(moves, xp.exp((2 - order) * y), 0.0)
@@ -126,7 +126,7 @@ def _excess(ops: RuleOps, c: Array) -> Array:
 def _slope_alpha(ops: RuleOps, y, x, alpha, mask, axes, relaxation):
     """``dl/d alpha = v - b <p, v> / sum(s)`` with ``v = -l^2 h((1 - alpha) l)``, ``h(c) = (exp(c) - 1 - c) / c^2``."""
     xp = ops.xp
-    s, b, moves, total = _slopes(ops, y, x, mask, alpha, relaxation, axes)
+    _, b, moves, total = _slopes(ops, y, x, mask, alpha, relaxation, axes)
     log = xp.where(moves, y, 0.0)
     v = xp.where(moves, -(log**2) * _excess(ops, (1 - alpha) * log), 0.0)
     p = xp.where(moves, xp.exp(log), 0.0)

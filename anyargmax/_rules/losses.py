@@ -1,7 +1,7 @@
 """The Fenchel-Young loss of the entmax family as a rule: its gradient is weights minus target."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .ops import RuleOps
 from .readouts.stacked import expand

@@ -116,7 +116,7 @@ CALLS = [
     Call("logarithms of weights under a mask at a temperature a row", "soft_one_hot", (3, 5), {"log": True}, {"mask": _mask((3, 5)), "temperature": ROWS}),
     Call("logarithms of 1.5-entmax weights", "soft_one_hot", (4, 6), {"log": True, "alpha": 1.5, "temperature": 0.5}, {}),
     Call("logarithms of sparsemax weights over all axes", "soft_one_hot", (2, 4), {"log": True, "alpha": 2, "axis": None}, {}),
-    Call("logarithms of entmax weights of an order a row", "soft_one_hot", (4, 5), {"log": True}, {"alpha": ORDERS}),
+    Call("logarithms of entmax weights of an order a row", "soft_one_hot", (4, 5), {"log": True, "temperature": 3.0}, {"alpha": ORDERS}),
     Call("covariance of coordinates", "spatial_soft_argmax", (2, 3, 4), {"readout": "covariance", "coordinates": "center"}, {}),
     Call("covariance of coordinates along three axes under a mask", "spatial_soft_argmax", (2, 3, 2), {"readout": "covariance", "axes": (2, 0, 1), "alpha": 1.5}, {"mask": _mask((2, 3, 2))}),
     Call("position of given weights", "expectation", (3, 5), {"axis": -1}, {}),
