@@ -17,6 +17,7 @@ from conftest import PRESENT, backend_parameters
 
 import anyargmax
 from anyargmax import (
+    expectation,
     fenchel_young_loss,
     sharpen,
     soft_argmax,
@@ -24,6 +25,7 @@ from anyargmax import (
     soft_argmin,
     soft_one_hot,
     soft_top_k,
+    spatial_expectation,
     spatial_soft_argmax,
 )
 from anyargmax._calls import arguments, composition
@@ -594,6 +596,8 @@ MAKERS = {
     soft_one_hot: arguments.one_hot,
     soft_top_k: arguments.winners,
     sharpen: arguments.sharpened,
+    expectation: arguments.weighted,
+    spatial_expectation: arguments.map_weighted,
 }
 
 
@@ -616,6 +620,7 @@ def test_an_option_changes_a_kept_call(backend, f):
     others = {
         "axis": 0, "keepdims": True, "temperature": 0.5, "alpha": 1.5, "window": 1, "readout": "median", "hard": True,
         "coordinates": "corner", "axes": (1, 0), "kind": "sigmoid", "power": 2.0, "rounds": 2, "zero_background": True,
+        "log": True,
     }  # fmt: skip
     options = [{}, *({name: value} for name, value in others.items() if name in inspect.signature(f).parameters)]
 

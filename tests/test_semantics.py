@@ -416,7 +416,15 @@ def test_extended_precision_and_a_temperature_beyond_the_range_do_not_fail():
 
 def test_the_public_names_are_exactly_those_promised():
     promised = {"jvp", "register_backend", "sharpen", "soft_argmax", "soft_argmax_moments", "soft_argmin"}
-    promised |= {"fenchel_young_loss", "soft_one_hot", "soft_top_k", "spatial_soft_argmax", "vjp"}
+    promised |= {
+        "expectation",
+        "spatial_expectation",
+        "fenchel_young_loss",
+        "soft_one_hot",
+        "soft_top_k",
+        "spatial_soft_argmax",
+        "vjp",
+    }
     assert set(anyargmax.__all__) == promised
     assert all(getattr(anyargmax, name).__doc__ for name in anyargmax.__all__)
 
