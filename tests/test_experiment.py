@@ -174,7 +174,7 @@ class TestTheCommand:
             assert name in child.stdout
 
     def test_runs_the_experiment_where_no_verb_is_given(self, monkeypatch):
-        monkeypatch.setitem(command.VERBS, "experiment", lambda options: 40 + len(options))
+        monkeypatch.setitem(command.VERBS, "experiment", lambda options, program: 40 + len(options))
         assert command.main([]) == 40
         assert command.main(["experiment", "--some", "option"]) == 42
 

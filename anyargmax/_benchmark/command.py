@@ -8,15 +8,22 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from .._help import with_examples
 from . import judge, report, run
 from .targets import LOADING_LIMIT, ON_ACCELERATOR, TARGETS
 from .workloads import DEVICES, FRAMEWORKS, INSTALL, LOADING
 
 NAMES = (DEVICES[0], "gpu", "cuda", "mps", "xpu")
+EXAMPLES = (
+    "--list",
+    '--frameworks numpy --only "8x10 fwd" --seconds 0.1',
+    "--frameworks torch jax --only 4096x1024 --json timings.json",
+)
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=program, description="Time the library beside its best peers.")
+    text = "Time the library beside its best peers."
+    parser = argparse.ArgumentParser(description=text, **with_examples(program, EXAMPLES))
     add = parser.add_argument
     add("--frameworks", nargs="+", metavar="NAME", help=f"some of {' '.join(FRAMEWORKS)}; default: what is installed")
     add("--only", default="", metavar="TEXT", help='rows that hold the text, such as "torch 4096" or "heatmaps"')
