@@ -15,6 +15,7 @@ import pytest
 from conftest import PRESENT
 
 import anyargmax
+from anyargmax._experiment.frameworks import FLOORS, install_hint
 
 SOURCE = Path(anyargmax.__file__).parent  # of the checkout or of the installed wheel
 ROOT = Path(__file__).parent.parent
@@ -142,6 +143,27 @@ def test_version_is_written_once_and_heads_the_changelog():
     literal = re.findall(r'^__version__ = "(.+)"$', (SOURCE / "__init__.py").read_text(encoding="utf-8"), re.MULTILINE)
     headings = re.findall(r"^## \[?(\d[^\s\]]*)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert [anyargmax.__version__] == literal == headings[:1]
+
+
+def test_messages_name_no_extra_of_a_package_that_no_index_has():
+    pattern = re.compile(r"pip install .*(?:anyargmax|OURS|PACKAGE|__package__)\b.*\[\w")
+    assert [str(path) for path in texts() if pattern.search(path.read_text(encoding="utf-8"))] == []
+    assert pattern.search('"anyargmax[torch]"'.join(["pip install ", ""]))
+
+
+def test_hints_to_install_name_the_versions_of_the_extras():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert {name: [f"{name}>={version}"] for name, version in FLOORS.items()} == {name: extras[name] for name in FLOORS}
+    assert install_hint("jax") == f'pip install "{extras["jax"][0]}"'
+    assert install_hint("autograd") == "pip install autograd"
+
+
+def test_the_metadata_names_authors_interpreters_and_the_plugin():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["authors"] == [{"name": "The anyargmax developers"}]
+    named = {line.rpartition(" :: ")[2] for line in project["classifiers"]}
+    assert {"3.11", "3.12", "3.13", "Pytest"} <= named
+    assert project["scripts"].keys() == {"anyargmax"}
 
 
 def test_types_are_shipped():
