@@ -7,7 +7,6 @@ OURS = PACKAGE.rpartition(".")[2]
 COMPILED = "torch.compile"
 OURS_COMPILED = f"{COMPILED} of {OURS}"
 FLOAT = f"{OURS}, a float"  # as the temperature
-INSTALL = f'pip install "{OURS}[bench]"'
 FRAMEWORKS = {"numpy": "NumPy", "autograd": "autograd", "torch": "PyTorch", "jax": "JAX"}
 PASSES = {"fwd": "forward", "f+b": "forward and backward"}
 DEVICES = ("cpu", "accelerator")
