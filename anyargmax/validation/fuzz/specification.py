@@ -78,7 +78,7 @@ def _weights(case: Case, p: np.ndarray, eps: float) -> None:
     shown, p = text_of(p), case.rows(p)
     if case.option("log"):
         # An error of a logarithm is one of its weight times the logarithm: the entropy of the row, in all.
-        entropy = -np.sum(np.where(np.isfinite(p), np.exp(p) * p, 0.0), axis=1)
+        entropy = -np.sum(np.exp(p) * np.where(np.isfinite(p), p, 0.0), axis=1)
         p, eps = np.exp(p), eps * (1 + float(np.max(entropy, initial=0.0)))
     usual = ~nan & ~((x == np.inf).any(axis=1) & (case.call.function == "sharpen"))
     assert np.all(np.isnan(p[nan[:, None] & alive])), f"a row with a kept NaN: expected NaN, got {shown}"
