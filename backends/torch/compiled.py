@@ -28,6 +28,7 @@ def _contract(p, c):
 
 functions = Functions(
     softmax=torch.softmax,
+    log_softmax=torch.log_softmax,
     softmax_vjp=lambda g, p, axis: private.softmax_backward(g, p, axis, p.dtype),
     contract=_contract,
     muladd=lambda x, y, z: torch.addcmul(z, x, y),
