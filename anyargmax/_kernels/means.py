@@ -61,7 +61,7 @@ def _spread(table: _Table, g):
         (c,), (g,) = table.columns, np.moveaxis(g, -1, 0)
         return g[:, None] * (c[:, None] if inner else c)
     positions = np.stack(table.columns)
-    return np.matmul(np.moveaxis(g, 1, 2), positions).swapaxes(1, 2) if inner else g @ positions
+    return np.matmul(positions.T, np.moveaxis(g, -1, 1)) if inner else g @ positions
 
 
 def _table_of(call: Call) -> _Table:
