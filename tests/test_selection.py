@@ -22,6 +22,7 @@ PLACES = {
     "support": (("numpy", "autograd", "torch"), "sparsemax position"),
     "means": (("numpy", "autograd", "torch"), "position of given weights"),
     "few": (("torch",), "position along the last axis"),
+    "losses": (("torch",), "cross-entropy of indices"),
     "contraction": (("jax",), "position along the last axis"),
     "reductions": (("jax",), "position along the last axis"),
     "steps": (("jax",), "sparsemax weights"),
