@@ -56,7 +56,8 @@ class FunctionLayer:
     def _answer(self, x: Any, mask: Any, options: Mapping[str, Any]) -> Any:
         """Call the function. Scores without axes take one temperature or alpha in an array too, as all others do."""
         if getattr(x, "shape", None) == ():
-            alone = {name: value.reshape(()) for name, value in _arrays(options).items() if tuple(value.shape) == (1,)}
+            arrays = {name: value for name, value in _arrays(options).items() if name != "positions"}
+            alone = {name: value.reshape(()) for name, value in arrays.items() if tuple(value.shape) == (1,)}
             options = {**options, **alone}
         return self._function(x, self._axis(), mask=mask, **options)
 

@@ -5,6 +5,7 @@ more in a process of their own for each of the others.
 """
 
 import copy
+import doctest
 import importlib
 import inspect
 import io
@@ -193,6 +194,11 @@ def keras_joined(answer):
     if not isinstance(answer, tuple):
         return answer
     return keras.ops.concatenate([keras.ops.reshape(piece, (-1,)) for piece in answer])
+
+
+@on_keras
+def test_keras_examples_of_the_layers_print_what_they_say():
+    assert doctest.testmod(keras_layers) == (0, 5)
 
 
 @on_keras
@@ -790,6 +796,11 @@ def torch_values(x):
 
 
 @on_torch
+def test_torch_examples_of_the_layers_print_what_they_say():
+    assert doctest.testmod(importlib.import_module("anyargmax.backends.torch.layer")) == (0, 7)
+
+
+@on_torch
 @both
 def test_torch_takes_the_options_that_the_function_has(function):
     layer = TORCH[function]
@@ -1044,6 +1055,12 @@ def test_torch_one_learned_number_stands_beside_scores_of_every_rank(rng, functi
     for gradient, wanted in zip(gradients, torch.autograd.grad(expected.sum(), numbers), strict=True):
         assert gradient.shape == shape
         torch.testing.assert_close(gradient.sum(), wanted)
+
+
+@on_torch
+def test_torch_score_without_axes_has_the_one_position_that_is_given():
+    module = TorchSoftArgmax(None, positions=[7.0], temperature=torch.ones(1))
+    assert module(torch.tensor(3.0)).item() == 7
 
 
 @on_torch
