@@ -130,6 +130,22 @@ def test_target_weight_on_a_masked_score_is_an_infinite_loss(backend, alpha):
 
 
 @learning
+@of_each_order
+def test_ignored_rows_give_a_temperature_gradient_0_under_a_mask_too(backend, alpha):
+    keep = np.ones(X.shape, dtype=bool)
+    keep[:, 0] = False
+    x = np.where(keep, X, NAN)
+    x[1] = NAN
+    labels, mask = backend.asarray(np.asarray([1, -1, 2, -1])), backend.asarray(keep)
+    f = lambda x, t: loss(x, labels, alpha=alpha, temperature=t, mask=mask, ignore_index=-1)  # noqa: E731
+    values, (dx, dt) = pulled(backend, f, backend.asarray(x), backend.asarray(np.asarray([[0.5], [1.0], [2.0], [1.0]])))
+    assert (values[0] == 0).tolist() == [False, True, False, True]
+    assert (dt[:, 0] == 0).tolist() == [False, True, False, True]
+    assert (dx == 0).all(axis=-1).tolist() == [False, True, False, True]
+    assert np.isfinite(dx).all()
+
+
+@learning
 def test_ignored_rows_have_second_derivatives_of_0(backend):
     x = X.copy()
     x[1] = NAN
