@@ -50,10 +50,17 @@ def test_covariance_of_weights_that_do_not_sum_to_1_is_about_their_mean(backend)
     p = np.random.default_rng(3).normal(size=(2, 3, 4))
     rows, columns = np.meshgrid(np.arange(3.0), np.arange(4.0), indexing="ij")
     mean = np.stack([(p * c).sum((1, 2)) for c in (rows, columns)], -1)
-    off = np.stack([rows, columns]) - mean[..., None, None]
+    places = np.stack([rows, columns])
+    off = places - mean[..., None, None]
     expected = np.einsum("bhw,bihw,bjhw->bij", p, off, off)
-    values, _ = pulled(backend, partial(spatial_expectation, readout="covariance"), backend.asarray(p))
+    values, (gradient,) = pulled(backend, partial(spatial_expectation, readout="covariance"), backend.asarray(p))
     assert_all_close(values, [mean, expected], "value")
+    of_mean, of_matrix = direction_of(tuple(values))
+    rest = np.einsum("bhw,bihw->bi", p, off)
+    both = of_matrix + of_matrix.transpose(0, 2, 1)
+    slope = np.einsum("bi,ihw->bhw", of_mean - np.einsum("bij,bj->bi", both, rest), places)
+    slope += np.einsum("bij,bihw,bjhw->bhw", of_matrix, off, off)
+    assert_close(gradient, slope, "float64", "derivative")
 
 
 @pytest.mark.parametrize("readout", READOUTS)
