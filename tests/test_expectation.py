@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from conftest import backend_parameters
+from conftest import NAMES, backend_parameters
 from pullbacks import assert_all_close, direction_of, parts_of, pulled, pulled_twice
 
 from anyargmax import expectation, spatial_expectation
@@ -109,6 +109,18 @@ def test_maps_of_nan_and_of_zeros_have_no_answer_and_gradient_0_and_leave_the_ot
     assert_close(gradient[[0, 3]], slope[[0, 3]], "float64", "derivative")
 
 
+# Dask warns of what it computes later, out of reach.
+@pytest.mark.parametrize("backend", backend_parameters([name for name in NAMES if name != "dask"]))
+@pytest.mark.parametrize("readout", READOUTS)
+def test_infinite_weights_warn_of_nothing_and_leave_the_other_rows(backend, readout):
+    p = np.asarray([[0.25, 0.5, 0.25], [INF, 0.0, 1.0], [INF, -INF, 0.0]])
+    f = partial(last, readout=readout)
+    values = [backend.to_numpy(part) for part in parts_of(f(backend.asarray(p)))]
+    expected = [backend.to_numpy(part) for part in parts_of(f(backend.asarray(p[:1])))]
+    assert_all_close([y[:1] for y in values], expected, "value")
+    assert all(np.isnan(y[1:]).all() for y in values)
+
+
 @learning
 @pytest.mark.filterwarnings("ignore:Output seems independent")  # the gradient of a mean, as autograd sees it
 @pytest.mark.parametrize("readout", READOUTS)
@@ -207,6 +219,16 @@ def test_positions_have_a_gradient(backend, shape, readout):
         moving = g[0][:, None] * (steps[:, :-1] - steps[:, 1:])
     moving = moving if len(shape) > 1 and shape[0] > 1 else moving.sum(0, keepdims=len(shape) > 1)
     assert_close(slope, moving, "float64", "derivative")
+
+
+@learning
+def test_positions_have_gradient_0_from_rows_of_nan_and_of_zeros(backend):
+    c = np.asarray([1.0, -2.0, 0.5])
+    f = lambda p, c: expectation(p, -1, positions=c)  # noqa: E731
+    _, (dp, dc) = pulled(backend, f, backend.asarray(BROKEN), backend.asarray(c))
+    g = direction_of(BROKEN[:, 0])[0][[0, 3]]
+    assert_close(dc, g @ BROKEN[[0, 3]], "float64", "derivative")
+    assert not dp[1:3].any()
 
 
 def test_positions_of_any_kind_are_taken_along_any_axis(backend):

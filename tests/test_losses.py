@@ -112,6 +112,49 @@ def test_rows_without_kept_scores_give_target_and_temperature_gradient_0(backend
         assert gradient[0].any()
 
 
+@learning
+@of_each_order
+@pytest.mark.parametrize("target", ["indices that do not exist", "weights of 0", "weights of nan"])
+def test_rows_without_kept_scores_may_have_any_target_where_scores_are_differentiated(backend, target, alpha):
+    """The mask says which rows these are, and may be looked at."""
+    keep = np.ones(X.shape, dtype=bool)
+    keep[1::2] = False
+    weights = np.where(keep, 0.2, NAN if "nan" in target else 0.0)
+    y = backend.asarray(np.asarray([0, -7, 2, 99]) if "indices" in target else weights)
+    mask = backend.asarray(keep)
+    values, (gradient,) = pulled(backend, lambda x: loss(x, y, alpha=alpha, mask=mask), backend.asarray(X))
+    assert (values[0] == 0).tolist() == [False, True, False, True]
+    assert (gradient == 0).all(axis=-1).tolist() == [False, True, False, True]
+
+
+@learning
+@of_each_order
+def test_rows_without_kept_scores_give_target_weights_of_0_gradient_0(backend, alpha):
+    keep = np.ones(X.shape, dtype=bool)
+    keep[1:3] = False
+    target, mask = np.full(X.shape, 0.2), backend.asarray(keep)
+    target[1], target[2] = 0, [1, 0, 0, 0, 0]
+    f = lambda x, y: loss(x, y, alpha=alpha, mask=mask)  # noqa: E731
+    _, (_, gradient) = pulled(backend, f, backend.asarray(X), backend.asarray(target))
+    assert np.isfinite(gradient).all()
+    assert not gradient[1:3].any()
+
+
+@pytest.mark.parametrize(("dtype", "count"), [("int8", 128), ("int8", 300), ("uint8", 256), ("uint8", 300)])
+def test_indices_of_a_small_dtype_count_classes_beyond_its_range(backend, dtype, count):
+    x, labels = np.random.default_rng(6).normal(size=(3, count)), np.asarray([100, 1, 127])
+    y = backend.to_numpy(loss(backend.asarray(x), backend.asarray(labels, dtype)))
+    wide = backend.to_numpy(loss(backend.asarray(x), backend.asarray(labels, "int64")))
+    assert_close(y, wide, "float64", "value")
+
+
+def test_an_ignored_index_beyond_the_range_of_a_small_dtype_is_no_index(backend):
+    x, labels = np.random.default_rng(7).normal(size=(2, 200)), np.asarray([156, 1])  # 156 is -100 in 8 bits
+    y = backend.to_numpy(loss(backend.asarray(x), backend.asarray(labels, "uint8"), ignore_index=-100))
+    wide = backend.to_numpy(loss(backend.asarray(x), backend.asarray(labels, "int64")))
+    assert_close(y, wide, "float64", "value")
+
+
 @of_each_order
 def test_target_weight_on_a_masked_score_is_an_infinite_loss(backend, alpha):
     keep = np.ones(X.shape, dtype=bool)
