@@ -29,31 +29,33 @@ def median_of(p):
     return np.clip(2 * above[..., :-1] - 1, 0, 1).sum(-1)
 
 
-def test_negative_weights_and_sums_other_than_1_count_as_what_they_are(backend):
+def test_negative_weights_and_sums_other_than_1_count_as_what_they_are(anyargmax_backend):
     c = np.arange(4)
     mean = WEIGHTS @ c
     off = c - mean[:, None]
-    p = backend.asarray(WEIGHTS)
-    values, gradients = pulled(backend, last, p)
+    p = anyargmax_backend.asarray(WEIGHTS)
+    values, gradients = pulled(anyargmax_backend, last, p)
     assert_all_close(values, [mean], "value")
     assert_all_close(gradients, [direction_of(mean)[0][:, None] * c], "derivative")
-    values, gradients = pulled(backend, partial(last, readout="moments"), p)
+    values, gradients = pulled(anyargmax_backend, partial(last, readout="moments"), p)
     assert_all_close(values, [mean, (WEIGHTS * off**2).sum(-1)], "value")
     g = direction_of((mean, mean))
     rest = (WEIGHTS * off).sum(-1, keepdims=True)
     slope = g[0][:, None] * c + g[1][:, None] * (off**2 - 2 * c * rest)
     assert_all_close(gradients, [slope], "derivative")
-    assert_all_close(pulled(backend, partial(last, readout="median"), p)[0], [median_of(WEIGHTS)], "value")
+    assert_all_close(pulled(anyargmax_backend, partial(last, readout="median"), p)[0], [median_of(WEIGHTS)], "value")
 
 
-def test_covariance_of_weights_that_do_not_sum_to_1_is_about_their_mean(backend):
+def test_covariance_of_weights_that_do_not_sum_to_1_is_about_their_mean(anyargmax_backend):
     p = np.random.default_rng(3).normal(size=(2, 3, 4))
     rows, columns = np.meshgrid(np.arange(3.0), np.arange(4.0), indexing="ij")
     mean = np.stack([(p * c).sum((1, 2)) for c in (rows, columns)], -1)
     places = np.stack([rows, columns])
     off = places - mean[..., None, None]
     expected = np.einsum("bhw,bihw,bjhw->bij", p, off, off)
-    values, (gradient,) = pulled(backend, partial(spatial_expectation, readout="covariance"), backend.asarray(p))
+    values, (gradient,) = pulled(
+        anyargmax_backend, partial(spatial_expectation, readout="covariance"), anyargmax_backend.asarray(p)
+    )
     assert_all_close(values, [mean, expected], "value")
     of_mean, of_matrix = direction_of(tuple(values))
     rest = np.einsum("bhw,bihw->bi", p, off)
@@ -64,10 +66,10 @@ def test_covariance_of_weights_that_do_not_sum_to_1_is_about_their_mean(backend)
 
 
 @pytest.mark.parametrize("readout", READOUTS)
-def test_an_answer_of_0_is_no_missing_one(backend, readout):
+def test_an_answer_of_0_is_no_missing_one(anyargmax_backend, readout):
     """All weight on the first entry, and weights that cancel."""
     p = np.asarray([[2.0, 0.0, 0.0], [0.0, 2.0, -1.0], [0.0, 0.0, 0.0]])
-    values, gradients = pulled(backend, partial(last, readout=readout), backend.asarray(p))
+    values, gradients = pulled(anyargmax_backend, partial(last, readout=readout), anyargmax_backend.asarray(p))
     assert values[0][:2].tolist() == ([0.0, 0.0] if readout != "median" else median_of(p)[:2].tolist())
     assert np.isnan(values[0][2])
     if readout == "mean":
@@ -80,11 +82,13 @@ BROKEN = np.asarray([[0.25, 0.5, 0.25], [0.1, NAN, 0.2], [0.0, 0.0, 0.0], [0.0, 
 
 @pytest.mark.parametrize("readout", READOUTS)
 @pytest.mark.parametrize("axis", [-1, 0], ids="along axis {}".format)
-def test_rows_of_nan_and_of_zeros_have_no_answer_and_gradient_0_and_leave_the_others(backend, axis, readout):
+def test_rows_of_nan_and_of_zeros_have_no_answer_and_gradient_0_and_leave_the_others(anyargmax_backend, axis, readout):
     p, f = BROKEN if axis == -1 else BROKEN.T, partial(expectation, axis=axis, readout=readout)
-    values, (gradient,) = pulled(backend, f, backend.asarray(p))
+    values, (gradient,) = pulled(anyargmax_backend, f, anyargmax_backend.asarray(p))
     expected, (slope,) = pulled(
-        backend, f, backend.asarray(np.where(np.isnan(p) | (p == p.sum(axis, keepdims=True)), 0.5, p))
+        anyargmax_backend,
+        f,
+        anyargmax_backend.asarray(np.where(np.isnan(p) | (p == p.sum(axis, keepdims=True)), 0.5, p)),
     )
     gradient, slope = (gradient, slope) if axis == -1 else (gradient.T, slope.T)
     for y, wanted in zip(values, expected, strict=True):
@@ -95,13 +99,13 @@ def test_rows_of_nan_and_of_zeros_have_no_answer_and_gradient_0_and_leave_the_ot
 
 
 @pytest.mark.parametrize("readout", [*READOUTS, "covariance"])
-def test_maps_of_nan_and_of_zeros_have_no_answer_and_gradient_0_and_leave_the_others(backend, readout):
+def test_maps_of_nan_and_of_zeros_have_no_answer_and_gradient_0_and_leave_the_others(anyargmax_backend, readout):
     p = np.random.default_rng(4).dirichlet(np.ones(6), size=4).reshape(4, 2, 3)
     p[1, 0, 2], p[2] = NAN, 0
     f = partial(spatial_expectation, readout=readout, coordinates="corner")
-    values, (gradient,) = pulled(backend, f, backend.asarray(p))
+    values, (gradient,) = pulled(anyargmax_backend, f, anyargmax_backend.asarray(p))
     sound = np.where(np.isnan(p) | (p == 0), 0.1, p)
-    expected, (slope,) = pulled(backend, f, backend.asarray(sound))
+    expected, (slope,) = pulled(anyargmax_backend, f, anyargmax_backend.asarray(sound))
     for y, wanted in zip(values, expected, strict=True):
         assert np.isnan(y[1:3]).all()
         assert_close(y[[0, 3]], wanted[[0, 3]], "float64", "value")
@@ -148,12 +152,12 @@ def test_forward_mode_is_0_in_rows_of_nan_and_of_zeros(backend):
 
 @pytest.mark.parametrize("readout", READOUTS)
 @pytest.mark.parametrize("bad", [NAN, INF, -INF], ids="weights of {}".format)
-def test_a_mask_leaves_nothing_of(backend, bad, readout):
+def test_a_mask_leaves_nothing_of(anyargmax_backend, bad, readout):
     keep = np.asarray([[True, False, True], [False, True, True], [False, False, False], [True, True, True]])
     p = np.random.default_rng(5).random((4, 3))
-    f = partial(last, readout=readout, mask=backend.asarray(keep))
-    values, (gradient,) = pulled(backend, f, backend.asarray(np.where(keep, p, bad)))
-    expected, (slope,) = pulled(backend, f, backend.asarray(np.where(keep, p, 0)))
+    f = partial(last, readout=readout, mask=anyargmax_backend.asarray(keep))
+    values, (gradient,) = pulled(anyargmax_backend, f, anyargmax_backend.asarray(np.where(keep, p, bad)))
+    expected, (slope,) = pulled(anyargmax_backend, f, anyargmax_backend.asarray(np.where(keep, p, 0)))
     for y, wanted in zip(values, expected, strict=True):
         np.testing.assert_array_equal(y, wanted)
         assert np.isnan(y).tolist() == [False, False, True, False]
@@ -161,11 +165,11 @@ def test_a_mask_leaves_nothing_of(backend, bad, readout):
     assert not gradient[~keep].any()
 
 
-def test_a_mask_of_one_row_goes_with_all_maps(backend):
+def test_a_mask_of_one_row_goes_with_all_maps(anyargmax_backend):
     keep = np.asarray([True, False, True])
     p = np.random.default_rng(6).random((2, 4, 3))
-    f = partial(spatial_expectation, mask=backend.asarray(keep))
-    values, (gradient,) = pulled(backend, f, backend.asarray(np.where(keep, p, NAN)))
+    f = partial(spatial_expectation, mask=anyargmax_backend.asarray(keep))
+    values, (gradient,) = pulled(anyargmax_backend, f, anyargmax_backend.asarray(np.where(keep, p, NAN)))
     kept = p * keep
     wanted = np.stack([(kept.sum(2) @ np.arange(4)), (kept.sum(1) @ np.arange(3))], -1)
     assert_close(values[0], wanted, "float64", "value")
@@ -175,29 +179,29 @@ def test_a_mask_of_one_row_goes_with_all_maps(backend):
 # Shapes and dtypes
 
 
-def test_integer_weights_are_counts_in_the_default_dtype(backend):
+def test_integer_weights_are_counts_in_the_default_dtype(anyargmax_backend):
     p = np.asarray([[1, 2, 0], [0, 0, 0], [0, -1, 3]])
-    y = last(backend.asarray(p, "int32"))
-    assert dtype_name(y) == backend.default_float
-    np.testing.assert_array_equal(backend.to_numpy(y), [2, NAN, 5])
-    mean, variance = last(backend.asarray(p, "int32"), readout="moments")
-    np.testing.assert_array_equal(backend.to_numpy(mean), [2, NAN, 5])
-    np.testing.assert_array_equal(backend.to_numpy(variance), [4 + 2, NAN, -16 + 3 * 9])
+    y = last(anyargmax_backend.asarray(p, "int32"))
+    assert dtype_name(y) == anyargmax_backend.default_float
+    np.testing.assert_array_equal(anyargmax_backend.to_numpy(y), [2, NAN, 5])
+    mean, variance = last(anyargmax_backend.asarray(p, "int32"), readout="moments")
+    np.testing.assert_array_equal(anyargmax_backend.to_numpy(mean), [2, NAN, 5])
+    np.testing.assert_array_equal(anyargmax_backend.to_numpy(variance), [4 + 2, NAN, -16 + 3 * 9])
 
 
 @pytest.mark.parametrize("readout", READOUTS)
-def test_half_precision_weights_have_positions_in_float32_of_what_is_stored(backend, readout):
-    for dtype in {"float16", "bfloat16"} & set(backend.dtypes):
+def test_half_precision_weights_have_positions_in_float32_of_what_is_stored(anyargmax_backend, readout):
+    for dtype in {"float16", "bfloat16"} & set(anyargmax_backend.dtypes):
         p = round_to(np.random.default_rng(7).dirichlet(np.ones(300), size=3), dtype)
         f = partial(last, readout=readout)
-        x = backend.asarray(p, dtype)
+        x = anyargmax_backend.asarray(p, dtype)
         assert {dtype_name(part) for part in parts_of(f(x))} == {"float32"}
-        values, (gradient,) = pulled(backend, f, x)
-        wide = pulled(backend, f, backend.asarray(p, "float64"))
+        values, (gradient,) = pulled(anyargmax_backend, f, x)
+        wide = pulled(anyargmax_backend, f, anyargmax_backend.asarray(p, "float64"))
         for y, wanted in zip(values, wide[0], strict=True):
             assert_close(y, wanted, "float32", "value")
         assert_close(gradient, wide[1][0], "float32", "derivative", stored=dtype)
-        assert dtype_name(backend.vjp(f, x)[1](f(x))[0]) == dtype
+        assert dtype_name(anyargmax_backend.vjp(f, x)[1](f(x))[0]) == dtype
 
 
 @learning
@@ -231,62 +235,66 @@ def test_positions_have_gradient_0_from_rows_of_nan_and_of_zeros(backend):
     assert not dp[1:3].any()
 
 
-def test_positions_of_any_kind_are_taken_along_any_axis(backend):
+def test_positions_of_any_kind_are_taken_along_any_axis(anyargmax_backend):
     p = np.random.default_rng(10).random((2, 3, 4))
     for axis in (0, 1, 2, -1, -3):
         c = np.random.default_rng(11).normal(size=p.shape[axis])
         wanted = np.tensordot(p, c, (axis, 0))
         values, (gradient,) = pulled(
-            backend, partial(expectation, axis=axis, positions=backend.asarray(c)), backend.asarray(p)
+            anyargmax_backend,
+            partial(expectation, axis=axis, positions=anyargmax_backend.asarray(c)),
+            anyargmax_backend.asarray(p),
         )
         assert_close(values[0], wanted, "float64", "value")
         slope = np.expand_dims(direction_of(wanted)[0], axis) * np.moveaxis(c[:, None, None], 0, axis)
         assert_close(gradient, slope, "float64", "derivative")
 
 
-def test_the_axis_may_be_given_by_position_and_kept(backend):
+def test_the_axis_may_be_given_by_position_and_kept(anyargmax_backend):
     p = np.random.default_rng(12).random((2, 3, 4))
-    x = backend.asarray(p)
+    x = anyargmax_backend.asarray(p)
     for axis in (0, 1, 2, -1, -2):
         wanted = np.tensordot(p, np.arange(p.shape[axis]), (axis, 0))
-        assert_close(backend.to_numpy(expectation(x, axis)), wanted, "float64", "value")
+        assert_close(anyargmax_backend.to_numpy(expectation(x, axis)), wanted, "float64", "value")
         kept = expectation(x, axis, keepdims=True, readout="moments")
         assert {tuple(part.shape) for part in kept} == {np.expand_dims(wanted, axis).shape}
-        assert_close(backend.to_numpy(kept[0]), np.expand_dims(wanted, axis), "float64", "value")
+        assert_close(anyargmax_backend.to_numpy(kept[0]), np.expand_dims(wanted, axis), "float64", "value")
 
 
-def test_no_axis_is_the_flattened_array(backend):
+def test_no_axis_is_the_flattened_array(anyargmax_backend):
     p = np.random.default_rng(13).random((2, 3))
-    values, (gradient,) = pulled(backend, expectation, backend.asarray(p))
+    values, (gradient,) = pulled(anyargmax_backend, expectation, anyargmax_backend.asarray(p))
     assert_close(values[0], p.ravel() @ np.arange(6), "float64", "value")
     assert_close(gradient, np.arange(6.0).reshape(2, 3), "float64", "derivative")
-    kept = expectation(backend.asarray(p), keepdims=True, positions=backend.asarray(p + 1))
+    kept = expectation(anyargmax_backend.asarray(p), keepdims=True, positions=anyargmax_backend.asarray(p + 1))
     assert tuple(kept.shape) == (1, 1)
-    assert_close(backend.to_numpy(kept), [[np.sum(p * (p + 1))]], "float64", "value")
+    assert_close(anyargmax_backend.to_numpy(kept), [[np.sum(p * (p + 1))]], "float64", "value")
 
 
 @pytest.mark.parametrize("readout", READOUTS)
-def test_an_empty_batch_has_empty_answers(backend, readout):
+def test_an_empty_batch_has_empty_answers(anyargmax_backend, readout):
     for shape, axis, wanted in (((0, 4), -1, (0,)), ((3, 4, 0), 1, (3, 0))):
         values, (gradient,) = pulled(
-            backend, partial(expectation, axis=axis, readout=readout), backend.asarray(np.ones(shape))
+            anyargmax_backend,
+            partial(expectation, axis=axis, readout=readout),
+            anyargmax_backend.asarray(np.ones(shape)),
         )
         assert {y.shape for y in values} == {wanted}
         assert gradient.shape == shape
     values, (gradient,) = pulled(
-        backend, partial(spatial_expectation, readout=readout), backend.asarray(np.ones((0, 3, 4)))
+        anyargmax_backend, partial(spatial_expectation, readout=readout), anyargmax_backend.asarray(np.ones((0, 3, 4)))
     )
     assert {y.shape for y in values} == {(0, 2)}
     assert gradient.shape == (0, 3, 4)
 
 
-def test_a_batch_of_no_maps_has_a_covariance_of_its_shape(backend):
-    mean, matrix = spatial_expectation(backend.asarray(np.ones((0, 3, 4))), readout="covariance")
+def test_a_batch_of_no_maps_has_a_covariance_of_its_shape(anyargmax_backend):
+    mean, matrix = spatial_expectation(anyargmax_backend.asarray(np.ones((0, 3, 4))), readout="covariance")
     assert (tuple(mean.shape), tuple(matrix.shape)) == ((0, 2), (0, 2, 2))
 
 
-def test_one_entry_is_its_own_position(backend):
-    values, (gradient,) = pulled(backend, last, backend.asarray(np.asarray([[0.5], [0.0]])))
+def test_one_entry_is_its_own_position(anyargmax_backend):
+    values, (gradient,) = pulled(anyargmax_backend, last, anyargmax_backend.asarray(np.asarray([[0.5], [0.0]])))
     np.testing.assert_array_equal(values[0], [0.0, NAN])
     assert not gradient.any()
 

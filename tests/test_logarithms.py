@@ -26,39 +26,39 @@ def sparse_logarithms(z):
         return np.log(p), p
 
 
-def test_logarithms_are_finite_where_the_softmax_is_0(backend):
+def test_logarithms_are_finite_where_the_softmax_is_0(anyargmax_backend):
     x = np.asarray([[0.0, 1e4, -1e4], [-1e4, 0.0, 1e4], [3e4, 1e4, 3e4]])
-    assert (backend.to_numpy(soft_one_hot(backend.asarray(x))) == 0).any()
-    values, (gradient,) = pulled(backend, log, backend.asarray(x))
+    assert (anyargmax_backend.to_numpy(soft_one_hot(anyargmax_backend.asarray(x))) == 0).any()
+    values, (gradient,) = pulled(anyargmax_backend, log, anyargmax_backend.asarray(x))
     p = np.asarray([[0.0, 1, 0], [0, 0, 1], [0.5, 0, 0.5]])
     assert_close(values[0], x - x.max(-1, keepdims=True) - [[0], [0], [np.log(2)]], "float64", "value")
     g = direction_of(x)[0]
     assert_close(gradient, g - p * g.sum(-1, keepdims=True), "float64", "derivative")
 
 
-def test_logarithms_of_a_low_temperature_are_those_of_scores_far_apart(backend):
+def test_logarithms_of_a_low_temperature_are_those_of_scores_far_apart(anyargmax_backend):
     x = np.asarray([[0.0, 1.0, -1.0], [0.5, 0.25, 0.0]])
-    values, (gradient,) = pulled(backend, partial(log, temperature=1e-4), backend.asarray(x))
+    values, (gradient,) = pulled(anyargmax_backend, partial(log, temperature=1e-4), anyargmax_backend.asarray(x))
     assert_close(values[0], (x - x.max(-1, keepdims=True)) / 1e-4, "float64", "value")
     g, first = direction_of(x)[0], x == x.max(-1, keepdims=True)
     assert_close(1e-4 * gradient, g - first * g.sum(-1, keepdims=True), "float64", "derivative")
 
 
 @pytest.mark.parametrize("alpha", [1, 1.25, 1.5, 2, 3], ids="of order {}".format)
-def test_exponentials_of_the_logarithms_are_the_weights(backend, alpha):
+def test_exponentials_of_the_logarithms_are_the_weights(anyargmax_backend, alpha):
     for options in ({}, {"temperature": 0.5, "axis": 0}, {"axis": (0, 1)}):
-        x = backend.asarray(X)
-        p = backend.to_numpy(soft_one_hot(x, alpha=alpha, **options))
-        y = backend.to_numpy(log(x, alpha=alpha, **options))
+        x = anyargmax_backend.asarray(X)
+        p = anyargmax_backend.to_numpy(soft_one_hot(x, alpha=alpha, **options))
+        y = anyargmax_backend.to_numpy(log(x, alpha=alpha, **options))
         assert_close(np.exp(y), p, "float64", "value")
         np.testing.assert_array_equal(y == -INF, p == 0)
 
 
-def test_logarithms_off_the_support_are_minus_infinity_with_gradient_0(backend):
+def test_logarithms_off_the_support_are_minus_infinity_with_gradient_0(anyargmax_backend):
     x = np.asarray([[0.0, 0.25, 3.0, 2.5], [1.0, 1.25, 0.5, -4.0]])
     expected, p = sparse_logarithms(x)
     assert (p == 0).sum(-1).tolist() == [2, 2]
-    values, (gradient,) = pulled(backend, partial(log, alpha=2), backend.asarray(x))
+    values, (gradient,) = pulled(anyargmax_backend, partial(log, alpha=2), anyargmax_backend.asarray(x))
     np.testing.assert_array_equal(values[0] == -INF, p == 0)
     assert_close(values[0], expected, "float64", "value")
     b = np.where(p > 0, 1 / np.where(p > 0, p, 1), 0) * direction_of(x)[0]
@@ -70,24 +70,24 @@ def test_logarithms_off_the_support_are_minus_infinity_with_gradient_0(backend):
 
 @of_each_order
 @pytest.mark.parametrize("bad", [NAN, INF], ids="scores of {}".format)
-def test_masked_logarithms_are_minus_infinity_with_gradient_0_and_show_nothing_of(backend, bad, alpha):
+def test_masked_logarithms_are_minus_infinity_with_gradient_0_and_show_nothing_of(anyargmax_backend, bad, alpha):
     keep = np.asarray([[True, False, True, True, True], [True] * 5, [False] * 5, [False, False, True, True, False]])
-    f = partial(log, alpha=alpha, mask=backend.asarray(keep))
-    values, (gradient,) = pulled(backend, f, backend.asarray(np.where(keep, X, bad)))
+    f = partial(log, alpha=alpha, mask=anyargmax_backend.asarray(keep))
+    values, (gradient,) = pulled(anyargmax_backend, f, anyargmax_backend.asarray(np.where(keep, X, bad)))
     assert (values[0][~keep] == -INF).all()
     assert not gradient[~keep].any()
-    few = pulled(backend, partial(log, alpha=alpha), backend.asarray(X[:1, [0, 2, 3, 4]]))
+    few = pulled(anyargmax_backend, partial(log, alpha=alpha), anyargmax_backend.asarray(X[:1, [0, 2, 3, 4]]))
     assert_close(values[0][0, [0, 2, 3, 4]], few[0][0][0], "float64", "value")
     assert np.isfinite(gradient).all()
     assert not gradient[2].any()
 
 
 @of_each_order
-def test_logarithms_of_a_row_of_nan_are_nan_and_leave_the_other_rows(backend, alpha):
+def test_logarithms_of_a_row_of_nan_are_nan_and_leave_the_other_rows(anyargmax_backend, alpha):
     f, x = partial(log, alpha=alpha), X.copy()
     x[1, 3] = NAN
-    values, (gradient,) = pulled(backend, f, backend.asarray(x))
-    expected, (slope,) = pulled(backend, f, backend.asarray(X))
+    values, (gradient,) = pulled(anyargmax_backend, f, anyargmax_backend.asarray(x))
+    expected, (slope,) = pulled(anyargmax_backend, f, anyargmax_backend.asarray(X))
     assert np.isnan(values[0][1]).all()
     others = [0, 2, 3]
     assert_close(values[0][others], expected[0][others], "float64", "value")
@@ -127,14 +127,14 @@ def test_second_derivatives_of_logarithms_under_a_mask_are_finite(backend, alpha
     assert not curved[~keep].any()
 
 
-def test_logarithms_have_the_dtype_of_the_scores(backend):
-    for dtype in backend.dtypes:
+def test_logarithms_have_the_dtype_of_the_scores(anyargmax_backend):
+    for dtype in anyargmax_backend.dtypes:
         x = round_to(X, dtype)
-        y = log(backend.asarray(x, dtype))
+        y = log(anyargmax_backend.asarray(x, dtype))
         assert dtype_name(y) == dtype
-        wide = backend.to_numpy(log(backend.asarray(x, "float64")))
-        assert_close(backend.to_numpy(y), wide, dtype, "value", stored=dtype)
-    assert dtype_name(log(backend.asarray(np.asarray([1, 2]), "int32"))) == backend.default_float
+        wide = anyargmax_backend.to_numpy(log(anyargmax_backend.asarray(x, "float64")))
+        assert_close(anyargmax_backend.to_numpy(y), wide, dtype, "value", stored=dtype)
+    assert dtype_name(log(anyargmax_backend.asarray(np.asarray([1, 2]), "int32"))) == anyargmax_backend.default_float
 
 
 @pytest.mark.parametrize("backend", backend_parameters(("torch",)))

@@ -54,10 +54,10 @@ def assert_one_solve(backend, scores, read, at_once, options):
 
 @pytest.mark.parametrize(("readout", "solve"), solves_of(READOUTS, "at a temperature a map under a mask"))
 @pytest.mark.parametrize("alpha", [1, 1.5, 2], ids="of order {}".format)
-def test_expectation_of_the_weights_is_the_soft_argmax(backend, alpha, readout, solve):
+def test_expectation_of_the_weights_is_the_soft_argmax(anyargmax_backend, alpha, readout, solve):
     at_once = soft_argmax_moments if readout == "moments" else partial(soft_argmax, readout=readout)
     values, gradient = assert_one_solve(
-        backend,
+        anyargmax_backend,
         X,
         partial(expectation, axis=1, readout=readout),
         partial(at_once, axis=1),
@@ -70,10 +70,10 @@ def test_expectation_of_the_weights_is_the_soft_argmax(backend, alpha, readout, 
 
 @pytest.mark.parametrize(("readout", "solve"), solves_of([*READOUTS, "covariance"], "at a temperature"))
 @pytest.mark.parametrize("alpha", [1, 1.5, 2], ids="of order {}".format)
-def test_spatial_expectation_of_the_weights_is_the_spatial_soft_argmax(backend, alpha, readout, solve):
+def test_spatial_expectation_of_the_weights_is_the_spatial_soft_argmax(anyargmax_backend, alpha, readout, solve):
     how = {"axes": (2, 1), "coordinates": "center", "readout": readout}
     values, gradient = assert_one_solve(
-        backend,
+        anyargmax_backend,
         X,
         partial(spatial_expectation, **how),
         partial(spatial_soft_argmax, **how),
@@ -85,12 +85,14 @@ def test_spatial_expectation_of_the_weights_is_the_spatial_soft_argmax(backend, 
 
 
 @pytest.mark.parametrize("readout", READOUTS)
-def test_expectation_of_the_weights_of_all_is_the_soft_argmax_of_the_flattened_array(backend, readout):
+def test_expectation_of_the_weights_of_all_is_the_soft_argmax_of_the_flattened_array(anyargmax_backend, readout):
     at_once = soft_argmax_moments if readout == "moments" else partial(soft_argmax, readout=readout)
     read = partial(expectation, readout=readout, keepdims=True)
-    assert_one_solve(backend, X[0], read, partial(at_once, keepdims=True), {"axis": None, "alpha": 1.5})
+    assert_one_solve(anyargmax_backend, X[0], read, partial(at_once, keepdims=True), {"axis": None, "alpha": 1.5})
 
 
-def test_expectation_at_positions_is_the_soft_argmax_at_those(backend):
-    c = {"positions": backend.asarray(np.asarray([3.0, -1, 0.5])), "axis": 1}
-    assert_one_solve(backend, X, partial(expectation, **c), partial(soft_argmax, **c), {"axis": 1, "alpha": 1.5})
+def test_expectation_at_positions_is_the_soft_argmax_at_those(anyargmax_backend):
+    c = {"positions": anyargmax_backend.asarray(np.asarray([3.0, -1, 0.5])), "axis": 1}
+    assert_one_solve(
+        anyargmax_backend, X, partial(expectation, **c), partial(soft_argmax, **c), {"axis": 1, "alpha": 1.5}
+    )

@@ -247,8 +247,8 @@ def loss(x, target, axis, alpha, temperature, mask, ignore_index):
     if not isinstance(alpha, numbers.Real):
         raise TypeError(f"`alpha` must be a number here, got {alpha!r}. Pass such as 1.5.")
     controls, _, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
-    options = Options(axes=axes, dtype=dtype, relaxation=relaxation, ignored=ignored_index(ignore_index))
-    target = target_of(ops, target, x, controls.mask, axes, options.ignored)
+    target, ignored = target_of(ops, target, x, controls.mask, axes, ignored_index(ignore_index))
+    options = Options(axes=axes, dtype=dtype, relaxation=relaxation, ignored=ignored)
     return made(ops, composition.loss, x, (controls, target), options)
 
 

@@ -203,7 +203,7 @@ def loss(ops: Ops, x, controls: Controls, target, *, options: Options):
         y = target if target.dtype == o.dtype else ops.prepare(target, dtype=o.dtype, sign=1, flat=False)
         valid = None
     value = ops.fenchel_young(z, y, controls.temperature, mask, axes=o.axes, relaxation=o.relaxation)
-    if ops.is_concrete(target) and not ops.waits(target):
+    if all(array is None or (ops.is_concrete(array) and not ops.waits(array)) for array in (target, x, controls.mask)):
         return value
     valid = are_weights(ops, ops.detach(target), o.axes) if valid is None else valid
     return ops.blank(value, valid | ~have_scores(ops, x, mask, o.axes))

@@ -10,8 +10,10 @@ from .._rules.rule import Array
 from .validate import described, has_kind, is_boolean, is_readable
 
 
-def target_of(ops: Ops, target: Any, x: Array, mask: Array | None, axes: tuple[int, ...], ignored: int | None) -> Array:
-    """Return target weights of the scores' shape, or target indices of the shape without the axes.
+def target_of(
+    ops: Ops, target: Any, x: Array, mask: Array | None, axes: tuple[int, ...], ignored: int | None
+) -> tuple[Array, int | None]:
+    """Return target weights of the scores' shape, or target indices of the shape without the axes, and the ignored index.
 
     Rows that do not count are not looked at: those with the ignored index, and those without any kept score.
     """
@@ -23,10 +25,14 @@ def target_of(ops: Ops, target: Any, x: Array, mask: Array | None, axes: tuple[i
     rest = tuple(n for axis, n in enumerate(shape) if axis not in axes)
     indices = bool(ops.xp.isdtype(target.dtype, "integral"))
     _check_shape(target, shape, rest, indices)
+    if indices and ops.xp.iinfo(target.dtype).bits < 32:  # which may count less far than there are entries
+        target = ops.xp.astype(target, ops.xp.int32)
     if ignored is not None and not indices:
         raise ValueError(
             f"`ignore_index` must be None with target weights, got {ignored}. Leave rows out with `mask`, or pass indices."
         )
+    if indices and ignored is not None and not _is_in_range(ops, ignored, target.dtype):
+        ignored = None  # no index is that, and some dtypes would wrap it
     if is_readable(ops, target):
         with ops.eagerly():
             value = ops.detach(target)
@@ -34,7 +40,7 @@ def target_of(ops: Ops, target: Any, x: Array, mask: Array | None, axes: tuple[i
             wrong = _wrong_indices(value, count, ignored) if indices else _wrong_weights(ops, value, axes)
             if bool(ops.xp.any(wrong)) and _matters(ops, wrong, x, mask, axes):
                 _refuse(target, indices, count, ignored)
-    return target
+    return target, ignored
 
 
 def _check_shape(target, shape, rest, indices):
@@ -48,6 +54,12 @@ def _check_shape(target, shape, rest, indices):
     raise ValueError(f"`target` must be {what} {expected}, got shape {tuple(target.shape)}. {done}")
 
 
+def _is_in_range(ops: Ops, number: int, dtype: Any) -> bool:
+    """Whether an integer dtype has a number."""
+    limits = ops.xp.iinfo(dtype)
+    return int(limits.min) <= number <= int(limits.max)
+
+
 def _wrong_indices(target, count, ignored):
     wrong = (target < 0) | (target >= count)
     return wrong if ignored is None else wrong & (target != ignored)
@@ -58,10 +70,12 @@ def _wrong_weights(ops: Ops, target, axes):
 
 
 def _matters(ops: Ops, wrong, x, mask, axes) -> bool:
-    """Whether a row with a wrong target has a kept score; if scores cannot be looked at, whether there is any."""
-    if not is_readable(ops, x) or (mask is not None and not is_readable(ops, mask)):
-        return True
-    return bool(ops.xp.any(wrong & have_scores(ops, x, mask, axes)))
+    """Whether a row with a wrong target has a kept score, as far as can be seen; what cannot be, makes its row NaN later."""
+    if mask is not None and not is_readable(ops, mask):
+        return False
+    if is_readable(ops, x):
+        return bool(ops.xp.any(wrong & have_scores(ops, x, mask, axes)))
+    return mask is None or bool(ops.xp.any(wrong & ops.xp.any(ops.xp.broadcast_to(mask, x.shape), axis=axes)))
 
 
 def _refuse(target, indices, count, ignored):

@@ -31,11 +31,8 @@ def _answers(table: _Table, p):
     import numpy as np
 
     rows = p.reshape(table.folded)
-    if rows.ndim == 2:
-        means = [rows.dot(c) for c in table.columns]  # which warns of no infinity
-    else:
-        with np.errstate(all="ignore"):
-            means = [c @ rows for c in table.columns]
+    with np.errstate(all="ignore"):
+        means = [rows.dot(c) if rows.ndim == 2 else c @ rows for c in table.columns]
     y = means[0] if len(means) == 1 else np.stack(means, axis=-1)
     if np.count_nonzero(y) != y.size:
         weighted = (rows != 0).any(axis=1)
@@ -46,9 +43,12 @@ def _answers(table: _Table, p):
 
 def _still(table: _Table, y):
     """Which rows have no answer, with the answers last; None if all of them have one."""
+    import numpy as np
+
     flat = y.reshape(-1)
-    if math.isfinite(flat.dot(flat)):  # which warns of no infinity
-        return None
+    with np.errstate(all="ignore"):
+        if math.isfinite(flat.dot(flat)):
+            return None
     return (y.reshape((*table.rows, len(table.columns))) != y.reshape((*table.rows, -1))).any(axis=-1, keepdims=True)
 
 

@@ -33,10 +33,10 @@ def of_softmax(ops: RuleOps, x, temperature, mask, axes):
     """``z - log sum exp z``, of which each score is selected on its own: nothing is differentiated through this."""
     xp = ops.xp
     x = x if mask is None else xp.where(mask, x, -math.inf)
-    top = largest(ops, x, axes)
-    z = xp.where(xp.abs(x) == math.inf, xp.minimum(x, 0.0), x - top)
+    top, infinite = largest(ops, x, axes), xp.abs(x) == math.inf
+    z = xp.where(infinite, xp.minimum(x, 0.0), xp.where(infinite, 0.0, x) - top)
     # Not divided: an infinite temperature has no quotient with what is infinitely far.
-    z = z if temperature is None else xp.where(z == -math.inf, z, z / temperature)
+    z = z if temperature is None else xp.where(z == -math.inf, z, xp.where(z == -math.inf, 0.0, z) / temperature)
     total = xp.sum(xp.exp(z), axis=axes, keepdims=True)
     return z - xp.log(xp.where(total == 0, 1.0, total))
 

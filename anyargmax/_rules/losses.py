@@ -121,7 +121,8 @@ def _loss(ops: RuleOps, x, target, temperature, mask, *, axes, relaxation, steep
         z = xp.where((ops.detach(z) == -float("inf")) & (ops.detach(moved) == 0), 0.0, z)
     gap = xp.sum(moved * z, axis=axes, keepdims=True)
     own, wanted = entropy(ops, p, relaxation, axes), entropy(ops, target, relaxation, axes, steep)
-    if steep:
+    if steep:  # whose slope at 0 is infinite, and times 0 no number
+        wanted = entropy(ops, _where(ops, rows.there, target), relaxation, axes, steep)
         loss = gap + _times_differentiably(ops, temperature, own, wanted)
     else:
         loss = gap + _times_difference(ops, temperature, own - wanted)

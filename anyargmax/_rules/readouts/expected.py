@@ -23,12 +23,12 @@ def expected(ops: RuleOps, p, c, tables, *, axes):
 
 
 def _composite(ops: RuleOps, p, c, tables, *, axes):
-    """The same, with a gradient of 0 in the row of a NaN."""
-    xp = ops.xp
-    value = ops.detach(p)
-    there = xp.any(value != 0, axis=axes, keepdims=True) & ~xp.any(value != value, axis=axes, keepdims=True)
-    y = mean(ops, xp.where(there, p, 0.0), _positions(c, tables), axes=axes, given=True)
-    return xp.where(xp.expand_dims(xp.any(there, axis=axes), axis=-1), y, float("nan"))
+    """The mean of weights that are selected first: those of a row without an answer do not move."""
+    xp, positions = ops.xp, _positions(c, tables)
+    still = expected(ops, ops.detach(p), None, tuple(map(ops.detach, positions)), axes=axes)[..., 0]
+    there = still == still
+    y = mean(ops, xp.where(expand(ops, there, axes), p, 0.0), positions, axes=axes, given=True)
+    return xp.where(xp.expand_dims(there, axis=-1), y, float("nan"))
 
 
 def answered(ops: RuleOps, g, y):
@@ -52,6 +52,7 @@ def _jvp_weights(ops: RuleOps, t, y, p, c, tables, *, axes):
 
 
 def _jvp_positions(ops: RuleOps, t, y, p, c, tables, *, axes):
+    p = ops.xp.where(ops.detach(p) == ops.detach(p), p, 0.0)  # whose product is transposed
     return answered(ops, mean(ops, p, (t,), axes=axes, given=True), y)
 
 
