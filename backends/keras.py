@@ -110,7 +110,7 @@ class SoftArgmax(keras.layers.Layer):
             options["positions"] = self.positions.reshape(-1)
         soft_argmax(np.zeros((*lead, n)), axis=-1 if is_any_axis(self.axis) else self.axis, **options)
 
-    def __call__(self, inputs, *args, **kwargs):
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         given = getattr(args[0] if args else kwargs.get("mask"), "shape", None)
         rank = len(getattr(inputs, "shape", ()))
         if given is not None and len(given) < min(2, rank):

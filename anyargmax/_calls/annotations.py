@@ -3,8 +3,9 @@
 A type checker sees the plain type; tools that draw random calls tell a temperature from an order by its name.
 """
 
+from collections.abc import Sequence
 from types import EllipsisType
-from typing import Annotated, Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypedDict, TypeVar
 
 A = TypeVar("A")  # the class of an answer
 A_co = TypeVar("A_co", covariant=True)
@@ -59,3 +60,16 @@ Moments = Literal["moments"]  # which, as Pair, asks for two arrays
 Pair = Literal["moments", "covariance"]
 Coordinates = Literal["index", "corner", "center"]
 Kind = Literal["capped", "sigmoid"]
+
+
+class PositionOptions(TypedDict, total=False):
+    """What the layers of `soft_argmax` take by name."""
+
+    keepdims: bool
+    temperature: Temperature
+    alpha: Order
+    positions: Positions | Sequence[float]
+    window: Window
+    zero_background: bool
+    readout: Readout
+    hard: bool

@@ -1,9 +1,10 @@
 """The layer for PyTorch: `soft_argmax` as a module."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 
+from ..._calls.annotations import PositionOptions
 from ..._calls.validate import is_any_axis
 from ..._layers import OPTIONS, options_of, signature
 from ...operators import soft_argmax
@@ -46,7 +47,7 @@ class SoftArgmax(torch.nn.Module):
     temperature: Any
     alpha: Any
 
-    def __init__(self, axis: int | None = -1, **options: Any):
+    def __init__(self, axis: int | None = -1, **options: Unpack[PositionOptions]):
         super().__init__()
         self.axis = axis
         for option, value in options_of(options).items():
@@ -87,6 +88,10 @@ class SoftArgmax(torch.nn.Module):
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Return the positions of scores of any shape; the mask is that of `soft_argmax`."""
         return soft_argmax(x, axis=self.axis, mask=mask, **self._options())
+
+    if TYPE_CHECKING:  # torch's own says that a call returns anything
+
+        def __call__(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor: ...
 
     def extra_repr(self) -> str:
         shown = [f"axis={self.axis}"]
