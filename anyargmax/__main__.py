@@ -1,18 +1,22 @@
 """The command line: a verb a line of `VERBS`, and the experiment of the main page where none is given."""
 
 import argparse
+import os
 import pkgutil
 import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from . import __version__
+from ._help import with_examples
+
 PROGRAM = f"python -m {__package__}"
 
 
-def experiment(options: Sequence[str]) -> int:
+def experiment(options: Sequence[str], program: str) -> int:
     """Show which argmax lets gradients through, and train by it (the default)."""
-    argparse.ArgumentParser(prog=f"{PROGRAM} experiment", description=experiment.__doc__).parse_args(options)
+    argparse.ArgumentParser(description=experiment.__doc__, **with_examples(program, [""])).parse_args(options)
     if find_spec("numpy") is None:
         print("The experiment needs NumPy: pip install numpy", file=sys.stderr)
         return 1
@@ -21,34 +25,34 @@ def experiment(options: Sequence[str]) -> int:
     return run()
 
 
-def check(options: Sequence[str]) -> int:
+def check(options: Sequence[str], program: str) -> int:
     """Compare values and gradients of every function, or of one of yours, everywhere."""
     if find_spec("numpy") is None:
         print("The check needs NumPy: pip install numpy", file=sys.stderr)
         return 2
     from .validation.command import main
 
-    return main(options, f"{PROGRAM} check")
+    return main(options, program)
 
 
-def vendor(options: Sequence[str]) -> int:
+def vendor(options: Sequence[str], program: str) -> int:
     """Copy the library, with the adapters you choose, into another project."""
     from ._vendoring import run
 
-    return run(f"{PROGRAM} vendor", options)
+    return run(program, options)
 
 
-def bench(options: Sequence[str]) -> int:
+def bench(options: Sequence[str], program: str) -> int:
     """Time it beside the best that each framework, and other packages for it, can do."""
     if find_spec("numpy") is None:
         print("The benchmark needs NumPy: pip install numpy", file=sys.stderr)
         return 1
     from ._benchmark.command import main
 
-    return main(options, f"{PROGRAM} bench")
+    return main(options, program)
 
 
-VERBS: dict[str, Callable[[Sequence[str]], int]] = {
+VERBS: dict[str, Callable[[Sequence[str], str], int]] = {
     "experiment": experiment,
     "check": check,
     "vendor": vendor,
@@ -56,9 +60,15 @@ VERBS: dict[str, Callable[[Sequence[str]], int]] = {
 }
 # What each of them needs of the library: a copy in another project may have less.
 PARTS = {"experiment": "_experiment", "check": "validation", "vendor": "_vendoring", "bench": "_benchmark"}
+EXAMPLES = {
+    "experiment": "",
+    "check": "check --only sparsemax",
+    "vendor": "vendor _argmax",
+    "bench": "bench --list",
+}
 
 
-def verbs() -> dict[str, Callable[[Sequence[str]], int]]:
+def verbs() -> dict[str, Callable[[Sequence[str], str], int]]:
     """Return the verbs that this copy of the library has, the experiment first."""
     there = {module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])}
     return {verb: run for verb, run in VERBS.items() if PARTS[verb] in there}
@@ -68,23 +78,44 @@ def _summary(function: Callable[..., int]) -> str:
     return (function.__doc__ or "").partition("\n")[0]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb with what follows it on the command line, and return its exit code."""
-    known = verbs()
+def _parser(program: str, known: dict[str, Callable[[Sequence[str], str], int]]) -> argparse.ArgumentParser:
+    """Return the options before the verb."""
+    summaries = "".join(f"  {verb:12}{_summary(function)}\n" for verb, function in known.items())
     parser = argparse.ArgumentParser(
-        prog=PROGRAM,
         description="What can be done from the command line:",
-        epilog="\n".join(f"  {verb:12}{_summary(function)}" for verb, function in known.items()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **with_examples(program, [EXAMPLES[verb] for verb in known], before=summaries),
     )
     default = "experiment" if "experiment" in known else None
+    parser.add_argument("--version", action="version", version=f"{__package__} {__version__}")
     parser.add_argument("verb", nargs="?", choices=tuple(known), default=default, help="what to do")
     parser.add_argument("options", nargs=argparse.REMAINDER, metavar="...", help="its options: VERB --help shows them")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
+    """Run a verb with what follows it on the command line, and return its exit code.
+
+    Parameters
+    ----------
+    arguments
+        The words of the command line; None takes those of the process.
+    program
+        What the user types before them, for messages.
+    """
+    known = verbs()
+    parser = _parser(program, known)
     parsed = parser.parse_args(arguments)
     if parsed.verb is None:
         parser.print_help()
         return 0
-    return known[parsed.verb](parsed.options)
+    return known[parsed.verb](parsed.options, f"{program} {parsed.verb}")
+
+
+def script() -> int:
+    """Run the command line as the script that comes with an installation, under the name of the script."""
+    if not sys.flags.safe_path:
+        sys.path.insert(0, os.getcwd())  # `check module:function` finds what it finds by `python -m`
+    return main(program=Path(sys.argv[0]).name.removesuffix(".exe"))
 
 
 if __name__ == "__main__":

@@ -1,34 +1,112 @@
-"""What the layers of all frameworks share: the options of `soft_argmax`, taken from its signature."""
+"""What the layers of all frameworks share: each is a public function, and takes its options by its signature."""
 
 import inspect
-from collections.abc import Mapping
+import numbers
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from .operators import soft_argmax
+import numpy as np
 
-_PARAMETERS = inspect.signature(soft_argmax).parameters
-# Each option of a layer and its default: all that `soft_argmax` takes but what comes with a call.
-OPTIONS = {name: p.default for name, p in _PARAMETERS.items() if name not in ("x", "axis", "mask")}
+from ._calls.validate import is_any_axis, is_number
+
+ARRAYS = ("temperature", "alpha", "positions")  # the options that may be arrays
 
 
-def options_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every option with its value, the default where none is given.
+class FunctionLayer:
+    """A layer that is a function: it has each option as an attribute, and the axis under the function's name for it.
 
-    Raises
-    ------
-    TypeError
-        If there is no such option.
+    A class names its function, and its constructor the default of the axis:
+    ``class SoftArgmax(Base, function=soft_argmax)``.
     """
-    unknown = [name for name in given if name not in OPTIONS]
-    if unknown:
-        raise TypeError(
-            f"`SoftArgmax` must be given options out of {', '.join(OPTIONS)}, got {', '.join(map(repr, unknown))}. "
-            "Correct or remove them."
-        )
-    return {**OPTIONS, **given}
+
+    __signature__: inspect.Signature
+    _further: tuple[inspect.Parameter, ...] = ()  # what the layers of a framework take beside the options
+    _function: Callable[..., Any]
+    _axis_name: str
+    _defaults: dict[str, Any]
+
+    def __init_subclass__(cls, function: Callable[..., Any] | None = None, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        if function is None:  # a base of layers, or a class that a user or a framework derives from one
+            return
+        _, axis, *others = inspect.signature(function).parameters.values()
+        options = [option for option in others if option.name != "mask"]  # it comes with a call, as the scores do
+        axis = axis.replace(default=inspect.signature(cls.__init__).parameters[axis.name].default)
+        cls.__signature__ = inspect.Signature([axis, *options, *cls._further])
+        cls._function = staticmethod(function)
+        cls._axis_name = axis.name
+        cls._defaults = {option.name: option.default for option in options}
+
+    def _with_defaults(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return every option with its value, the default where none is given."""
+        unknown = [name for name in given if name not in self._defaults]
+        if unknown:
+            raise TypeError(
+                f"`{type(self).__name__}` must be given options out of {', '.join(self._defaults)}, "
+                f"got {', '.join(map(repr, unknown))}. Correct or remove them."
+            )
+        return {**self._defaults, **given}
+
+    def _axis(self) -> Any:
+        return getattr(self, self._axis_name)
+
+    def _options(self) -> dict[str, Any]:
+        return {option: getattr(self, option) for option in self._defaults}
+
+    def _answer(self, x: Any, mask: Any, options: Mapping[str, Any]) -> Any:
+        """Call the function. Scores without axes take one temperature or alpha in an array too, as all others do."""
+        if getattr(x, "shape", None) == ():
+            arrays = {name: value for name, value in _arrays(options).items() if name != "positions"}
+            alone = {name: value.reshape(()) for name, value in arrays.items() if tuple(value.shape) == (1,)}
+            options = {**options, **alone}
+        return self._function(x, self._axis(), mask=mask, **options)
+
+    def _check_options(self, options: Mapping[str, Any], zeros: Callable[[tuple[int, ...], Any], Any]) -> None:
+        """Have the function refuse bad options now, each array alone, as they may be on different devices.
+
+        Parameters
+        ----------
+        options
+            The options, arrays without a gradient.
+        zeros
+            Makes scores of a shape, on the device of an array if one is given.
+        """
+        axis = self._axis_to_try()
+        last = (None,) * (len(axis) if isinstance(axis, tuple) else 1)
+        arrays = _arrays(options)
+        plain = {name: value for name, value in options.items() if name not in arrays}
+        self._function(zeros((1,) * len(last), None), axis, **plain)
+        rows = _rows(arrays)
+        for name, array in arrays.items():
+            flat = name == "positions"
+            value = array.reshape(-1) if flat else array[(..., *last)]
+            shape = tuple(value.shape) if flat else (*rows, *(1 for _ in last))
+            self._function(zeros(shape, value), axis, **plain, **{name: value})
+
+    def _axis_to_try(self) -> Any:
+        """Return an axis, or axes, that are the last and as distinct as the layer's; what can be none is as it is."""
+        axis = self._axis()
+        if self._axis_name == "axis":
+            return -1 if is_any_axis(axis) else axis
+        if not isinstance(axis, tuple) or not all(isinstance(a, numbers.Integral) and is_number(a) for a in axis):
+            return axis
+        order = sorted(set(axis))
+        return tuple(order.index(a) - len(order) for a in axis)
 
 
-def signature(*more: inspect.Parameter) -> inspect.Signature:
-    """Return the signature of a layer: the axis, by default the last, then the options by name, and more."""
-    axis = _PARAMETERS["axis"].replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD, default=-1)
-    return inspect.Signature([axis, *(_PARAMETERS[name] for name in OPTIONS), *more])
+def _arrays(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are arrays."""
+    given = {name: options[name] for name in ARRAYS if name in options}
+    return {name: value for name, value in given.items() if hasattr(value, "shape") and not is_number(value)}
+
+
+def _rows(arrays: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the shape of rows of scores that all temperatures and alphas fit."""
+    shapes = {name: tuple(array.shape) for name, array in arrays.items() if name != "positions"}
+    try:
+        return np.broadcast_shapes(*shapes.values())
+    except ValueError:
+        names, got = (" and ".join(map(str, words)) for words in ([f"`{name}`" for name in shapes], shapes.values()))
+        raise ValueError(
+            f"{names} must broadcast against each other, got shapes {got}. Give one number a row."
+        ) from None

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from . import __version__, backends
+from ._help import with_examples
 
 ORIGIN = "anyargmax"  # what every copy is a copy of, whatever it is called
 LIBRARY = Path(__file__).resolve().parent
@@ -22,6 +23,7 @@ COMPAT_REQUIREMENT = "array-api-compat>=1.12"
 MADE_HERE = ("backends", "backends.py", COMPAT, OVERRIDE, NOTE)
 OURS = ("_benchmark", "_experiment")  # of use beside this library alone
 CHECKS = ("validation", "pytest_plugin.py")  # of use in the tests of a project
+EXAMPLES = ("_argmax", "_argmax_of_numpy --backends --with-compat")
 # Some wheels of array-api-compat (1.15, 1.16) lack the licence that its sources have: the text of ours under this line.
 COMPAT_COPYRIGHT = "Copyright (c) 2022 Consortium for Python Data API Standards"
 
@@ -162,9 +164,9 @@ def arguments(program: str, options: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     known = adapters()
     parser = argparse.ArgumentParser(
-        prog=program,
         usage="%(prog)s DEST [--backends NAME ...] [--with-compat] [--with-validation]",
         description="Copy the library, with the adapters you choose inside it, into another project.",
+        **with_examples(program, EXAMPLES),
     )
     parser.add_argument("destination", metavar="DEST", type=Path, help="the folder to make: your name for the package")
     text = f"the adapters to take, of {', '.join(known)}: all if not given, none if given without a name"

@@ -1,4 +1,4 @@
-"""The Keras 3 layer: scores in, positions out, on any Keras backend whose tensors the library knows.
+"""The Keras 3 layers: scores in, positions out, on any Keras backend whose tensors the library knows.
 
 Keras chooses its backend once, when it is first imported: TensorFlow unless the environment variable
 KERAS_BACKEND (or the file keras.json) says otherwise. Set it to "torch" or "jax" before that.
@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from .._calls.validate import is_any_axis, one_axis
+from .._calls.validate import one_axis, several_axes
 from .._frameworks.registry import select
-from .._layers import OPTIONS, options_of, signature
-from ..operators import soft_argmax
+from .._layers import ARRAYS, FunctionLayer
+from ..operators import soft_argmax, spatial_soft_argmax
 
 _CHOOSE = 'Set the environment variable KERAS_BACKEND to "torch" or "jax" before Keras is first imported'
 
@@ -33,8 +33,103 @@ except (ImportError, ValueError) as error:  # a ValueError is what Keras makes o
 # The name under which models are saved belongs to no particular copy of the library: what an installed
 # copy saves loads with a vendored, renamed one and the reverse, without `custom_objects`. Beside each
 # other, the copy that was imported last loads; an entry in `get_custom_objects()` chooses another.
-@keras.saving.register_keras_serializable(package="soft_argmax")
-class SoftArgmax(keras.layers.Layer):
+_serializable = keras.saving.register_keras_serializable(package="soft_argmax")
+
+
+class _Layer(FunctionLayer, keras.layers.Layer):
+    """What both layers are: a function without weights, with the masks, dtypes and shapes of Keras."""
+
+    _further = (inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD),)
+
+    def __init__(self, axis: Any, kwargs: dict[str, Any]):
+        options = self._with_defaults({option: kwargs.pop(option) for option in self._defaults if option in kwargs})
+        super().__init__(**kwargs)
+        setattr(self, self._axis_name, _held(self._axis_name, axis))
+        for option, value in options.items():
+            setattr(self, option, _held(option, value))
+        self._check_options(self._options(), lambda shape, _: np.zeros(shape))
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        given = getattr(args[0] if args else kwargs.get("mask"), "shape", None)
+        rank = len(getattr(inputs, "shape", ()))
+        if given is not None and len(given) < min(2, rank):
+            raise ValueError(
+                f"`mask` must have the rank of the scores, {rank}, or be a Keras mask such as (batch, time), got shape "
+                f"{tuple(given)}. Give it the missing axes, such as with `mask[None, :]`."
+            )
+        return super().__call__(inputs, *args, **kwargs)
+
+    def call(self, inputs, mask=None):
+        if select([inputs]) is None:
+            raise TypeError(
+                f"`inputs` must be a tensor of a framework that soft_argmax knows (PyTorch, JAX, NumPy), got a "
+                f"{type(inputs).__name__} of {type(inputs).__module__} on the Keras backend "
+                f"{keras.config.backend()!r}. {_CHOOSE}."
+            )
+        dtype = self._answer_dtype(inputs.dtype)
+        options = self._options()
+        for name in ARRAYS:
+            if hasattr(options.get(name), "shape"):
+                options[name] = keras.ops.convert_to_tensor(options[name], dtype=dtype)
+        answer = self._answer(inputs, self._score_mask(inputs, mask), options)
+        # Nothing to do but for integers, which the framework makes its default float.
+        return keras.tree.map_structure(lambda y: keras.ops.cast(y, dtype), answer)
+
+    def _score_mask(self, inputs, mask):
+        """The mask as one of scores; None if it leaves every candidate of every row in."""
+        missing = len(inputs.shape) - len(getattr(mask, "shape", inputs.shape))
+        if missing <= 0:
+            return mask
+        shape, leading = tuple(mask.shape), tuple(inputs.shape[: len(mask.shape)])
+        if any(n not in (1, m) for n, m in zip(shape, leading, strict=True)):
+            raise ValueError(
+                f"`mask` must have the rank of the scores or the shape {leading} of their leading axes, got shape "
+                f"{shape} for scores of shape {tuple(inputs.shape)}. Give a mask of scores one axis for each of theirs."
+            )
+        return mask[(..., *(None,) * missing)] if self._reduces_one_of(len(shape), inputs.shape) else None
+
+    def _reduces_one_of(self, count, shape):
+        """Whether one of the first axes, so many of them, is reduced."""
+        return any(axis < count for axis in self._reduced(tuple(shape)))
+
+    def _reduced(self, shape):
+        """The axes that are reduced of scores of a shape, in which None is a length that is not known yet."""
+        axis = self._axis()
+        if isinstance(axis, tuple):
+            return several_axes(axis, shape)
+        return tuple(range(len(shape))) if axis is None else (one_axis(axis, shape),)
+
+    def compute_mask(self, inputs, previous_mask):
+        """The Keras mask of the positions: the one of the scores, unless its axes are reduced or it masks scores."""
+        if previous_mask is None or len(previous_mask.shape) == len(inputs.shape):
+            return None
+        if self._reduces_one_of(len(previous_mask.shape), inputs.shape):
+            return None
+        return _alone(tuple(previous_mask for _ in self._answer_shapes(tuple(inputs.shape))))
+
+    def compute_output_shape(self, input_shape):
+        return _alone(self._answer_shapes(tuple(input_shape)))
+
+    def _answer_dtype(self, dtype):
+        """At least float32: what the function returns for floats; integers take the layer's compute dtype."""
+        dtype = keras.backend.standardize_dtype(dtype)
+        computed = dtype if "float" in dtype else self.compute_dtype
+        return "float64" if computed == "float64" else "float32"
+
+    def compute_output_spec(self, inputs, mask=None):
+        dtype = self._answer_dtype(inputs.dtype)
+        return _alone(
+            tuple(keras.KerasTensor(shape, dtype=dtype) for shape in self._answer_shapes(tuple(inputs.shape)))
+        )
+
+    def get_config(self):
+        options = {self._axis_name: self._axis(), **self._options()}
+        plain = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in options.items()}
+        return {**super().get_config(), **plain}
+
+
+@_serializable
+class SoftArgmax(_Layer, function=soft_argmax):
     """Position of the largest score along an axis, differentiably: `soft_argmax` as a layer without weights.
 
     Parameters
@@ -82,109 +177,93 @@ class SoftArgmax(keras.layers.Layer):
 
     A row (or, along time, a sample) without any kept score has position NaN and gradient 0. The layer
     refuses to be called with a mask of one axis for scores of more, which may mean batch or features.
+
+    Examples
+    --------
+    >>> layer = SoftArgmax(temperature=0.1)
+    >>> layer(keras.ops.convert_to_tensor([[0.0, 1.0, 5.0], [0.0, 3.0, 3.0]])).shape == (2,)
+    True
     """
 
-    __signature__ = signature(inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD))
-
     def __init__(self, axis: int | None = -1, **kwargs: Any):
-        options = options_of({option: kwargs.pop(option) for option in OPTIONS if option in kwargs})
-        super().__init__(**kwargs)
-        self.axis = _constant(axis, "axis")
-        for option, value in options.items():
-            setattr(self, option, _held(option, value))
-        self._check_options()
+        super().__init__(axis, kwargs)
 
-    def _options(self):
-        return {option: getattr(self, option) for option in OPTIONS}
+    def _answer_shapes(self, shape):
+        reduced = self._reduced(shape)
+        if self.keepdims:
+            return (tuple(1 if axis in reduced else n for axis, n in enumerate(shape)),)
+        return (tuple(n for axis, n in enumerate(shape) if axis not in reduced),)
 
-    def _check_options(self):
-        """Have `soft_argmax` refuse bad options now, on scores that fit the arrays among them."""
-        options = self._options()
-        lead, n = (), 1
-        for name in ("temperature", "alpha"):
-            if hasattr(options[name], "shape"):
-                lead = np.broadcast_shapes(lead, options[name].shape)
-                options[name] = options[name][..., None]
-        if hasattr(self.positions, "shape"):
-            n = self.positions.size
-            options["positions"] = self.positions.reshape(-1)
-        soft_argmax(np.zeros((*lead, n)), axis=-1 if is_any_axis(self.axis) else self.axis, **options)
 
-    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        given = getattr(args[0] if args else kwargs.get("mask"), "shape", None)
-        rank = len(getattr(inputs, "shape", ()))
-        if given is not None and len(given) < min(2, rank):
-            raise ValueError(
-                f"`mask` must have the rank of the scores, {rank}, or be a Keras mask such as (batch, time), got shape "
-                f"{tuple(given)}. Give it the missing axes, such as with `mask[None, :]`."
-            )
-        return super().__call__(inputs, *args, **kwargs)
+@_serializable
+class SpatialSoftArgmax(_Layer, function=spatial_soft_argmax):
+    """Coordinates of the largest score of a map, differentiably: `spatial_soft_argmax` as a layer without weights.
 
-    def call(self, inputs, mask=None):
-        if select([inputs]) is None:
-            raise TypeError(
-                f"`inputs` must be a tensor of a framework that soft_argmax knows (PyTorch, JAX, NumPy), got a "
-                f"{type(inputs).__name__} of {type(inputs).__module__} on the Keras backend "
-                f"{keras.config.backend()!r}. {_CHOOSE}."
-            )
-        dtype = self._answer_dtype(inputs.dtype)
-        options = self._options()
-        for name in ("temperature", "alpha", "positions"):
-            if hasattr(options[name], "shape"):
-                options[name] = keras.ops.convert_to_tensor(options[name], dtype=dtype)
-        y = soft_argmax(inputs, axis=self.axis, mask=self._score_mask(inputs, mask), **options)
-        return keras.ops.cast(y, dtype)  # nothing to do but for integers, which the framework makes its default float
+    Parameters
+    ----------
+    axes
+        The axes of the map, the batch counting as axis 0, in the order in which the coordinates come out: ``(-1, -2)``
+        is x before y. Maps with their channels last have height and width on ``(1, 2)``.
+    coordinates, temperature, alpha, window, zero_background, readout, hard
+        As in `spatial_soft_argmax`. Lists and arrays (temperature, alpha) are constants, saved with the layer.
+    **kwargs
+        What every layer takes: ``name``, ``dtype``, ``trainable``.
 
-    def _score_mask(self, inputs, mask):
-        """The mask as one of scores; None if it leaves every candidate of every row in."""
-        missing = len(inputs.shape) - len(getattr(mask, "shape", inputs.shape))
-        if missing <= 0:
-            return mask
-        shape, leading = tuple(mask.shape), tuple(inputs.shape[: len(mask.shape)])
-        if any(n not in (1, m) for n, m in zip(shape, leading, strict=True)):
-            raise ValueError(
-                f"`mask` must have the rank of the scores or the shape {leading} of their leading axes, got shape "
-                f"{shape} for scores of shape {tuple(inputs.shape)}. Give a mask of scores one axis for each of theirs."
-            )
-        return mask[(..., *(None,) * missing)] if self._reduces_one_of(len(shape), inputs.shape) else None
+    Call arguments
+    --------------
+    inputs
+        Maps of scores, of any shape.
+    mask
+        As in `SoftArgmax`: of the rank of the scores it masks scores; of lower rank it belongs to their leading axes,
+        and is passed on if none of those is reduced.
 
-    def _reduces_one_of(self, count, shape):
-        """Whether one of the first axes, so many of them, is reduced."""
-        return self.axis is None or one_axis(self.axis, tuple(shape)) < count
+    Returns
+    -------
+    tensor
+        Coordinates: the shape of the scores without the axes, then one for each of them, in the dtype that `SoftArgmax`
+        has. For ``"moments"`` and ``"covariance"`` two tensors, as `spatial_soft_argmax` returns them.
 
-    def compute_mask(self, inputs, previous_mask):
-        """The Keras mask of the positions: the one of the scores, unless its axes are reduced or it masks scores."""
-        if previous_mask is None or len(previous_mask.shape) == len(inputs.shape):
-            return None
-        return None if self._reduces_one_of(len(previous_mask.shape), inputs.shape) else previous_mask
+    Raises
+    ------
+    TypeError, ValueError
+        As `SoftArgmax`.
 
-    def compute_output_shape(self, input_shape):
-        shape = tuple(input_shape)
-        if self.axis is None:
-            return (1,) * len(shape) if self.keepdims else ()
-        axis = one_axis(self.axis, shape)
-        return (*shape[:axis], *((1,) if self.keepdims else ()), *shape[axis + 1 :])
+    See Also
+    --------
+    SoftArgmax : what holds of masks.
 
-    def _answer_dtype(self, dtype):
-        """At least float32: what `soft_argmax` returns for floats; integers take the layer's compute dtype."""
-        dtype = keras.backend.standardize_dtype(dtype)
-        computed = dtype if "float" in dtype else self.compute_dtype
-        return "float64" if computed == "float64" else "float32"
+    References
+    ----------
+    Levine, Finn, Darrell and Abbeel (2016), "End-to-end training of deep visuomotor policies".
 
-    def compute_output_spec(self, inputs, mask=None):
-        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=self._answer_dtype(inputs.dtype))
+    Examples
+    --------
+    >>> layer = SpatialSoftArgmax((1, 2), temperature=0.1, coordinates="center", readout="covariance")
+    >>> means, covariances = layer(keras.Input((64, 48, 17)))
+    >>> means.shape, covariances.shape
+    ((None, 17, 2), (None, 17, 2, 2))
+    """
 
-    def get_config(self):
-        options = {"axis": self.axis, **self._options()}
-        plain = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in options.items()}
-        return {**super().get_config(), **plain}
+    def __init__(self, axes: tuple[int, ...] = (-2, -1), **kwargs: Any):
+        super().__init__(axes, kwargs)
+
+    def _answer_shapes(self, shape):
+        reduced = self._reduced(shape)
+        means = (*(n for axis, n in enumerate(shape) if axis not in reduced), len(reduced))
+        second = {"moments": (means,), "covariance": ((*means, len(reduced)),)}
+        return (means, *second.get(self.readout, ()))
+
+
+def _alone(answers: tuple[Any, ...]) -> Any:
+    """Return what is made for each array of an answer as the answer itself comes: one alone, two in a tuple."""
+    return answers[0] if len(answers) == 1 else answers
 
 
 def _held(option: str, value: Any) -> Any:
     """Return an option as the layer holds it: arrays as constants, a list as the tuple that it was before it was saved."""
-    if option == "window":
-        return tuple(value) if isinstance(value, list) else value
-    return _constant(value, option) if option in ("temperature", "alpha", "positions") else value
+    if option in ("axes", "window") and isinstance(value, (list, tuple)):
+        return tuple(_constant(number, option) for number in value)
+    return _constant(value, option) if option in ("axis", *ARRAYS) else value
 
 
 def _constant(value: Any, name: str) -> Any:

@@ -69,7 +69,7 @@ def rng(request) -> np.random.Generator:
 
 
 def pytest_report_header():
-    """Name the frameworks: tests with the fixture `backend` run in those that are there."""
+    """Name the frameworks: tests with the fixture `anyargmax_backend` run in those that are there."""
     there = ", ".join(f"{backend.name} {backend.version}" for backend in PRESENT.values())
     return [f"frameworks: {there}", *MISSING.values()]
 

@@ -348,15 +348,13 @@ class TestPeers:
         missing = {}
         assert frameworks.optional(module, missing) is None
         (line,) = report.missing(missing)
-        assert (
-            " ".join(line.split()) == 'without no_such_package, which is not installed: pip install "anyargmax[bench]"'
-        )
+        assert " ".join(line.split()) == "without no_such_package, which is not installed: pip install no_such_package"
 
     def test_that_are_hidden_are_named_by_the_process_of_their_framework(self, monkeypatch, tmp_path, capsys):
         (tmp_path / "scipy.py").write_text("raise ModuleNotFoundError('hidden', name='scipy')")
         monkeypatch.syspath_prepend(tmp_path)
         assert bench("--frameworks", "numpy", "--only", "8x10 fwd", *QUICK) == 0
-        assert '  without scipy, which is not installed: pip install "anyargmax[bench]"' in capsys.readouterr().out
+        assert "  without scipy, which is not installed: pip install scipy\n" in capsys.readouterr().out
 
     def test_that_cannot_be_imported_are_named_with_the_reason(self, monkeypatch, tmp_path):
         (tmp_path / "broken_peer.py").write_text("import numpy.no_such_part")
@@ -482,9 +480,9 @@ class TestTheCommand:
     @pytest.mark.parametrize(
         ("arguments", "text"),
         [
-            (["--frameworks", "jax"], "JAX is not installed: pip install"),
-            (["--plot", "f.png"], "--plot needs matplotlib: "),
-            (["--count"], "--count needs torch: "),
+            (["--frameworks", "jax"], "JAX is not installed: pip install jax, or leave it out."),
+            (["--plot", "f.png"], "--plot needs matplotlib: pip install matplotlib"),
+            (["--count"], "--count needs torch: pip install torch"),
         ],
     )
     def test_refuses_what_needs_a_package_that_is_not_there(self, monkeypatch, capsys, arguments, text):
@@ -495,7 +493,7 @@ class TestTheCommand:
     def test_names_a_framework_that_is_not_there(self, monkeypatch, capsys):
         monkeypatch.setattr(run, "installed", lambda name: False)
         assert bench("--only", "torch 8x10") == 0
-        assert 'PyTorch\n  is not installed: pip install "anyargmax[bench]"' in capsys.readouterr().out
+        assert "PyTorch\n  is not installed: pip install torch\n" in capsys.readouterr().out
 
     def test_goes_on_after_a_framework_that_fails_and_returns_1(self, monkeypatch, tmp_path, capsys):
         monkeypatch.setattr(sys, "executable", broken_python(tmp_path))

@@ -17,6 +17,7 @@ from conftest import PRESENT, backend_parameters
 
 import anyargmax
 from anyargmax import (
+    expectation,
     fenchel_young_loss,
     sharpen,
     soft_argmax,
@@ -24,6 +25,7 @@ from anyargmax import (
     soft_argmin,
     soft_one_hot,
     soft_top_k,
+    spatial_expectation,
     spatial_soft_argmax,
 )
 from anyargmax._calls import arguments, composition
@@ -594,6 +596,8 @@ MAKERS = {
     soft_one_hot: arguments.one_hot,
     soft_top_k: arguments.winners,
     sharpen: arguments.sharpened,
+    expectation: arguments.weighted,
+    spatial_expectation: arguments.map_weighted,
 }
 
 
@@ -616,6 +620,7 @@ def test_an_option_changes_a_kept_call(backend, f):
     others = {
         "axis": 0, "keepdims": True, "temperature": 0.5, "alpha": 1.5, "window": 1, "readout": "median", "hard": True,
         "coordinates": "corner", "axes": (1, 0), "kind": "sigmoid", "power": 2.0, "rounds": 2, "zero_background": True,
+        "log": True,
     }  # fmt: skip
     options = [{}, *({name: value} for name, value in others.items() if name in inspect.signature(f).parameters)]
 
@@ -668,8 +673,8 @@ def test_kept_calls_hold_no_more_than_their_room():
         ({"axis": 0}, {"axis": 0, "temperature": NAN}, ValueError),
     ],
 )
-def test_a_kept_call_hides_no_error(backend, good, bad, error):
-    x = backend.asarray(np.arange(6.0).reshape(2, 3))
+def test_a_kept_call_hides_no_error(anyargmax_backend, good, bad, error):
+    x = anyargmax_backend.asarray(np.arange(6.0).reshape(2, 3))
     for _ in range(3):
         soft_argmax(x, **good)
         with pytest.raises(error):

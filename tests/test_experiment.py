@@ -174,7 +174,7 @@ class TestTheCommand:
             assert name in child.stdout
 
     def test_runs_the_experiment_where_no_verb_is_given(self, monkeypatch):
-        monkeypatch.setitem(command.VERBS, "experiment", lambda options: 40 + len(options))
+        monkeypatch.setitem(command.VERBS, "experiment", lambda options, program: 40 + len(options))
         assert command.main([]) == 40
         assert command.main(["experiment", "--some", "option"]) == 42
 
@@ -199,9 +199,9 @@ class TestTheText:
     def test_says_how_to_get_each_framework_that_is_missing(self):
         code, text = outcome()
         assert code == 0
-        assert 'PyTorch is not installed: pip install "anyargmax[torch]"' in text
-        assert 'JAX is not installed: pip install "anyargmax[jax]"' in text
-        assert 'Keras is not installed: pip install "anyargmax[keras]"' in text
+        assert 'PyTorch is not installed: pip install "torch>=2.13"' in text
+        assert 'JAX is not installed: pip install "jax>=0.5"' in text
+        assert 'Keras is not installed: pip install "keras>=3.5"' in text
         assert "\r" not in text
         assert max(map(len, text.splitlines())) <= 80
 
@@ -214,7 +214,7 @@ class TestTheText:
     def test_says_what_keras_lacks_where_it_has_no_usable_backend(self):
         code, text = outcome(seen=("autograd", "keras"))
         assert code == 0
-        assert 'Keras needs PyTorch or JAX below it here: pip install "anyargmax[torch]"' in text
+        assert 'Keras needs PyTorch or JAX below it here: pip install "torch>=2.13"' in text
 
     @pytest.mark.parametrize("name", [pytest.param("torch", marks=needs("torch"))])
     def test_takes_another_framework_as_reference_where_autograd_is_missing(self, name):

@@ -203,5 +203,6 @@ def test_no_adapter_is_asked_for_a_default_but_in_the_protocol():
 
 def test_the_words_of_an_option_are_those_that_have_a_meaning():
     assert set(get_args(annotations.Readouts)) == set(READOUTS)
-    assert set(get_args(annotations.Readout)) == set(READOUTS) - {"moments"}  # two answers
+    assert set(get_args(annotations.Readout)) == set(READOUTS) - {"moments", "covariance"}  # two answers
+    assert set(get_args(annotations.Answer)) == set(READOUTS) - {"covariance"}  # of one axis
     assert set(get_args(annotations.Kind)) == set(WINNERS)

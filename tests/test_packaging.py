@@ -4,14 +4,18 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from conftest import PRESENT
 
 import anyargmax
+from anyargmax._experiment.frameworks import FLOORS, install_hint
 
 SOURCE = Path(anyargmax.__file__).parent  # of the checkout or of the installed wheel
 ROOT = Path(__file__).parent.parent
@@ -20,19 +24,23 @@ FRAMEWORKS = ("array_api_strict", "autograd", "cupy", "dask", "jax", "keras", "t
 MACHINE_PATH = re.compile(r"/(?:tmp|work|root|farm|home|Users)/")
 
 
-def loaded_by(code: str) -> set[str]:
-    """Return the frameworks (and NumPy) that a fresh interpreter has loaded after the code and not before."""
-    program = (
-        f"import sys, json; before = set(sys.modules)\n{code}\nprint(json.dumps(sorted(set(sys.modules) - before)))"
-    )
-    done = subprocess.run(
+def printed_by(program: str) -> str:
+    """Return what a fresh interpreter prints."""
+    return subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "PYTHONPATH": str(SOURCE.parent)},
         capture_output=True,
         text=True,
         check=True,
+    ).stdout
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return the frameworks (and NumPy) that a fresh interpreter has loaded after the code and not before."""
+    program = (
+        f"import sys, json; before = set(sys.modules)\n{code}\nprint(json.dumps(sorted(set(sys.modules) - before)))"
     )
-    return {name for name in json.loads(done.stdout) if name in ("numpy", *FRAMEWORKS)}
+    return {name for name in json.loads(printed_by(program)) if name in ("numpy", *FRAMEWORKS)}
 
 
 def imported_by(source: str) -> set[str]:
@@ -61,6 +69,54 @@ def test_a_loaded_framework_is_noticed():
     assert loaded_by("import numpy") == {"numpy"}
 
 
+def test_neither_the_names_of_the_library_nor_all_that_it_exports_load_anything():
+    assert loaded_by("import anyargmax; dir(anyargmax); hasattr(anyargmax, 'typo')") == set()
+    assert loaded_by("from anyargmax import *; import sys; assert 'anyargmax.validation' not in sys.modules") == set()
+
+
+def test_validation_and_adapters_are_loaded_when_they_are_asked_for():
+    compared = "anyargmax.validation.compare(anyargmax.soft_argmax, [0.0, 1.0], backends=['numpy']).ok"
+    printed = printed_by(f"import anyargmax; print({compared}, anyargmax.backends.__name__)")
+    assert printed == "True anyargmax.backends\n"
+
+
+def test_the_library_lists_what_is_public():
+    shown = json.loads(printed_by("import json, anyargmax; print(json.dumps(dir(anyargmax)))"))
+    assert shown == sorted(shown)
+    public = {name for name in shown if not name.startswith("__")}
+    assert public == {*anyargmax.__all__, "backends", "validation"}
+    assert {"__all__", "__doc__", "__file__", "__name__", "__path__", "__version__"} <= {*shown}
+
+
+def test_a_name_that_there_is_not_is_no_attribute():
+    with pytest.raises(AttributeError, match="module 'anyargmax' has no attribute 'typo'"):
+        anyargmax.typo  # noqa: B018
+    assert not hasattr(anyargmax, "_typo")
+
+
+@pytest.mark.skipif("torch" not in PRESENT, reason="torch is not installed")
+def test_one_graph_of_torch_takes_the_library_as_a_module_before_anything_is_loaded():
+    program = """
+import torch, anyargmax
+f = torch.compile(lambda x: anyargmax.soft_argmax(x, axis=-1) + len(anyargmax.__version__), fullgraph=True, backend="eager")
+x = torch.tensor([[0.0, 1.0, 3.0]])
+print(float(f(x) - anyargmax.soft_argmax(x, axis=-1)))
+"""
+    assert printed_by(program) == f"{len(anyargmax.__version__)}.0\n"
+
+
+@pytest.mark.skipif(not find_spec("mypy"), reason="mypy is not installed")
+def test_a_type_checker_knows_what_is_loaded_later_and_no_other_name(tmp_path):
+    shutil.copytree(SOURCE, tmp_path / "anyargmax")
+    code = "import anyargmax\nanyargmax.validation\nanyargmax.backends\nanyargmax.typo\n"
+    (tmp_path / "user.py").write_text(code, encoding="utf-8")
+    words = ["mypy", "--strict", "--follow-imports=skip", "user.py", "anyargmax/__init__.py"]
+    child = subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    found = [line for line in child.stdout.splitlines() if "error:" in line]
+    assert len(found) == 1, child.stdout + child.stderr
+    assert 'user.py:4: error: Module has no attribute "typo"' in found[0]
+
+
 def test_no_module_of_the_library_imports_a_framework():
     modules = [path for path in SOURCE.rglob("*.py") if path.relative_to(SOURCE).parts[0] != "backends"]
     assert len(modules) > 10
@@ -87,6 +143,27 @@ def test_version_is_written_once_and_heads_the_changelog():
     literal = re.findall(r'^__version__ = "(.+)"$', (SOURCE / "__init__.py").read_text(encoding="utf-8"), re.MULTILINE)
     headings = re.findall(r"^## \[?(\d[^\s\]]*)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert [anyargmax.__version__] == literal == headings[:1]
+
+
+def test_messages_name_no_extra_of_a_package_that_no_index_has():
+    pattern = re.compile(r"pip install .*(?:anyargmax|OURS|PACKAGE|__package__)\b.*\[\w")
+    assert [str(path) for path in texts() if pattern.search(path.read_text(encoding="utf-8"))] == []
+    assert pattern.search('"anyargmax[torch]"'.join(["pip install ", ""]))
+
+
+def test_hints_to_install_name_the_versions_of_the_extras():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert {name: [f"{name}>={version}"] for name, version in FLOORS.items()} == {name: extras[name] for name in FLOORS}
+    assert install_hint("jax") == f'pip install "{extras["jax"][0]}"'
+    assert install_hint("autograd") == "pip install autograd"
+
+
+def test_the_metadata_names_authors_interpreters_and_the_plugin():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["authors"] == [{"name": "The anyargmax developers"}]
+    named = {line.rpartition(" :: ")[2] for line in project["classifiers"]}
+    assert {"3.11", "3.12", "3.13", "Pytest"} <= named
+    assert project["scripts"].keys() == {"anyargmax"}
 
 
 def test_types_are_shipped():

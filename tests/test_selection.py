@@ -20,12 +20,15 @@ PLACES = {
     "native": (("torch",), "position along the last axis"),
     "blocks": (("numpy", "autograd", "torch"), "position along the last axis"),
     "support": (("numpy", "autograd", "torch"), "sparsemax position"),
+    "means": (("numpy", "autograd", "torch"), "position of given weights"),
     "few": (("torch",), "position along the last axis"),
+    "losses": (("torch",), "cross-entropy of indices"),
     "contraction": (("jax",), "position along the last axis"),
     "reductions": (("jax",), "position along the last axis"),
     "steps": (("jax",), "sparsemax weights"),
     "softmax": (("torch-func",), "position along the last axis"),
     "roots": (("torch-func",), "sparsemax position"),
+    "products": (("jax",), "position of given weights"),
 }
 places = pytest.mark.parametrize(
     ("kernel", "name", "call"),

@@ -654,11 +654,11 @@ import pytest
 from anyargmax import soft_argmax
 from anyargmax.validation import assert_backends_agree
 
-def test_mine(backend):
-    x = backend.asarray([[0.0, 1.0, 3.0]], "float32")
-    value, pullback = backend.vjp(lambda x: soft_argmax(x, axis=-1), x)
-    assert backend.to_numpy(value).dtype == np.float32
-    print("ran on", backend.name, backend.xp.__name__)
+def test_mine(anyargmax_backend):
+    x = anyargmax_backend.asarray([[0.0, 1.0, 3.0]], "float32")
+    value, pullback = anyargmax_backend.vjp(lambda x: soft_argmax(x, axis=-1), x)
+    assert anyargmax_backend.to_numpy(value).dtype == np.float32
+    print("ran on", anyargmax_backend.name, anyargmax_backend.xp.__name__)
 
 def test_everywhere():
     assert_backends_agree(lambda x: soft_argmax(x, axis=-1), np.eye(3), backends=["numpy", "autograd"])

@@ -345,6 +345,27 @@ class TestTheCommand:
         """
         assert run_at(home, code) == [True]
 
+    def test_has_validation_as_an_attribute_or_says_how_to_get_it(self, home):
+        assert vendor("more", "--backends", "--with-validation") == 0
+        assert vendor(package(home / "host") / "least", "--backends") == 0
+        code = """
+            import more, host.least as least
+            errors = []
+            for code in ("least.validation", "exec('from host.least import validation')"):
+                try:
+                    eval(code)
+                except ImportError as error:
+                    errors.append(str(error))
+            asked = [name in dir(copy) for copy in (more, least) for name in ("validation", "backends")]
+            agrees = more.validation.compare(more.soft_argmax, [0.0, 1.0], backends=["numpy"]).ok
+            print(json.dumps([agrees, asked, errors, least.backends.__name__, hasattr(least, "typo")]))
+        """
+        lacks = (
+            "`host.least.validation` must be there, but this copy of the library has none. Vendor it again with "
+            "`--with-validation`."
+        )
+        assert run_at(home, code) == [True, [True, True, False, True], [lacks, lacks], "host.least.backends", False]
+
     def test_a_copy_has_the_verbs_whose_parts_it_has(self, home):
         assert vendor("least", "--backends") == vendor("more", "--backends", "--with-validation") == 0
         code = """

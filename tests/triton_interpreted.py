@@ -17,6 +17,7 @@ from anyargmax._rules.relaxations import ENTMAX, SOFTMAX
 from anyargmax.validation import load
 from anyargmax.validation.catalogue import KINDS
 from anyargmax.validation.checking import assert_call_agrees
+from anyargmax.validation.invariants import READERS
 from anyargmax.validation.oracle import decimals
 from anyargmax.validation.oracle.rows import top_k_row
 from anyargmax.validation.oracle.weights import weights
@@ -44,7 +45,8 @@ def is_served(call):
     """Whether a call is one of those that the kernels are for."""
     neighbours = call.id != "weights over two axes"
     general = "alpha" in call.arrays or call.options.get("kind") == "sigmoid" or call.options.get("zero_background")
-    return neighbours and not general and call.function not in ("sharpen", "fenchel_young_loss")
+    given = call.function in ("sharpen", "fenchel_young_loss", *READERS) or call.options.get("log")
+    return neighbours and not general and not given
 
 
 def is_softmax(call):

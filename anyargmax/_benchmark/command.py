@@ -8,15 +8,22 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from .._help import with_examples
 from . import judge, report, run
 from .targets import LOADING_LIMIT, ON_ACCELERATOR, TARGETS
-from .workloads import DEVICES, FRAMEWORKS, INSTALL, LOADING
+from .workloads import DEVICES, FRAMEWORKS, LOADING
 
 NAMES = (DEVICES[0], "gpu", "cuda", "mps", "xpu")
+EXAMPLES = (
+    "--list",
+    '--frameworks numpy --only "8x10 fwd" --seconds 0.1',
+    "--frameworks torch jax --only 4096x1024 --json timings.json",
+)
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=program, description="Time the library beside its best peers.")
+    text = "Time the library beside its best peers."
+    parser = argparse.ArgumentParser(description=text, **with_examples(program, EXAMPLES))
     add = parser.add_argument
     add("--frameworks", nargs="+", metavar="NAME", help=f"some of {' '.join(FRAMEWORKS)}; default: what is installed")
     add("--only", default="", metavar="TEXT", help='rows that hold the text, such as "torch 4096" or "heatmaps"')
@@ -46,7 +53,7 @@ def _problems(options: argparse.Namespace) -> Iterator[str]:
     needed = {"--plot": options.plot and "matplotlib", "--count": options.count and "torch"}
     for option, package in needed.items():
         if package and not run.installed(package):
-            yield f"{option} needs {package}: {INSTALL}"
+            yield f"{option} needs {package}: pip install {package}"
 
 
 def _wrong_frameworks(options: argparse.Namespace) -> Iterator[str]:
@@ -54,7 +61,7 @@ def _wrong_frameworks(options: argparse.Namespace) -> Iterator[str]:
         if name not in FRAMEWORKS:
             yield f"--frameworks must be some of {', '.join(FRAMEWORKS)}, got {name}."
         elif not options.list and not run.installed(name):
-            yield f"{FRAMEWORKS[name]} is not installed: {INSTALL}, or leave it out."
+            yield f"{FRAMEWORKS[name]} is not installed: pip install {name}, or leave it out."
         elif not run.rows_of(name, "", options.device):
             yield f"{FRAMEWORKS[name]} is timed on the CPU alone, got --device {options.device}. Leave one of them out."
 
@@ -122,7 +129,7 @@ def _measured(chosen: Sequence[str], options: argparse.Namespace, result: report
         print(report.title(framework), flush=True)
         if not run.installed(framework):
             result.missing[framework] = "is not installed"
-            print(f"  is not installed: {INSTALL}")
+            print(f"  is not installed: pip install {framework}")
             continue
         try:
             _measure(framework, options, result, progress)

@@ -59,9 +59,14 @@ def _coordinates(xp, softmax, shape, asarray):
     return {"{} @ grid": lambda x: flat(x) @ grid, "{} by axis": by_axis, "{} sums": sums}
 
 
+def _as_they_are(x, axis):
+    return x
+
+
 def _of_the_framework(toolkit: Toolkit, workload: Workload, options: dict[str, Any]) -> dict[str, Peer]:
     found: dict[str, Peer] = {}
-    for prefix, alone in toolkit.softmaxes.items():
+    maps = {"weights": _as_they_are} if workload.kind == "expectation" else toolkit.softmaxes
+    for prefix, alone in maps.items():
         softmax = beside.softmax(alone, options, workload.dtype != "float32")
         arguments = toolkit.xp, softmax, workload.shape
         if workload.kind == "coordinates":
@@ -142,10 +147,13 @@ def peers(
 
 def ours(workload: Workload, options: dict[str, Any]) -> Function:
     """Return the library's own function for a workload."""
+    from ..expectations import expectation
     from ..operators import soft_argmax, spatial_soft_argmax
     from ..weights import soft_one_hot
 
     if workload.kind == "coordinates":
         return partial(spatial_soft_argmax, **options)
+    if workload.kind == "expectation":
+        return partial(expectation, axis=workload.axis)
     function: Function = soft_one_hot if workload.kind == "weights" else soft_argmax
     return partial(function, axis=workload.axis, alpha=workload.alpha, **options)

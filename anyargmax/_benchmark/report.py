@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TextIO
 
 from .judge import Row
 from .targets import LOADING_LIMIT, PEAK_LIMIT
-from .workloads import COMPILED, FRAMEWORKS, INSTALL, LOADING, OURS, OURS_COMPILED
+from .workloads import COMPILED, FRAMEWORKS, LOADING, OURS, OURS_COMPILED
 
 HEADING = (
     f"{'':16} {'':3} {'ours':>7} {'best':>7} {'':15} {'':5} {'':11} {'peak':>9}\n"
@@ -99,8 +99,7 @@ def remarks(row: Row) -> list[str]:
 
 def missing(packages: dict[str, str]) -> list[str]:
     """Name the packages that could not be compared with."""
-    own = {"adasplash": "pip install adasplash"}
-    return [wrapped(f"without {name}, which {reason}: {own.get(name, INSTALL)}") for name, reason in packages.items()]
+    return [wrapped(f"without {name}, which {reason}: pip install {name}") for name, reason in packages.items()]
 
 
 def summary(rows: list[Row]) -> str:

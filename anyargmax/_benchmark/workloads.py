@@ -7,7 +7,6 @@ OURS = PACKAGE.rpartition(".")[2]
 COMPILED = "torch.compile"
 OURS_COMPILED = f"{COMPILED} of {OURS}"
 FLOAT = f"{OURS}, a float"  # as the temperature
-INSTALL = f'pip install "{OURS}[bench]"'
 FRAMEWORKS = {"numpy": "NumPy", "autograd": "autograd", "torch": "PyTorch", "jax": "JAX"}
 PASSES = {"fwd": "forward", "f+b": "forward and backward"}
 DEVICES = ("cpu", "accelerator")
@@ -16,7 +15,7 @@ PEAK_BYTES = 8 * 2**20  # the kernel counts pages, so that a small input's peak 
 
 
 class Workload(NamedTuple):
-    """One question: the position along an axis, the coordinates in a map, or the weights themselves."""
+    """One question: the position along an axis, the coordinates in a map, the weights themselves, or their position."""
 
     name: str
     shape: tuple[int, ...]
@@ -34,7 +33,7 @@ class Workload(NamedTuple):
     @property
     def is_variant(self) -> bool:
         """Whether there is more to it than float32 scores, and no target for its memory."""
-        return bool(self.beside or self.compiled or self.dtype != "float32")
+        return bool(self.beside or self.compiled or self.dtype != "float32" or self.kind == "expectation")
 
     def scaled(self, factor: float) -> "Workload":
         """Return the same question of other lengths, none below 2 that is not 1 as it stands."""
@@ -58,6 +57,11 @@ DENSE = (
     Workload("cost volume", (1, 192, 135, 240), axis=1),
 )
 _KEYPOINTS = Workload("keypoints", (16, 512, 20, 20), "coordinates", frameworks=("torch",))
+# Not in JAX: the gradient of what is linear is a constant, which XLA computes once.
+_NOT_FOLDED = ("numpy", "autograd", "torch")
+GIVEN = tuple(
+    w._replace(name=f"{w.name} given", kind="expectation", frameworks=_NOT_FOLDED) for w in (*DENSE[1:3], DENSE[5])
+)
 LARGE = Workload("32768x1024", (32768, 1024), frameworks=("torch", "jax"), devices=("accelerator",))
 
 
@@ -83,6 +87,7 @@ WORKLOADS = (
     Workload("8x10 eager", (8, 10), frameworks=("jax",), eager=True),
     *DENSE[1:],
     LARGE,
+    *GIVEN,
     *BESIDE,
     *(_with(w, "comp", compiled=True) for w in DENSE),
     *_sparse("weights", ""),

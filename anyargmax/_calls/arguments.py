@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from .._frameworks.kept_calls import maker
 from .._frameworks.registry import Ops
-from .._rules.relaxations import ENTMAX, GIVEN, SOFTMAX, WINNERS, Relaxation
+from .._rules.relaxations import ENTMAX, GIVEN, LOGARITHM, SOFTMAX, WINNERS, Relaxation
 from . import composition, validate
 from .annotations import Answer, Coordinates, Readout, Readouts
 from .composition import Controls, Options
@@ -208,6 +208,8 @@ def one_hot(x, axis, temperature, alpha, mask, hard, log):
         raise ValueError(
             "`hard` must be False with log=True, got True. Take the logarithm of what you do with the winner."
         )
+    if log and relaxation.alpha == 1:
+        relaxation = LOGARITHM
     options = Options(axes=axes, dtype=dtype, hard=hard, relaxation=relaxation, log=log)
     return made(ops, composition.weights, x, (controls,), options, given)
 

@@ -210,12 +210,15 @@ def loss(ops: Ops, x, controls: Controls, target, *, options: Options):
 
 
 def _one_hot_target(ops: Ops, x, target, o: Options):
-    """Return target weights of indices, which of them exist, and which rows count; None if all do."""
+    """Return Boolean target weights of indices, which of them exist, and which rows count; None if all do."""
     xp, count = ops.xp, math.prod(x.shape[axis] for axis in o.axes)
     inside = (target >= 0) & (target < count)
     place = expand(ops, xp.where(inside, target, 0), o.axes)
-    y = xp.astype(ranks(ops, x, o.axes) == place, o.dtype)
-    return y, inside, None if o.ignored is None else expand(ops, target != o.ignored, o.axes)
+    return (
+        ranks(ops, x, o.axes) == place,
+        inside,
+        None if o.ignored is None else expand(ops, target != o.ignored, o.axes),
+    )
 
 
 def _restored(ops: Ops, p: Array, x: Array) -> Array:

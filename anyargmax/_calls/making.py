@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from .._frameworks.registry import Ops
 from .._kernels import selection
+from .._rules.relaxations import LOGARITHM
 from .._rules.rule import Array
 from . import composition
 from .composition import Controls
@@ -49,7 +50,8 @@ def made(ops: Ops, core, x, arrays, options, given: Given | None = None, shape=N
         stacked = core if split is None else composition.answers
         with_none = arrays if split is None else (arrays[0], None)
         make = partial(_by_changed_rules, ops, stacked, with_none, soft, renewed)
-        way = selection.planned(ops, x, arrays[0], given.arrays(), soft, make, shape)
+        asked = soft._replace(log=False) if soft.relaxation == LOGARITHM else soft  # which says so by its name
+        way = selection.planned(ops, x, arrays[0], given.arrays(), asked, make, shape)
     if way is None:
         call = _by_rules(ops, core, arrays, options)
         return call, 0, call if _may_be_kept(ops, x, arrays) else None

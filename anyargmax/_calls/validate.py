@@ -81,7 +81,17 @@ def operations(x: Array, name: str, /, **others: Any) -> Ops:
                 f"`{name}` and `{key}` must be of one framework, here {ops.name}, got {described(foreign[0])} of "
                 f"{type(foreign[0]).__module__}. Convert both to one."
             )
+        _check_device(ops, x, name, other, key)
     return ops
+
+
+def _check_device(ops: Ops, x: Array, name: str, other: Array, key: str) -> None:
+    """Refuse arrays on different devices; a number may be anywhere."""
+    here, there = (ops.place(array).get("device") for array in (x, other))
+    if here != there and other.ndim:
+        raise ValueError(
+            f"`{name}` and `{key}` must be on one device, got {here} and {there}. Move `{key}` to that of `{name}`."
+        )
 
 
 def _belongs(ops: Ops, array: Any) -> bool:
@@ -114,7 +124,7 @@ def one_axis(axis: Any, shape: tuple[int, ...], name: str = "axis") -> int:
         index = operator.index(axis)
     except TypeError:
         raise TypeError(
-            f"`{name}` must be an integer, got {described(axis)}. Pass one axis of shape {shape}."
+            f"`{name}` must be an integer, got {described(axis)}. Pass one axis of shape {shape}{_instead(axis)}."
         ) from None
     if isinstance(axis, bool) or not -ndim <= index < ndim:
         allowed = f"in [{-ndim}, {ndim - 1}]" if ndim else "None"
@@ -125,6 +135,16 @@ def one_axis(axis: Any, shape: tuple[int, ...], name: str = "axis") -> int:
             f"`{name}` must be an axis with at least one entry, got axis {axis} of shape {shape}: there is no argmax of nothing."
         )
     return index
+
+
+def _instead(axis: Any) -> str:
+    """What else to do with what is no axis."""
+    if isinstance(axis, (tuple, list)):
+        return (
+            ", or merge several into one with `reshape`; `spatial_soft_argmax`, `spatial_expectation`, `soft_one_hot` "
+            "and `fenchel_young_loss` take several"
+        )
+    return "; all other options go by keyword" if is_array_like(axis) else ""
 
 
 def is_any_axis(axis: Any) -> bool:
@@ -270,7 +290,8 @@ def boolean_mask(ops: Ops, mask: Any, shape: tuple[int, ...]) -> Array | None:
         return None
     if not has_kind(ops, mask, "bool"):
         raise TypeError(
-            f"`mask` must be a boolean array, True where a score is kept, got {described(mask)}. Pass such as `mask != 0`."
+            f"`mask` must be a boolean array, True where a score is kept, got {described(mask)}. "
+            + ("Pass such as `mask != 0`." if is_array_like(mask) else f"Convert it to a boolean array of {ops.name}.")
         )
     got = tuple(mask.shape)
     padded = (1,) * (len(shape) - len(got)) + got
@@ -285,7 +306,8 @@ def position_table(ops: Ops, positions: Any, dtype: Any, shape: tuple[int, ...],
     """Return the positions in the compute dtype, laid along the axis if 1-D."""
     if not has_kind(ops, positions, ("real floating", "integral")):
         raise TypeError(
-            f"`positions` must be a real array, got {described(positions)}. Pass one position for each entry of the axis."
+            f"`positions` must be a real array, got {described(positions)}. "
+            f"Pass one position for each entry of the axis, in an array of {ops.name}."
         )
     got, n = tuple(positions.shape), shape[axis]
     if len(got) == 1 and got[0] == n:

@@ -21,6 +21,7 @@ from . import network
 from .network import Weights
 
 PACKAGE = __name__.rpartition("._experiment")[0]
+FLOORS = {"torch": "2.13", "jax": "0.5", "keras": "3.5"}  # as in the extras, which pip finds in a clone alone
 FindSpec = Callable[[str], Any]
 Gradients = list[Array] | None  # None where the framework has none to give
 
@@ -51,8 +52,8 @@ class Result(NamedTuple):
 
 
 def install_hint(name: str) -> str:
-    """How to get a framework for this library: an extra of it, but for autograd, on which it depends."""
-    return "pip install autograd" if name == "autograd" else f'pip install "{PACKAGE.partition(".")[0]}[{name}]"'
+    """How to get a framework for this library, wherever one is."""
+    return f'pip install "{name}>={FLOORS[name]}"' if name in FLOORS else f"pip install {name}"
 
 
 def _versioned(label: str, distribution: str) -> str:

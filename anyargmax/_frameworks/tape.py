@@ -201,4 +201,7 @@ def jvp(f, arrays, tangents):
 
 def _in_dtype_of(x, dx):
     """A gradient in the dtype of what it is the gradient of, whatever the dtype of the cotangent was."""
-    return dx if dx.dtype == x.dtype else array_namespace(x).astype(dx, x.dtype)
+    if dx.dtype == x.dtype:
+        return dx
+    namespace = array_namespace(x)
+    return _quietly(namespace)(namespace.astype)(dx, x.dtype)

@@ -80,7 +80,10 @@ class Kernel(NamedTuple):
 
 
 def _copied(x, out):
-    out[...] = x
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        out[...] = x
     return out
 
 
@@ -172,8 +175,8 @@ class Functions(NamedTuple):
 
     Attributes
     ----------
-    softmax, softmax_vjp
-        ``softmax(z, axis)``, and ``softmax_vjp(g, p, axis)``, the cotangent of z from that of the weights p.
+    softmax, log_softmax, softmax_vjp
+        ``softmax(z, axis)``, its logarithms, and ``softmax_vjp(g, p, axis)``, the cotangent of z from that of the weights p.
     contract
         ``contract(p, c)``: ``sum_i p_i c_i`` along axis 1 of p, which has two axes or three, in no fewer digits than p has.
         The positions are one for each entry, or columns of them, of which each has its sum along axis 1.
@@ -187,6 +190,7 @@ class Functions(NamedTuple):
     """
 
     softmax: Callable[..., Array]
+    log_softmax: Callable[..., Array]
     softmax_vjp: Callable[..., Array]
     contract: Callable[..., Array]
     muladd: Callable[..., Array]

@@ -61,7 +61,7 @@ def _spread(table: _Table, g):
         (c,), (g,) = table.columns, np.moveaxis(g, -1, 0)
         return g[:, None] * (c[:, None] if inner else c)
     positions = np.stack(table.columns)
-    return np.matmul(np.moveaxis(g, 1, 2), positions).swapaxes(1, 2) if inner else g @ positions
+    return np.matmul(positions.T, np.moveaxis(g, -1, 1)) if inner else g @ positions
 
 
 def _table_of(call: Call) -> _Table:
@@ -79,13 +79,13 @@ def _backward(table: _Table, sizes, g, y, x, kept, beside):
     """None where nothing was kept, such as under checkpointing."""
     if kept is None:
         return None
-    (still,) = kept
-    g = g.reshape((*table.rows, len(table.columns))).astype(table.columns[0].dtype, copy=False)
-    if still is not None:
-        import numpy as np
+    import numpy as np
 
-        g = np.where(still, np.zeros((), dtype=g.dtype), g)
-    return (_spread(table, g).reshape(sizes),)
+    (still,) = kept
+    with np.errstate(all="ignore"):
+        g = g.reshape((*table.rows, len(table.columns))).astype(table.columns[0].dtype, copy=False)
+        g = g if still is None else np.where(still, np.zeros((), dtype=g.dtype), g)
+        return (_spread(table, g).reshape(sizes),)
 
 
 def _plan(ops: KernelOps, call: Call, limits) -> Step | None:

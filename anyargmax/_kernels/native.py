@@ -149,4 +149,27 @@ def _cost_given(limits: Limits, size, load: Load) -> float:
     return COST if exact and recorded and size <= limits.recorded else NEVER
 
 
-NATIVE = Kernel("native", Limits(), plans={"softmax": _plan, "given": _given}, needs=("memory", "functions"))
+def _logarithms(ops: KernelOps, call: Call, limits: Limits) -> Step | None:
+    """The framework's own logarithms of a softmax, for scores that all have one."""
+    if not call.has_only("half") or call.tempered or len(call.axes) != 1:
+        return None
+    xp, (axis,), half, divisor = ops.xp, call.axes, call.half, call.divisor
+
+    def run(x, load, beside):
+        z = xp.astype(x, xp.float32) if half else x
+        if divisor is not None:
+            z = (z - xp.max(ops.detach(z), axis=axis, keepdims=True)) / divisor
+        y = ops.functions.log_softmax(z, axis)
+        if not math.isfinite(float(xp.min(ops.detach(y)))):
+            return None
+        return xp.astype(y, x.dtype) if half else y
+
+    return Step("native", run, lambda load: COST)
+
+
+NATIVE = Kernel(
+    "native",
+    Limits(),
+    plans={"softmax": _plan, "given": _given, "logarithm": _logarithms},
+    needs=("memory", "functions"),
+)

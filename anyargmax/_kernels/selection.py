@@ -19,6 +19,7 @@ from . import whole
 from .blocks.kernel import BLOCKS
 from .few import FEW
 from .kernel import Kernel, KernelOps, Load, Step
+from .losses import LOSSES
 from .means import MEANS
 from .native import NATIVE
 from .support.sparse import SUPPORT
@@ -29,7 +30,7 @@ from .traced.roots import ROOTS
 from .traced.softmax import SOFTMAX
 from .traced.steps import STEPS
 
-BUILT_IN = (NATIVE, BLOCKS, SUPPORT, MEANS, FEW, CONTRACTION, REDUCTIONS, STEPS, SOFTMAX, ROOTS, TRACED_MEANS)
+BUILT_IN = (NATIVE, BLOCKS, SUPPORT, MEANS, FEW, LOSSES, CONTRACTION, REDUCTIONS, STEPS, SOFTMAX, ROOTS, TRACED_MEANS)
 _known = {kernel.name: kernel for kernel in BUILT_IN}
 
 

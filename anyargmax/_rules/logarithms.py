@@ -11,14 +11,14 @@ from .hard import first_largest
 from .ops import RuleOps
 from .ratios import log1p_ratio
 from .rule import Array, Rule
-from .scores import divided, kept_and_reference, square_root
+from .scores import divided, kept_and_reference, largest, square_root
 
 # Arguments: x scores; temperature and alpha (None is 1, and that of the relaxation), of the reduced shape; mask. Static: axes,
 # relaxation.
 
 
 def _distances(ops: RuleOps, x, temperature, mask, axes):
-    """Return ``z = (x - largest) / T``, 0 where it does not move, which scores have weight, and which of them move."""
+    """Return ``z = (x - largest) / T``, 0 where it does not move, and which scores have weight."""
     xp = ops.xp
     keep, top, peak = kept_and_reference(ops, x, mask, axes)
     moves = keep & ~peak
@@ -26,10 +26,22 @@ def _distances(ops: RuleOps, x, temperature, mask, axes):
     z = xp.where(moves, x, top) - top
     # Two scores at both ends of the range are infinitely far, and an infinite temperature has no quotient with that.
     z = xp.where(ops.detach(z) == -math.inf, -float(xp.finfo(z.dtype).max), z)
-    return divided(z, temperature), keep, moves
+    return divided(z, temperature), keep
 
 
-def _of_softmax(ops: RuleOps, z, keep, axes):
+def of_softmax(ops: RuleOps, x, temperature, mask, axes):
+    """``z - log sum exp z``, of which each score is selected on its own: nothing is differentiated through this."""
+    xp = ops.xp
+    x = x if mask is None else xp.where(mask, x, -math.inf)
+    top = largest(ops, x, axes)
+    z = xp.where(xp.abs(x) == math.inf, xp.minimum(x, 0.0), x - top)
+    # Not divided: an infinite temperature has no quotient with what is infinitely far.
+    z = z if temperature is None else xp.where(z == -math.inf, z, z / temperature)
+    total = xp.sum(xp.exp(z), axis=axes, keepdims=True)
+    return z - xp.log(xp.where(total == 0, 1.0, total))
+
+
+def _of_softmax_composite(ops: RuleOps, z, keep, axes):
     xp = ops.xp
     total = xp.sum(xp.where(keep, xp.exp(z), 0.0), axis=axes, keepdims=True)
     some = xp.where(ops.detach(total) == 0, 1.0, total)
@@ -51,20 +63,34 @@ def _of_entmax(ops: RuleOps, p, z, keep, order, chosen, axes):
     return xp.where(value == value, log, value)
 
 
-def _log_weights(ops: RuleOps, x, temperature, alpha, mask, *, axes, relaxation):
-    z, keep, _ = _distances(ops, x, temperature, mask, axes)
-    if relaxation.alpha == 1:
-        return _of_softmax(ops, z, keep, axes)
+def _of_sparse(ops: RuleOps, x, z, keep, temperature, alpha, mask, axes, relaxation):
     p = ops.weights(x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
     chosen = first_largest(ops, ops.detach(x), keep, axes)
     return _of_entmax(ops, p, z, keep, relaxation.order(alpha), chosen, axes)
 
 
+def _log_weights(ops: RuleOps, x, temperature, alpha, mask, *, axes, relaxation):
+    if relaxation.alpha == 1:
+        return of_softmax(ops, x, temperature, mask, axes)
+    z, keep = _distances(ops, x, temperature, mask, axes)
+    return _of_sparse(ops, x, z, keep, temperature, alpha, mask, axes, relaxation)
+
+
+def _log_weights_composite(ops: RuleOps, x, temperature, alpha, mask, *, axes, relaxation):
+    z, keep = _distances(ops, x, temperature, mask, axes)
+    if relaxation.alpha == 1:
+        return _of_softmax_composite(ops, z, keep, axes)
+    return _of_sparse(ops, x, z, keep, temperature, alpha, mask, axes, relaxation)
+
+
 def _slopes(ops: RuleOps, y, x, mask, alpha, relaxation, axes):
-    """Return s, b, which scores move, and the divisor of dtau; s and b are 0 where a score moves nothing. b is None for softmax, whose b is 1."""
+    """Return s, b, which scores move, and the sum of s; s and b are 0 where a score moves nothing. b is None for softmax.
+
+    In a row with a score of +inf, no other has a finite logarithm.
+    """
     xp, order = ops.xp, relaxation.order(alpha)
-    _, _, moves = _distances(ops, x, None, mask, axes)
-    moves = moves & (ops.detach(y) != -math.inf)
+    moves = (ops.detach(y) != -math.inf) & (xp.abs(ops.detach(x)) != math.inf)
+    moves = moves if mask is None else moves & mask
     y = xp.where(moves, y, 0.0)
     s = xp.where(moves, xp.exp((2 - order) * y), 0.0)
     b = None if relaxation.alpha == 1 else xp.where(moves, xp.exp((1 - order) * y), 0.0)
@@ -102,13 +128,13 @@ def _jvp_x(ops: RuleOps, t, y, x, temperature, alpha, mask, *, axes, relaxation)
 
 def _vjp_temperature(ops: RuleOps, g, y, x, temperature, alpha, mask, *, axes, relaxation):
     """``dl/dT = -J z / T``."""
-    z, _, _ = _distances(ops, x, temperature, mask, axes)
+    z, _ = _distances(ops, x, temperature, mask, axes)
     moved = divided(_pulled(ops, g, y, x, alpha, mask, axes, relaxation), temperature)
     return -ops.xp.sum(moved * z, axis=axes, keepdims=True)
 
 
 def _jvp_temperature(ops: RuleOps, t, y, x, temperature, alpha, mask, *, axes, relaxation):
-    z, _, _ = _distances(ops, x, temperature, mask, axes)
+    z, _ = _distances(ops, x, temperature, mask, axes)
     return -divided(_pushed(ops, z * t, y, x, alpha, mask, axes, relaxation), temperature)
 
 
@@ -148,5 +174,5 @@ LOG_WEIGHTS = Rule(
     forward=_log_weights,
     vjps=(_vjp_x, _vjp_temperature, _vjp_alpha),
     jvps=(_jvp_x, _jvp_temperature, _jvp_alpha),
-    composite=_log_weights,
+    composite=_log_weights_composite,
 )

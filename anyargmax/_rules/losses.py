@@ -8,7 +8,8 @@ from .readouts.stacked import expand
 from .rule import Array, Rule
 from .scores import is_tame, kept_and_reference, largest
 
-# Arguments: x scores, target weights, temperature (None is 1), mask. Static: axes, relaxation.
+# Arguments: x scores, target weights (Boolean ones are all at one entry), temperature (None is 1), mask. Static: axes,
+# relaxation.
 
 
 def are_weights(ops: RuleOps, target: Array, axes: tuple[int, ...]) -> Array:
@@ -26,7 +27,7 @@ def have_scores(ops: RuleOps, x: Array, mask: Array | None, axes: tuple[int, ...
     return ops.xp.any(keep if mask is None else keep & mask, axis=axes)
 
 
-def _entropy(ops: RuleOps, p, relaxation, axes, steep=False):
+def entropy(ops: RuleOps, p, relaxation, axes, steep=False):
     """``H(p) = sum (p - p^alpha) / (alpha (alpha - 1))``, at alpha = 1 ``-sum p log p``; axes kept.
 
     At alpha = 1 its slope at 0 is infinite. Weights that vanish do not move, and have 0 there unless it is to be steep.
@@ -69,6 +70,11 @@ def _rows(ops: RuleOps, x, mask, axes) -> _Rows:
     return _Rows(xp.where(moves, x, top) - top, keep, moves, xp.any(keep, axis=axes, keepdims=True))
 
 
+def _shares(ops: RuleOps, target, x):
+    """Target weights in the dtype of the scores."""
+    return ops.xp.astype(target, x.dtype) if ops.xp.isdtype(target.dtype, "bool") else target
+
+
 def _where(ops: RuleOps, condition, x):
     """x where a condition holds, 0 elsewhere; x if the condition is None."""
     return x if condition is None else ops.xp.where(condition, x, 0.0)
@@ -107,14 +113,14 @@ def _times_differentiably(ops: RuleOps, temperature, own, wanted):
 def _loss(ops: RuleOps, x, target, temperature, mask, *, axes, relaxation, steep=False):
     """``<p - y, x> + T H(p) - T H(y)``: ``+inf`` where the target has weight on a masked score, 0 in a row without any kept one."""
     xp = ops.xp
-    p = ops.weights(x, temperature, None, mask, axes=axes, relaxation=relaxation)
+    p, target = ops.weights(x, temperature, None, mask, axes=axes, relaxation=relaxation), _shares(ops, target, x)
     rows, moved = _rows(ops, x, mask, axes), p - target
     z = rows.z
     if rows.keep is not None:
         # Two scores at both ends of the range are infinitely far: the further one has weight 0. What is not moved is not lost.
         z = xp.where((ops.detach(z) == -float("inf")) & (ops.detach(moved) == 0), 0.0, z)
     gap = xp.sum(moved * z, axis=axes, keepdims=True)
-    own, wanted = _entropy(ops, p, relaxation, axes), _entropy(ops, target, relaxation, axes, steep)
+    own, wanted = entropy(ops, p, relaxation, axes), entropy(ops, target, relaxation, axes, steep)
     if steep:
         loss = gap + _times_differentiably(ops, temperature, own, wanted)
     else:
@@ -129,7 +135,7 @@ def _loss(ops: RuleOps, x, target, temperature, mask, *, axes, relaxation, steep
 def _difference(ops: RuleOps, rows, x, target, temperature, mask, axes, relaxation):
     """``p - y``, 0 where scores do not move."""
     p = ops.weights(x, temperature, None, mask, axes=axes, relaxation=relaxation)
-    return _where(ops, rows.moves, p - target)
+    return _where(ops, rows.moves, p - _shares(ops, target, x))
 
 
 def _vjp_x(ops: RuleOps, g, y, x, target, temperature, mask, *, axes, relaxation):
@@ -161,7 +167,8 @@ def _jvp_target(ops: RuleOps, t, y, x, target, temperature, mask, *, axes, relax
 
 def _temperature_slope(ops: RuleOps, rows, x, target, temperature, mask, axes, relaxation):
     p = ops.weights(x, temperature, None, mask, axes=axes, relaxation=relaxation)
-    return _where(ops, rows.there, _entropy(ops, p, relaxation, axes) - _entropy(ops, target, relaxation, axes))
+    wanted = entropy(ops, _shares(ops, target, x), relaxation, axes)
+    return _where(ops, rows.there, entropy(ops, p, relaxation, axes) - wanted)
 
 
 def _vjp_temperature(ops: RuleOps, g, y, x, target, temperature, mask, *, axes, relaxation):

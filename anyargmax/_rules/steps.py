@@ -179,5 +179,4 @@ KEPT = Rule(
     (lambda ops, g, y, p, keep: _kept(ops, g, keep),),
     (lambda ops, t, y, p, keep: _kept(ops, t, keep),),
     _kept,
-    inlined=True,
 )

@@ -129,6 +129,7 @@ CALLS = [
     Call("mean and variance of given weights under a mask", "expectation", (3, 4), {"readout": "moments"}, {"mask": _mask((3, 4))}),
     Call("coordinates of given weights", "spatial_expectation", (2, 3, 4), {"coordinates": "corner"}, {}),
     Call("coordinates of given weights with the axes swapped under a mask", "spatial_expectation", (4, 3), {"axes": (1, 0), "coordinates": "center"}, {"mask": _mask((4, 3))}),
+    Call("coordinates of given weights along the first two axes", "spatial_expectation", (3, 2, 4), {"axes": (1, 0)}, {}),
     Call("median coordinates of given weights", "spatial_expectation", (3, 4), {"readout": "median"}, {}),
     Call("mean and variance of coordinates of given weights", "spatial_expectation", (2, 3, 4), {"readout": "moments", "coordinates": "corner"}, {}),
     Call("covariance of coordinates of given weights", "spatial_expectation", (2, 3, 4), {"readout": "covariance"}, {}),

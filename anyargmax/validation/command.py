@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from .._help import with_examples
 from .checking import check
 from .comparison import compare
 from .evaluation import summary
@@ -20,6 +21,12 @@ from .report import WIDTH, Report, as_json, as_junit, text
 
 # One entry, a vector, a matrix and more: what a function of arrays is tried on where no shapes are given.
 DEFAULT_SHAPES = ((1, 1), (5,), (3, 4), (2, 3, 4))
+EXAMPLES = (
+    "--only sparsemax",
+    "--backends numpy autograd --order 2 --only median",
+    f"{__name__.rpartition('.validation')[0]}:soft_argmax --shapes 4,7 3,2,5",
+    "--fuzz 100 --backends numpy",
+)
 
 
 class Refusal(Exception):
@@ -57,7 +64,8 @@ class _Parser(argparse.ArgumentParser):
 
 def parser(program: str) -> argparse.ArgumentParser:
     """Return the command's options."""
-    made = _Parser(prog=program, description="Compare values and derivatives of functions in every framework.")
+    text = "Compare values and derivatives of functions in every framework."
+    made = _Parser(description=text, **with_examples(program, EXAMPLES))
     add = made.add_argument
     add("target", nargs="?", metavar="MODULE:FUNCTION", help="your function of arrays; the built-in ones if left out")
     add("--backends", nargs="+", metavar="NAME", help="frameworks; all that are installed if left out")

@@ -1,16 +1,16 @@
-"""PyTorch: the adapter, which the library loads, and the layer `SoftArgmax`, which you do."""
+"""PyTorch: the adapter, which the library loads, and the layers, which you do."""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .layer import SoftArgmax
+    from .layer import SoftArgmax, SpatialSoftArgmax
 
-__all__ = ["SoftArgmax"]
+__all__ = ["SoftArgmax", "SpatialSoftArgmax"]
 
 
 def __getattr__(name: str) -> Any:
-    if name != "SoftArgmax":
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .layer import SoftArgmax
+    from . import layer
 
-    return SoftArgmax
+    return getattr(layer, name)

@@ -3,7 +3,6 @@
 from functools import partial
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor
 
 from ..._compat import array_namespace
 from .compiled import cumulative_sum, functions, opaque  # noqa: F401 - the library asks for them here
@@ -22,6 +21,7 @@ from .memory import (  # noqa: F401
     widened,
     widens,
 )
+from .private import is_fake
 
 name = "torch"
 namespace = array_namespace(torch.empty(0))
@@ -37,7 +37,7 @@ def is_concrete(x):
     """Whether the values may be looked at: not while tracing, not inside a transform, and not if there are none."""
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or is_transformed():
         return False
-    return x.device.type != "meta" and not isinstance(x, FakeTensor)
+    return x.device.type != "meta" and not is_fake(x)
 
 
 def place(x):

@@ -4,6 +4,7 @@ import torch
 
 from ..._kernels.kernel import Functions
 from ..._kernels.selection import is_composing
+from . import private
 
 
 def opaque(f):
@@ -18,7 +19,7 @@ def cumulative_sum(x, *, axis):
 
 def _contract(p, c):
     """A product of matrices, unless those are computed in fewer digits than p has."""
-    if torch._C._is_any_autocast_enabled() or torch._C._get_float32_matmul_precision() != "highest":
+    if private.autocast() or private.precision() != "highest":
         columns = [c] if c.ndim == 1 else c.unbind(1)
         means = [torch.sum(p * column.reshape(-1, *[1] * (p.ndim - 2)), dim=1) for column in columns]
         return means[0] if c.ndim == 1 else torch.stack(means, dim=1)
@@ -27,7 +28,8 @@ def _contract(p, c):
 
 functions = Functions(
     softmax=torch.softmax,
-    softmax_vjp=lambda g, p, axis: torch._softmax_backward_data(g, p, axis, p.dtype),
+    log_softmax=torch.log_softmax,
+    softmax_vjp=lambda g, p, axis: private.softmax_backward(g, p, axis, p.dtype),
     contract=_contract,
     muladd=lambda x, y, z: torch.addcmul(z, x, y),
     product=lambda x, y, dtype: torch.mul(x, y, out=torch.empty(x.shape, dtype=dtype, device=x.device)),

@@ -1,16 +1,46 @@
-"""The layer for PyTorch: `soft_argmax` as a module."""
+"""The layers for PyTorch: `soft_argmax` and `spatial_soft_argmax` as modules."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 
 from ..._calls.annotations import PositionOptions
-from ..._calls.validate import is_any_axis
-from ..._layers import OPTIONS, options_of, signature
-from ...operators import soft_argmax
+from ..._layers import FunctionLayer
+from ...operators import soft_argmax, spatial_soft_argmax
 
 
-class SoftArgmax(torch.nn.Module):
+class _Layer(FunctionLayer, torch.nn.Module):
+    """What both modules are: a function whose options that are tensors are buffers or parameters."""
+
+    temperature: Any
+    alpha: Any
+
+    def __init__(self, axis: Any, options: Mapping[str, Any]):
+        super().__init__()
+        setattr(self, self._axis_name, tuple(axis) if isinstance(axis, list) else axis)
+        for option, value in self._with_defaults(options).items():
+            self._hold(option, value)
+        plain = {name: v.detach() if isinstance(v, torch.Tensor) else v for name, v in self._options().items()}
+        self._check_options(plain, lambda shape, beside: torch.zeros(shape, device=getattr(beside, "device", None)))
+
+    def _hold(self, option, value):
+        if isinstance(value, torch.Tensor) and not isinstance(value, torch.nn.Parameter):
+            self.register_buffer(option, value)
+        else:
+            setattr(self, option, value)
+
+    def extra_repr(self) -> str:
+        shown = [f"{self._axis_name}={self._axis()}"]
+        for option, value in self._options().items():
+            if isinstance(value, torch.Tensor):
+                shown.append(f"{option}={type(value).__name__}{tuple(value.shape)}")
+            elif value != self._defaults[option]:
+                shown.append(f"{option}={value!r}")
+        return ", ".join(shown)
+
+
+class SoftArgmax(_Layer, function=soft_argmax):
     """Position of the largest score along an axis, differentiably: `soft_argmax` as a module.
 
     Parameters
@@ -20,8 +50,8 @@ class SoftArgmax(torch.nn.Module):
     keepdims, window, zero_background, readout, hard
         As in `soft_argmax`.
     temperature, alpha
-        A number, or a tensor that broadcasts against the reduced shape (reduced axes kept, with length 1): a
-        `torch.nn.Parameter` is trained with the module, any other tensor is a buffer.
+        A number, or a tensor that broadcasts against the reduced shape (reduced axes kept, with length 1), as one of
+        shape ``(1,)`` always does: a `torch.nn.Parameter` is trained with the module, any other tensor is a buffer.
     positions
         As in `soft_argmax`, or a list: a buffer (a `torch.nn.Parameter` is trained). ``half()``,
         ``bfloat16()`` and the like leave a buffer in its dtype, because bfloat16 cannot hold index 257.
@@ -33,6 +63,9 @@ class SoftArgmax(torch.nn.Module):
 
     Notes
     -----
+    Learn one temperature for all rows as a parameter of shape ``(1,)``. One without axes works too, but
+    `torch.distributed.fsdp.fully_shard` refuses it.
+
     Nothing keeps a trained temperature above 0 (`soft_argmax` raises below it): train its logarithm with
     ``torch.nn.utils.parametrize`` where steps may be large.
 
@@ -40,42 +73,19 @@ class SoftArgmax(torch.nn.Module):
     --------
     >>> SoftArgmax(temperature=0.1)(torch.tensor([[0.0, 1.0, 5.0], [0.0, 3.0, 3.0]]))
     tensor([2.0000, 1.5000])
+    >>> SoftArgmax(temperature=torch.nn.Parameter(torch.tensor([0.5])))
+    SoftArgmax(axis=-1, temperature=Parameter(1,))
     """
 
-    __signature__ = signature()
     positions: torch.Tensor | None
-    temperature: Any
-    alpha: Any
 
     def __init__(self, axis: int | None = -1, **options: Unpack[PositionOptions]):
-        super().__init__()
-        self.axis = axis
-        for option, value in options_of(options).items():
-            self._hold(option, value)
-        self._check_options()
+        super().__init__(axis, options)
 
     def _hold(self, option, value):
         if option == "positions" and value is not None and not isinstance(value, torch.Tensor):
             value = torch.tensor(value)  # a copy: loading a state must not write into the caller's array
-        if isinstance(value, torch.Tensor) and not isinstance(value, torch.nn.Parameter):
-            self.register_buffer(option, value)
-        else:
-            setattr(self, option, value)
-
-    def _options(self):
-        return {option: getattr(self, option) for option in OPTIONS}
-
-    def _check_options(self):
-        """Have `soft_argmax` refuse bad options now; tensors one by one, as they may be on different devices."""
-        options = self._options()
-        tensors = {option: value for option, value in options.items() if isinstance(value, torch.Tensor)}
-        numbers = {option: value for option, value in options.items() if option not in tensors}
-        axis = -1 if is_any_axis(self.axis) else self.axis
-        soft_argmax(torch.zeros(1), axis=axis, **numbers)
-        for option, held in tensors.items():
-            value = held.detach().reshape(-1) if option == "positions" else held.detach()[..., None]
-            shape = value.shape if option == "positions" else (*held.shape, 1)
-            soft_argmax(torch.zeros(shape, device=value.device), axis=axis, **numbers | {option: value})
+        super()._hold(option, value)
 
     def _apply(self, fn, recurse=True):
         before = self.positions
@@ -87,17 +97,58 @@ class SoftArgmax(torch.nn.Module):
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Return the positions of scores of any shape; the mask is that of `soft_argmax`."""
-        return soft_argmax(x, axis=self.axis, mask=mask, **self._options())
+        return self._answer(x, mask, self._options())
 
     if TYPE_CHECKING:  # torch's own says that a call returns anything
 
         def __call__(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor: ...
 
-    def extra_repr(self) -> str:
-        shown = [f"axis={self.axis}"]
-        for option, value in self._options().items():
-            if isinstance(value, torch.Tensor):
-                shown.append(f"{option}={type(value).__name__}{tuple(value.shape)}")
-            elif value != OPTIONS[option]:
-                shown.append(f"{option}={value!r}")
-        return ", ".join(shown)
+
+class SpatialSoftArgmax(_Layer, function=spatial_soft_argmax):
+    """Coordinates of the largest score of a map, differentiably: `spatial_soft_argmax` as a module.
+
+    Parameters
+    ----------
+    axes
+        The axes of the map, in the order in which the coordinates come out: ``(-1, -2)`` is x before y.
+    coordinates, window, zero_background, readout, hard
+        As in `spatial_soft_argmax`.
+    temperature, alpha
+        As in `SoftArgmax`: a number, a `torch.nn.Parameter` that is trained with the module, or any other tensor,
+        which is a buffer.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `spatial_soft_argmax`, for an option that it would refuse.
+
+    See Also
+    --------
+    SoftArgmax : what holds of a temperature that is learned.
+
+    Notes
+    -----
+    With ``axes=(-1, -2), coordinates="corner"`` and a parameter of shape ``(1,)`` as the temperature it answers as the
+    layers for robots that are called spatial softmax do, for maps of more than one row and column: x before y, -1 and 1
+    on the first and last entry.
+
+    References
+    ----------
+    Levine, Finn, Darrell and Abbeel (2016), "End-to-end training of deep visuomotor policies".
+
+    Examples
+    --------
+    >>> temperature = torch.nn.Parameter(torch.tensor([0.5]))
+    >>> layer = SpatialSoftArgmax((-1, -2), coordinates="corner", temperature=temperature)
+    >>> maps = torch.zeros(2, 32, 5, 7)
+    >>> maps[..., 0, 6] = 30.0
+    >>> layer(maps).shape, layer(maps)[0, 0]
+    (torch.Size([2, 32, 2]), tensor([ 1., -1.], grad_fn=<SelectBackward0>))
+    """
+
+    def __init__(self, axes: tuple[int, ...] = (-2, -1), **options: Any):
+        super().__init__(axes, options)
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> Any:
+        """Return the coordinates of maps, or two tensors, as `spatial_soft_argmax` does; the mask is that of it."""
+        return self._answer(x, mask, self._options())

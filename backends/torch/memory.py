@@ -3,26 +3,28 @@
 from operator import attrgetter
 
 import torch
-from torch.autograd import forward_ad
 
 from ..._kernels import selection
 from ..._kernels.kernel import Memory
 from ..._kernels.selection import is_composing
+from .private import (
+    autocast,
+    dispatch_keys,
+    forward_mode,
+    is_tracing,
+    modes,
+    precision,
+    saved_tensors_hooks,
+    transform,
+)
 
 _needs_grad = attrgetter("requires_grad")
 _EXAMPLE = torch.empty(0, device="cpu")
 with torch.inference_mode():
     # What an ordinary tensor dispatches on, and one of inference: no device but the CPU, nothing batched or lazy.
-    _PLAIN_KEYS = [torch._C._dispatch_keys(x) for x in (_EXAMPLE, torch.empty(0, device="cpu"))]
+    _PLAIN_KEYS = [dispatch_keys(x) for x in (_EXAMPLE, torch.empty(0, device="cpu"))]
 
-
-# Looked up once: an eager call asks all of them.
-_STRIDED = torch.strided
-_transform = torch._C._functorch.peek_interpreter_stack
-_modes = torch._C._len_torch_dispatch_stack
-_is_tracing = torch._C._is_tracing
-_autocast = torch._C._is_any_autocast_enabled
-_precision = torch._C._get_float32_matmul_precision
+_STRIDED = torch.strided  # looked up once: an eager call asks for it
 
 array_classes = (torch.Tensor, torch.nn.Parameter)
 _HALVES = (torch.float16, torch.bfloat16)
@@ -32,12 +34,12 @@ _SHARED = (torch.float32, torch.float64, torch.bool, torch.float16, torch.bfloat
 
 def is_transformed():
     """Whether a transform, forward-mode AD or a compiler makes operations of a call: no `Function` serves those right."""
-    return _transform() is not None or forward_ad._current_level >= 0 or is_composing()
+    return transform() is not None or forward_mode._current_level >= 0 or is_composing()
 
 
 def is_recorded(*arrays):
     """Whether something differentiates what is computed now from the arrays, or may."""
-    if _transform() is not None or forward_ad._current_level >= 0:
+    if transform() is not None or forward_mode._current_level >= 0:
         return True
     return torch.is_grad_enabled() and any(torch.is_tensor(x) and x.requires_grad for x in arrays)
 
@@ -47,7 +49,7 @@ def traits(x):
 
     That is a strided tensor outside every transform and trace, and where nobody observes operations.
     """
-    if x.layout is not _STRIDED or x.is_neg() or is_transformed() or _modes() or _is_tracing():
+    if x.layout is not _STRIDED or x.is_neg() or is_transformed() or modes() or is_tracing():
         return None
     return x.dtype, x.shape, x.device
 
@@ -88,7 +90,7 @@ def _is_plain(x):
     """Whether a tensor is numbers in the memory of the CPU and nothing else."""
     if torch.compiler.is_compiling() or type(x) not in array_classes or x.dtype not in _SHARED or not x.is_cpu:
         return False
-    return traits(x) is not None and torch._C._dispatch_keys(x) in _PLAIN_KEYS
+    return traits(x) is not None and dispatch_keys(x) in _PLAIN_KEYS
 
 
 def _open(x):
@@ -186,13 +188,13 @@ def _load(x, *arrays):
     return (
         learned and torch.is_grad_enabled(),
         torch.get_num_threads(),
-        not _autocast() and _precision() == "highest",
+        not autocast() and precision() == "highest",
     )
 
 
 def _keeps():
     """Whether what is saved for the backward pass stays: not where it is packed away, such as under checkpointing."""
-    return torch._C._autograd._top_saved_tensors_default_hooks(True) is None
+    return saved_tensors_hooks(True) is None
 
 
 memory = Memory(

@@ -102,7 +102,8 @@ def _weights_slope(ops: RuleOps, p, order):
 
 
 SOFTMAX = Relaxation("softmax", _exponential, _weights_slope, None, steps=1, step=_norm_step, alpha=1.0)
-GIVEN = SOFTMAX._replace(name="given")  # of weights that are given: there is nothing to solve
+# Under other names for kernels: weights that are given, of which nothing is solved, and logarithms of softmax.
+GIVEN, LOGARITHM = SOFTMAX._replace(name="given"), SOFTMAX._replace(name="logarithm")
 ENTMAX = Relaxation("entmax", _value, _slope, None, steps=24, step=_norm_step, form=_form)
 BY_LARGEST = Relaxation(
     "entmax",

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from ..invariants import WEIGHTS
 from .case import Case
 from .kinks import has_median_kink, is_determined
-from .registry import FLOATS, NAMES, POSITIONS, WEIGHTS, WHOLE, prop
+from .registry import FLOATS, NAMES, OF_SCORES, POSITIONS, WHOLE, prop
 from .running import Closeness, Outcome, assert_near, assert_same, computed_in, first, outcome
 from .scales import gradient_scale, value_scale
 from .scores import fitted
@@ -18,7 +19,7 @@ def near(case: Case, got: Outcome, want: Outcome, what: str, zeros: bool = False
     dtype = computed_in(case, first(case))
     assert got.stored == want.stored, f"{what}: expected dtype {', '.join(want.stored)}, got {', '.join(got.stored)}"
     determined = is_determined(case, dtype)
-    zeros = zeros and determined and case.call.function in WEIGHTS
+    zeros = zeros and determined and case.call.function in WEIGHTS and not case.option("log")
     by = Closeness(dtype, want.stored, "value", value_scale(case), zeros)
     assert_near(got.value, want.value, f"value {what}", by)
     if determined and want.gradient and not has_median_kink(case):
@@ -32,14 +33,15 @@ def unanswered(case: Case, found: Outcome) -> np.ndarray:
     """Which rows have no finite answer."""
     rows = len(case.rows(case.x))
     if case.call.function in WEIGHTS:
-        return ~np.isfinite(case.rows(found.value[0])).all(axis=1)
+        p = case.rows(found.value[0])
+        return ~(np.isfinite(p) | (p == -np.inf) & bool(case.option("log"))).all(axis=1)
     parts = [part.reshape((rows, part.size // rows if rows else 0)) for part in found.value]
     return ~np.isfinite(np.concatenate(parts, axis=1)).all(axis=1)
 
 
 @prop(
     "a shift of all scores changes nothing",
-    functions=tuple(name for name in NAMES if name != "sharpen"),
+    functions=OF_SCORES,
     kinds=("grid",),
     longest=5000,
     fixed={"zero_background": False},
@@ -171,7 +173,7 @@ def sliced(array: np.ndarray, case: Case, axis: int, k: int) -> np.ndarray:
     """What of an option goes with one index along another axis."""
     full = case.x.shape
     if array.dtype.kind == "i":  # target indices have no reduced axis
-        place = axis - (case.axes[0] < axis)
+        place = axis - sum(k < axis for k in case.axes)
         return np.take(array, [k], axis=place)
     lead = len(full) - array.ndim
     if axis < lead or array.shape[axis - lead] == 1:

@@ -88,8 +88,12 @@ def settled(options: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     if options.get("zero_background"):
         options.pop("alpha", None)
         arrays.pop("alpha", None)
-    if options.get("readout") == "moments":
+    if options.get("readout") in ("moments", "covariance"):
         options.pop("hard", None)
+    if options.get("hard"):
+        options.pop("log", None)
+    if "target" in arrays and arrays["target"].dtype.kind == "f":
+        options.pop("ignore_index", None)
 
 
 def _options(draw: Draw, f: Callable[..., Any], scene: Scene, wanted: Wanted):
@@ -123,10 +127,24 @@ def _places(draw: Draw, wanted: Wanted) -> tuple[str, ...]:
     return tuple(chosen)
 
 
+def _is_of(f: Callable[..., Any], kind: Any) -> bool:
+    """Whether what a function is of is annotated so."""
+    return any(p.annotation == kind for p in inspect.signature(f).parameters.values())
+
+
+def _weights(draw: Draw, wanted: Wanted, shape: tuple[int, ...], dtype: str) -> tuple[np.ndarray, str]:
+    """Draw weights of any sign and sum, with a NaN now and then, but none that is infinite, or large enough to overflow."""
+    kind = draw(st.sampled_from([kind for kind in wanted.kinds if kind in ("grid", "spread")] or ["grid"]))
+    x, recipe = scores(draw, kind, shape, dtype, None)
+    if not recipe and x.size and x.dtype.kind == "f" and draw(st.integers(0, 7)) == 7:
+        x = x.copy()
+        x.reshape(-1)[number(draw, x.size)] = np.nan
+    return x, recipe
+
+
 def _least(f: Callable[..., Any], options: Mapping[str, Any]) -> float | None:
     """0 where scores may not be negative; None where they may."""
-    of_shares = any(p.annotation == named.Shares for p in inspect.signature(f).parameters.values())
-    return 0.0 if of_shares or options.get("zero_background") else None
+    return 0.0 if _is_of(f, named.Shares) or options.get("zero_background") else None
 
 
 @st.composite
@@ -140,7 +158,10 @@ def cases(draw: Draw, functions: Mapping[str, Callable[..., Any]], wanted: Wante
     ndim, options, axes = _reduction(draw, axes_parameter(f))
     scene = Scene(_shape(draw, ndim, axes, wanted), axes, dtype, wanted.arrays)
     rest, arrays = _options(draw, f, scene, wanted)
-    x, recipe = scores(draw, draw(st.sampled_from(wanted.kinds)), scene.shape, dtype, _least(f, rest))
+    if _is_of(f, named.Weights):
+        x, recipe = _weights(draw, wanted, scene.shape, dtype)
+    else:
+        x, recipe = scores(draw, draw(st.sampled_from(wanted.kinds)), scene.shape, dtype, _least(f, rest))
     seed, pick = number(draw, 256), number(draw, 2**16)
     return Case(
         Call(f"a call of {name}", name, scene.shape, options | rest, arrays), x, dtype, seed, pick, places, recipe

@@ -66,10 +66,11 @@ class Kind(NamedTuple):
 AXES: dict[Any, Kind] = {
     named.Axis: Kind(values.axis, (*NO_AXIS, "None", "(0,)")),
     named.AxisOrAll: Kind(values.axis_or_all, (*NO_AXIS, "(0,)")),
+    named.SomeAxes: Kind(values.some_axes, (*NO_AXIS, "None", "()")),
     named.AxesOrAll: Kind(values.axes_or_all, (*NO_AXIS, "()")),
     named.Axes: Kind(values.several, (*NO_AXIS, "None", "0", "()", "(0, 'a')", "(0, 1.0)", "(0, 99)")),
 }
-ARRAYS: dict[Any, tuple[str, ...]] = {named.Scores: NO_SCORES, named.Shares: NO_SCORES}
+ARRAYS: dict[Any, tuple[str, ...]] = {named.Scores: NO_SCORES, named.Shares: NO_SCORES, named.Weights: NO_SCORES}
 KINDS: dict[Any, Kind] = {
     bool: Kind(one_of(True, True, True, False), NO_FLAG),
     int: Kind(one_of(1, 0, 2, 3), NO_COUNT),
@@ -101,6 +102,9 @@ KINDS: dict[Any, Kind] = {
     ),
     named.Power: Kind(
         one_of(10.0, 2.0, 3, 1.0, 0.5), (*NO_NUMBER, "0", "-1.0", "float('nan')", "float('inf')", "like(np.asarray([2.0]))")
+    ),
+    named.Ignored: Kind(
+        one_of(-100, 0, 1, None), ("1.5", "'1'", "True", "like(np.asarray([1]))", "float('nan')", "[0]", "np", "1j")
     ),
     named.Rounds: Kind(one_of(1, 0, 2, 3), (*NO_COUNT, "None")),
 }  # fmt: skip

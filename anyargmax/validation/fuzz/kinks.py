@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..invariants import MAPS, READERS
 from ..tolerance import EPS
 from .case import Case
 
@@ -127,17 +128,32 @@ def has_median_kink(case: Case) -> bool:
     """
     if case.option("readout") != "median":
         return False
-    p = _smooth_weights(case) if not case.option("zero_background") else _background_weights(case)
+    given = case.call.function in READERS
+    p = (
+        _given_weights(case)
+        if given
+        else _background_weights(case)
+        if case.option("zero_background")
+        else _smooth_weights(case)
+    )
     lengths = tuple(case.x.shape[k] for k in case.axes)
-    if case.call.function != "spatial_soft_argmax":
+    if case.call.function not in MAPS:
         lengths = (p.shape[1],)
     p = p.reshape((-1, *lengths))
     for k in range(len(lengths)):
         marginal = p.sum(axis=tuple(j + 1 for j in range(len(lengths)) if j != k))
-        above = 1 - np.cumsum(marginal, axis=1)[:, :-1]
+        above = (marginal.sum(axis=1, keepdims=True) if given else 1) - np.cumsum(marginal, axis=1)[:, :-1]
+        if given and np.any(np.abs(above - 1) < 1e-3):
+            return True
         if np.any(np.abs(above - 0.5) < 1e-3) or np.any((np.abs(above - 1) < 1e-6) & (above != 1)):
             return True
     return False
+
+
+def _given_weights(case: Case) -> np.ndarray:
+    """Weights that are given, of the rows without a NaN."""
+    p = np.where(case.rows(case.mask), case.rows(case.x), 0.0).astype(float)
+    return p[np.isfinite(p).all(axis=1)]
 
 
 def _smooth_weights(case: Case) -> np.ndarray:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..._frameworks import kept_calls
+from ..invariants import READERS
 from ..problems import tuple_of
 from ..tolerance import dtype_name
 from .algebra import near
@@ -102,9 +103,9 @@ def neighbours(case: Case):
     if case.call.function in functions and not case.option("zero_background"):
         plain = case.with_options(zero_background=None)
         yield plain._replace(call=plain.call._replace(function=functions[case.call.function]))
-    if case.call.function not in ("sharpen", "soft_top_k") and not case.option("zero_background"):
+    if case.call.function not in ("sharpen", "soft_top_k", *READERS) and not case.option("zero_background"):
         yield from (case.with_options(alpha=alpha) for alpha in (1, 2, 1.5))
-    if case.call.function != "sharpen":
+    if case.call.function not in ("sharpen", *READERS):
         yield from (case.with_options(temperature=temperature) for temperature in (1, 1.0, 2.0))
 
 

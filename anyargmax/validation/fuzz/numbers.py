@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 
 from ..frameworks import load
+from ..invariants import READERS, WEIGHTS
 from ..oracle.decimals import exact, rounded
 from ..oracle_answers import exactly, jacobian_products
 from ..problems import cotangents, draw, tuple_of
@@ -12,7 +13,7 @@ from ..tolerance import EPS, TOLERANCE, round_to
 from .algebra import has_ties, near, unanswered
 from .case import Case
 from .kinks import has_median_kink, is_determined, rows, signed
-from .registry import FLOATS, WEIGHTS, WHOLE, prop
+from .registry import FLOATS, WHOLE, prop
 from .running import (
     Closeness,
     assert_near,
@@ -63,7 +64,8 @@ def is_smooth(case: Case, wanted) -> bool:
     """Whether the oracle's differences have a derivative to find: away from every kink, in rows that are finite."""
     x, _, dead, nan = classes(case)
     name = case.call.function
-    if np.any(nan) or np.any(dead) or np.any(np.isinf(x)) or not all(np.all(np.isfinite(part)) for part in wanted):
+    answered = all(np.all(np.isfinite(part) | (part == -np.inf) & bool(case.option("log"))) for part in wanted)
+    if np.any(nan) or np.any(dead) or np.any(np.isinf(x)) or not answered:
         return False
     if case.option("window") is not None and has_ties(case):
         return False
@@ -75,7 +77,7 @@ def is_smooth(case: Case, wanted) -> bool:
         return False
     if name == "sharpen" or case.option("zero_background"):
         return bool(np.all(x > 0))
-    return rows(case).margin > 1e-3 and is_determined(case, "float32")
+    return name in READERS or (rows(case).margin > 1e-3 and is_determined(case, "float32"))
 
 
 @prop(

@@ -5,12 +5,13 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..catalogue import FUNCTIONS
+from ..invariants import READERS
 from .case import Case
 from .scores import INTEGERS, KINDS
 
 NAMES = tuple(FUNCTIONS)
+OF_SCORES = tuple(name for name in NAMES if name not in (*READERS, "sharpen"))
 POSITIONS = ("soft_argmax", "soft_argmin", "soft_argmax_moments", "spatial_soft_argmax")
-WEIGHTS = ("soft_one_hot", "soft_top_k", "sharpen")
 FLOATS = ("float64", "float32", "float16", "bfloat16")
 WHOLE = tuple(INTEGERS)
 # How often each framework is drawn: JAX compiles every new call for a tenth of a second, Dask and the strict

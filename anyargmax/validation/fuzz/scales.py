@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..invariants import derivative_scale
+from ..invariants import READERS, derivative_scale
 from ..problems import cotangents
 from .case import Case
 from .kinks import rows
@@ -43,10 +43,26 @@ def span(case: Case) -> float:
             * 4
         )
     warm = case.with_options(temperature=1.0).call._replace(shape=case.x.shape)
-    places = derivative_scale(warm)
-    moments = name == "soft_argmax_moments" or call.options.get("readout") == "moments"
+    places, readout = derivative_scale(warm), call.options.get("readout")
+    moments = name == "soft_argmax_moments" or readout in ("moments", "covariance")
+    if name in READERS:  # whose weights sum to anything
+        places *= 1 + _whole(case)
+        return 4 * places**2 * (1 + _whole(case)) if moments else 2 * places
     # Twice for a median, whose weights are doubled; and for a variance, whose positions are as far from the mean.
-    return 4 * places**2 if moments else 2 * places if call.options.get("readout") == "median" else places
+    return 4 * places**2 if moments else 2 * places if readout == "median" else places
+
+
+def _whole(case: Case) -> float:
+    """The largest sum of sizes of weights in a row."""
+    sizes = np.abs(np.where(np.isfinite(case.x) & case.mask, case.x, 0.0).astype(float))
+    return float(np.max(case.rows(sizes).sum(axis=1), initial=0.0))
+
+
+def steepness(case: Case) -> float:
+    """How much more a logarithm moves than its weight, ``p^(1 - alpha)``: the most of all rows."""
+    r = rows(case)
+    p = np.where((r.p > 0) & (r.alpha > 1), r.p, 1.0)
+    return float(np.max(p ** np.minimum(1 - r.alpha, 0.0), initial=1.0))
 
 
 def _total(case: Case) -> float:
@@ -77,7 +93,7 @@ def value_scale(case: Case) -> float:
 def _value_scale(case: Case) -> float:
     if case.call.function == "sharpen":
         return max(1.0, _total(case) * float(np.max(np.abs(_logarithms(case)), initial=0.0)))
-    return span(case) * slope(case)
+    return span(case) * slope(case) * (steepness(case) if case.option("log") else 1.0)
 
 
 def _heat(case: Case) -> float:
@@ -103,4 +119,5 @@ def gradient_scale(case: Case) -> float:
     """What errors of a gradient are relative to, at least: how much weights move, what they and the result are multiplied by."""
     largest = max(1.0, *(float(np.max(np.abs(g), initial=0.0)) for g in cotangents(case.seed, (case.x,))))
     loss = case.call.function == "fenchel_young_loss"
-    return largest * (1.0 if loss else span(case)) * _heat(case) * bend(case) * _in_order(case)
+    steep = steepness(case) ** 2 if case.option("log") else 1.0
+    return largest * (1.0 if loss else span(case)) * _heat(case) * bend(case) * steep * _in_order(case)

@@ -4,7 +4,7 @@ import textwrap
 
 import numpy as np
 
-from ..invariants import WEIGHTS
+from ..invariants import MAPS, WEIGHTS
 from ..problems import cotangents
 from ..report import WIDTH
 from ..tolerance import COMPUTED_IN
@@ -50,10 +50,10 @@ def _shape_of_answer(case: Case) -> tuple[int, ...] | None:
     """The shape of a single answer; None where there are two."""
     if case.call.function in WEIGHTS:
         return case.x.shape
-    if case.call.function == "soft_argmax_moments" or case.option("readout") == "moments":
+    if case.call.function == "soft_argmax_moments" or case.option("readout") in ("moments", "covariance"):
         return None
     rest = tuple(n for k, n in enumerate(case.x.shape) if k not in case.axes)
-    if case.call.function == "spatial_soft_argmax":
+    if case.call.function in MAPS:
         return (*rest, len(case.axes))
     return case.scene.reduced if case.option("keepdims") else rest
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from ..invariants import MAPS, READERS, WEIGHTS
 from ..problems import tuple_of
 from ..tolerance import EPS, TOLERANCE, dtype_name
 from .case import Case
 from .kinks import signed
-from .registry import FLOATS, WEIGHTS, WHOLE, prop
+from .registry import FLOATS, WHOLE, prop
 from .running import computed_in, first, is_floating, outcome, prepared, scope, text_of
 
 
@@ -16,10 +17,12 @@ def documented_shapes(case: Case) -> list[tuple[int, ...]]:
     if name in WEIGHTS:
         return [x.shape]
     rest = tuple(n for k, n in enumerate(x.shape) if k not in case.axes)
-    if name == "spatial_soft_argmax":
-        return [(*rest, len(case.axes))] * (2 if case.option("readout") == "moments" else 1)
+    d, readout = len(case.axes), case.option("readout")
+    if name in MAPS:
+        seconds = {"moments": [(*rest, d)], "covariance": [(*rest, d, d)]}
+        return [(*rest, d), *seconds.get(readout, [])]
     one = case.scene.reduced if case.option("keepdims") else rest
-    return [one] * (2 if name == "soft_argmax_moments" else 1)
+    return [one] * (2 if name == "soft_argmax_moments" or readout == "moments" else 1)
 
 
 @prop("dtype and shape are as documented", dtypes=(*FLOATS, *WHOLE), longest=5000)
@@ -65,14 +68,18 @@ def documented(case: Case) -> None:
 def classes(case: Case):
     """Which scores are alive, and which rows have none, or a NaN."""
     x, keep = case.rows(signed(case)), case.rows(case.mask)
-    with np.errstate(invalid="ignore"):
-        alive = keep & (x != -np.inf) & ((x != 0) | (case.call.function != "sharpen"))
+    least = 0 if case.call.function in (*READERS, "sharpen") else -np.inf
+    alive = keep & (x != least)
     return x, alive, ~alive.any(axis=1), (np.isnan(x) & alive).any(axis=1)
 
 
 def _weights(case: Case, p: np.ndarray, eps: float) -> None:
     x, alive, dead, nan = classes(case)
     shown, p = text_of(p), case.rows(p)
+    if case.option("log"):
+        # An error of a logarithm is one of its weight times the logarithm: the entropy of the row, in all.
+        entropy = -np.sum(np.exp(p) * np.where(np.isfinite(p), p, 0.0), axis=1)
+        p, eps = np.exp(p), eps * (1 + float(np.max(entropy, initial=0.0)))
     usual = ~nan & ~((x == np.inf).any(axis=1) & (case.call.function == "sharpen"))
     assert np.all(np.isnan(p[nan[:, None] & alive])), f"a row with a kept NaN: expected NaN, got {shown}"
     assert np.all(p[dead] == 0), f"a row without a kept score: expected weights 0, got {shown}"
@@ -98,12 +105,12 @@ def _positions(case: Case, value, eps: float) -> None:
     c = value[0].reshape((len(dead), count)) if value[0].size else value[0].reshape((len(dead), 0))
     if count:
         assert np.all(np.isnan(c[dead | nan])), f"rows without an answer: expected NaN, got {shown}"
-    if case.option("zero_background"):
-        return  # NaN where a score is infinite
+    if case.option("zero_background") or case.call.function in READERS:
+        return  # NaN where a score is infinite; weights of any sign and sum stand for any position
     live = c[~dead & ~nan]
     assert not np.any(np.isnan(live)), f"rows with an answer: expected numbers, got {shown}"
     lengths = [case.x.shape[k] for k in case.axes] or [1]
-    last = max(lengths) if case.call.function == "spatial_soft_argmax" else int(np.prod(lengths))
+    last = max(lengths) if case.call.function in MAPS else int(np.prod(lengths))
     kind, places = case.option("coordinates", "index"), case.option("positions", np.asarray([0.0, last - 1.0]))
     low, high = (np.min(places), np.max(places)) if kind == "index" else (-1.0, 1.0)
     slack = TOLERANCE["value"] * eps * max(1.0, abs(low), abs(high))
@@ -111,5 +118,9 @@ def _positions(case: Case, value, eps: float) -> None:
         f"positions: expected from {low} to {high}, got {shown}"
     )
     if len(value) == 2:
-        variance = value[1][~np.isnan(value[1])]
+        seconds = value[1]
+        if case.option("readout") == "covariance":
+            assert np.array_equal(seconds, np.swapaxes(seconds, -1, -2), equal_nan=True), "covariances: not symmetric"
+            seconds = np.diagonal(seconds, axis1=-2, axis2=-1)
+        variance = seconds[~np.isnan(seconds)]
         assert np.all(variance >= 0), f"variances: expected at least 0, got {text_of(value[1])}"

@@ -74,9 +74,10 @@ def positions(draw: Draw, scene: Scene) -> np.ndarray:
 
 
 def target(draw: Draw, scene: Scene) -> np.ndarray:
-    """Sixteenths that sum to 1 along the axis, or indices."""
-    (axis,), n = scene.axes, scene.length
-    rest = tuple(m for k, m in enumerate(scene.shape) if k != axis)
+    """Sixteenths that sum to 1 along the axes, or indices, counted in their order."""
+    n, axes = scene.length, scene.axes
+    others = tuple(k for k in range(len(scene.shape)) if k not in axes)
+    rest = tuple(scene.shape[k] for k in others)
     rows = int(np.prod(rest, dtype=int))
     if draw(st.booleans()):
         return (bytes_of(draw, rows) % n).astype(np.int64).reshape(rest)
@@ -84,7 +85,8 @@ def target(draw: Draw, scene: Scene) -> np.ndarray:
     places = bytes_of(draw, min(16 * rows, 64))
     for k in range(16 * rows if rows else 0):
         counts[k // 16, places[k % len(places)] % n] += 1 / 16
-    return np.moveaxis(counts.reshape((*rest, n)), -1, axis)
+    laid = counts.reshape((*rest, *(scene.shape[k] for k in axes)))
+    return np.transpose(laid, np.argsort(others + axes))
 
 
 def window(draw: Draw, scene: Scene) -> Any:
@@ -113,6 +115,10 @@ def several(draw: Draw, scene: Scene) -> tuple[int, ...]:
 
 def axis_or_all(draw: Draw, scene: Scene) -> Any:
     return None if not scene.shape or draw(st.integers(0, 5)) == 5 else axis(draw, scene)
+
+
+def some_axes(draw: Draw, scene: Scene) -> Any:
+    return several(draw, scene) if draw(st.integers(0, 3)) == 3 else axis(draw, scene)
 
 
 def axes_or_all(draw: Draw, scene: Scene) -> Any:

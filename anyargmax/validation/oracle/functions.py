@@ -167,9 +167,11 @@ def _is_blank(row):
 
 def _reduce_all(p, axes, f, *others):
     """A function of the entries of p along several axes, and of other arrays of its shape."""
+    count = int(np.prod([p.shape[axis] for axis in axes]))
     rest = [axis for axis in range(p.ndim) if axis not in axes]
     moved = [
-        np.transpose(array, rest + list(axes)).reshape(*(p.shape[axis] for axis in rest), -1) for array in (p, *others)
+        np.transpose(array, rest + list(axes)).reshape(*(p.shape[axis] for axis in rest), count)
+        for array in (p, *others)
     ]
     out = np.empty(moved[0].shape[:-1], dtype=object)
     for index in np.ndindex(out.shape):
@@ -243,10 +245,11 @@ def _loss_over(x, target, axes, temperature, mask, options):
     """The loss over several axes: over one, into which they are moved."""
     axes = [axis % x.ndim for axis in axes]
     rest = [axis for axis in range(x.ndim) if axis not in axes]
+    count = int(np.prod([x.shape[axis] for axis in axes]))
 
     def merged(values, length):
         values = np.broadcast_to(np.asarray(values), [x.shape[k] if k in rest or length else 1 for k in range(x.ndim)])
-        return np.transpose(values, rest + axes).reshape(*(x.shape[k] for k in rest), -1)
+        return np.transpose(values, rest + axes).reshape(*(x.shape[k] for k in rest), count if length else 1)
 
     target = np.asarray(target)
     return fenchel_young_loss(
