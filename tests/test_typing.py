@@ -147,11 +147,16 @@ def test_overloads_are_the_function_but_for_the_readout(f):
     assert words == list(typing.get_args(whole["readout"].annotation))
 
 
-def test_the_options_of_a_layer_are_those_of_the_function():
-    options = inspect.signature(operators.soft_argmax).parameters
-    typed = named.PositionOptions.__annotations__
-    assert list(typed) == [name for name in options if name not in ("x", "axis", "mask")]
-    assert [name for name, kind in typed.items() if kind != options[name].annotation] == ["positions"]  # or a list
+@pytest.mark.parametrize(
+    ("f", "typed"),
+    [(operators.soft_argmax, named.PositionOptions), (operators.spatial_soft_argmax, named.MapOptions)],
+    ids=["soft_argmax", "spatial_soft_argmax"],
+)
+def test_the_options_of_a_layer_are_those_of_the_function(f, typed):
+    options, kinds = inspect.signature(f).parameters, typed.__annotations__
+    assert list(kinds) == [name for name in options if name not in ("x", "axis", "axes", "mask")]
+    other = [name for name, kind in kinds.items() if kind != options[name].annotation]
+    assert other == [name for name in kinds if name == "positions"]  # which may be a list
 
 
 def constructors(path):
@@ -169,7 +174,7 @@ def constructors(path):
 )
 def test_what_checkers_read_in_a_checkout_is_what_there_is(stub, source):
     declared = constructors(STUBS / stub)
-    assert len(declared["SoftArgmax"]) == 1
+    assert [len(made) for made in declared.values()] == [1, 1]
     assert declared == constructors(ADAPTERS / source)
 
 

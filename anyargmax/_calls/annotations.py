@@ -73,3 +73,15 @@ class PositionOptions(TypedDict, total=False):
     zero_background: bool
     readout: Readout
     hard: bool
+
+
+class MapOptions(TypedDict, total=False):
+    """What the layers of `spatial_soft_argmax` take by name."""
+
+    coordinates: Coordinates
+    temperature: Temperature
+    alpha: Order
+    window: Windows
+    zero_background: bool
+    readout: Readouts
+    hard: bool

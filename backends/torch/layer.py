@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 
-from ..._calls.annotations import PositionOptions
+from ..._calls.annotations import MapOptions, PositionOptions
 from ..._layers import FunctionLayer
 from ...operators import soft_argmax, spatial_soft_argmax
 
@@ -146,7 +146,7 @@ class SpatialSoftArgmax(_Layer, function=spatial_soft_argmax):
     (torch.Size([2, 32, 2]), tensor([ 1., -1.], grad_fn=<SelectBackward0>))
     """
 
-    def __init__(self, axes: tuple[int, ...] = (-2, -1), **options: Any):
+    def __init__(self, axes: tuple[int, ...] = (-2, -1), **options: Unpack[MapOptions]):
         super().__init__(axes, options)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> Any:

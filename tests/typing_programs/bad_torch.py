@@ -3,7 +3,7 @@
 import torch
 
 from anyargmax import fenchel_young_loss, soft_argmax, soft_argmax_moments, spatial_soft_argmax, vjp
-from anyargmax.backends.torch import SoftArgmax
+from anyargmax.backends.torch import SoftArgmax, SpatialSoftArgmax
 
 t = torch.ones(3, 4)
 
@@ -19,3 +19,5 @@ SoftArgmax()([1.0])  # refused: arg-type, reportArgumentType
 SoftArgmax(temperature="x")  # refused: arg-type, reportArgumentType
 SoftArgmax(readout="Median")  # refused: arg-type, reportArgumentType
 SoftArgmax(tau=1.0)  # refused: call-arg, reportCallIssue
+SpatialSoftArgmax(axes=0)  # refused: arg-type, reportArgumentType
+SpatialSoftArgmax(coordinates="centre")  # refused: arg-type, reportArgumentType

@@ -5,7 +5,7 @@ from typing import assert_type
 import torch
 
 from anyargmax import expectation, fenchel_young_loss, jvp, soft_argmax, soft_argmax_moments, spatial_soft_argmax, vjp
-from anyargmax.backends.torch import SoftArgmax
+from anyargmax.backends.torch import SoftArgmax, SpatialSoftArgmax
 
 
 def functions(x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -34,10 +34,12 @@ class Pointer(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.point = SoftArgmax(-1, temperature=torch.nn.Parameter(torch.ones(())), positions=[0.0, 1.0, 2.0, 4.0])
+        self.place = SpatialSoftArgmax((-1, -2), coordinates="corner")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         assert_type(self.point(x, mask=x > -1), torch.Tensor)
-        return self.point(x)
+        answer: torch.Tensor = self.place(x)
+        return self.point(x) + answer.sum(-1)
 
 
 def run() -> None:
