@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from ._calls import validate
-from ._rules.rule import Array
+from ._calls.annotations import AnyArray
+
+P = ParamSpec("P")
+T = TypeVar("T")
+X = TypeVar("X", bound=AnyArray)
 
 
 def _differentiator(arrays: tuple[Any, ...]) -> Any:
@@ -21,7 +25,14 @@ def _differentiator(arrays: tuple[Any, ...]) -> Any:
     return ops
 
 
-def vjp(f: Callable[..., Any], /, *arrays: Array, **options: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+# A function of one array is followed, so that the value of a generic one is known; others say what they return.
+@overload
+def vjp(
+    f: Callable[Concatenate[X, P], T], x: X, /, *arrays: P.args, **options: P.kwargs
+) -> tuple[T, Callable[[Any], tuple[X, ...]]]: ...
+@overload
+def vjp(f: Callable[..., T], /, *arrays: X, **options: Any) -> tuple[T, Callable[[Any], tuple[X, ...]]]: ...
+def vjp(f: Callable[..., Any], /, *arrays: Any, **options: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
     """Return ``f(*arrays, **options)`` and its pullback, as ``jax.vjp`` does, in any framework.
 
     Parameters
@@ -60,8 +71,14 @@ def vjp(f: Callable[..., Any], /, *arrays: Array, **options: Any) -> tuple[Any, 
     return _differentiator(arrays).vjp(partial(f, **options) if options else f, *arrays)
 
 
+@overload
+def jvp(f: Callable[Concatenate[X, ...], T], arrays: tuple[X], tangents: tuple[AnyArray], /) -> tuple[T, T]: ...
+@overload
 def jvp(
-    f: Callable[..., Any], arrays: tuple[Array, ...], tangents: tuple[Array, ...], /, **options: Any
+    f: Callable[..., T], arrays: tuple[AnyArray, ...], tangents: tuple[AnyArray, ...], /, **options: Any
+) -> tuple[T, T]: ...
+def jvp(
+    f: Callable[..., Any], arrays: tuple[Any, ...], tangents: tuple[Any, ...], /, **options: Any
 ) -> tuple[Any, Any]:
     """Return ``f(*arrays, **options)`` and its directional derivative ``J t``, as ``jax.jvp`` does.
 

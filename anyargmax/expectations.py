@@ -1,14 +1,49 @@
 """The public functions that read positions out of weights that the caller has."""
 
-from typing import Any
+from typing import overload
 
-from ._calls.annotations import Answer, Axes, AxisOrAll, Coordinates, Mask, Positions, Readouts, Weights
+from ._calls.annotations import (
+    A,
+    Answer,
+    Axes,
+    AxisOrAll,
+    Coordinates,
+    Mask,
+    Moments,
+    Pair,
+    Positions,
+    Readout,
+    Readouts,
+    Weights,
+)
 from ._calls.arguments import map_weighted, weighted
 from ._frameworks.kept_calls import called
 
 
+@overload
 def expectation(
-    p: Weights,
+    p: Weights[A],
+    /,
+    axis: AxisOrAll = None,
+    *,
+    positions: Positions = None,
+    keepdims: bool = False,
+    readout: Readout = "mean",
+    mask: Mask = None,
+) -> A: ...
+@overload
+def expectation(
+    p: Weights[A],
+    /,
+    axis: AxisOrAll = None,
+    *,
+    positions: Positions = None,
+    keepdims: bool = False,
+    readout: Moments,
+    mask: Mask = None,
+) -> tuple[A, A]: ...
+def expectation(
+    p: Weights[A],
     /,
     axis: AxisOrAll = None,
     *,
@@ -16,7 +51,7 @@ def expectation(
     keepdims: bool = False,
     readout: Answer = "mean",
     mask: Mask = None,
-) -> Any:
+) -> A | tuple[A, A]:
     """Return the position that weights stand for: ``sum_i c_i p_i``.
 
     The weights are taken as they are, so that with ``p = soft_one_hot(x, axis=axis)`` the result is
@@ -77,15 +112,35 @@ def expectation(
     return called(weighted, p, (axis, positions, keepdims, readout, mask))
 
 
+@overload
 def spatial_expectation(
-    p: Weights,
+    p: Weights[A],
+    /,
+    axes: Axes = (-2, -1),
+    *,
+    coordinates: Coordinates = "index",
+    readout: Readout = "mean",
+    mask: Mask = None,
+) -> A: ...
+@overload
+def spatial_expectation(
+    p: Weights[A],
+    /,
+    axes: Axes = (-2, -1),
+    *,
+    coordinates: Coordinates = "index",
+    readout: Pair,
+    mask: Mask = None,
+) -> tuple[A, A]: ...
+def spatial_expectation(
+    p: Weights[A],
     /,
     axes: Axes = (-2, -1),
     *,
     coordinates: Coordinates = "index",
     readout: Readouts = "mean",
     mask: Mask = None,
-) -> Any:
+) -> A | tuple[A, A]:
     """Return the coordinates that the weights of a map stand for, one for each of its axes.
 
     The weights are taken as they are, as in `expectation`: with ``p = soft_one_hot(x, axis=axes)`` the result is

@@ -1,13 +1,12 @@
 """The loss that goes with the weights."""
 
-from ._calls.annotations import Ignored, Mask, OrderNumber, Scores, SomeAxes, Target, Temperature
+from ._calls.annotations import A, Ignored, Mask, OrderNumber, Scores, SomeAxes, Target, Temperature
 from ._calls.arguments import loss
 from ._frameworks.kept_calls import called
-from ._rules.rule import Array
 
 
 def fenchel_young_loss(
-    x: Scores,
+    x: Scores[A],
     target: Target,
     /,
     axis: SomeAxes = -1,
@@ -16,7 +15,7 @@ def fenchel_young_loss(
     temperature: Temperature = 1.0,
     mask: Mask = None,
     ignore_index: Ignored = None,
-) -> Array:
+) -> A:
     """Return the Fenchel-Young loss of each row: ``>= 0``, and 0 only where the weights are the target.
 
     At alpha = 1 it is the cross-entropy (for target weights less their own entropy, which is the

@@ -1,13 +1,15 @@
 """The public functions that answer with positions: each packs its arguments into one tuple."""
 
-from typing import Any
+from typing import overload
 
 from ._calls.annotations import (
+    A,
     Axes,
     AxisOrAll,
     Coordinates,
     Mask,
     Order,
+    Pair,
     Positions,
     Readout,
     Readouts,
@@ -18,11 +20,10 @@ from ._calls.annotations import (
 )
 from ._calls.arguments import map_coordinates, moments, position, smallest
 from ._frameworks.kept_calls import called
-from ._rules.rule import Array
 
 
 def soft_argmax(
-    x: Scores,
+    x: Scores[A],
     /,
     axis: AxisOrAll = None,
     *,
@@ -35,7 +36,7 @@ def soft_argmax(
     zero_background: bool = False,
     readout: Readout = "mean",
     hard: bool = False,
-) -> Array:
+) -> A:
     """Return the position of the largest score along an axis, differentiably.
 
     The scores become weights ``p = argmax_{p in simplex} <x / temperature, p> + H(p)``, H being the Tsallis
@@ -127,7 +128,7 @@ def soft_argmax(
 
 
 def soft_argmin(
-    x: Scores,
+    x: Scores[A],
     /,
     axis: AxisOrAll = None,
     *,
@@ -139,7 +140,7 @@ def soft_argmin(
     window: Window = None,
     readout: Readout = "mean",
     hard: bool = False,
-) -> Array:
+) -> A:
     """Return the position of the smallest score along an axis, differentiably: ``soft_argmax(-x)``.
 
     Parameters, returns, errors and Jacobian (with the sign of x turned) are those of `soft_argmax`. A
@@ -150,7 +151,7 @@ def soft_argmin(
 
 
 def soft_argmax_moments(
-    x: Scores,
+    x: Scores[A],
     /,
     axis: AxisOrAll = None,
     *,
@@ -161,7 +162,7 @@ def soft_argmax_moments(
     positions: Positions = None,
     window: Window = None,
     zero_background: bool = False,
-) -> tuple[Array, Array]:
+) -> tuple[A, A]:
     """Return mean and variance of the position under the weights: an argmax with its uncertainty.
 
     Parameters are those of `soft_argmax`.
@@ -181,8 +182,38 @@ def soft_argmax_moments(
     return called(moments, x, arguments)
 
 
+@overload
 def spatial_soft_argmax(
-    x: Scores,
+    x: Scores[A],
+    /,
+    axes: Axes = (-2, -1),
+    *,
+    coordinates: Coordinates = "index",
+    temperature: Temperature = 1.0,
+    alpha: Order = 1.0,
+    mask: Mask = None,
+    window: Windows = None,
+    zero_background: bool = False,
+    readout: Readout = "mean",
+    hard: bool = False,
+) -> A: ...
+@overload
+def spatial_soft_argmax(
+    x: Scores[A],
+    /,
+    axes: Axes = (-2, -1),
+    *,
+    coordinates: Coordinates = "index",
+    temperature: Temperature = 1.0,
+    alpha: Order = 1.0,
+    mask: Mask = None,
+    window: Windows = None,
+    zero_background: bool = False,
+    readout: Pair,
+    hard: bool = False,
+) -> tuple[A, A]: ...
+def spatial_soft_argmax(
+    x: Scores[A],
     /,
     axes: Axes = (-2, -1),
     *,
@@ -194,7 +225,7 @@ def spatial_soft_argmax(
     zero_background: bool = False,
     readout: Readouts = "mean",
     hard: bool = False,
-) -> Any:
+) -> A | tuple[A, A]:
     """Return the coordinates of the largest score of a map, one for each of its axes, differentiably.
 
     The weights sum to 1 over all the axes together; each coordinate is read out of them along its own.

@@ -1,13 +1,12 @@
 """The public functions that answer with weights."""
 
-from ._calls.annotations import AxesOrAll, Axis, Count, Kind, Mask, Order, Power, Rounds, Scores, Shares, Temperature
+from ._calls.annotations import A, AxesOrAll, Axis, Count, Kind, Mask, Order, Power, Rounds, Scores, Shares, Temperature
 from ._calls.arguments import one_hot, sharpened, winners
 from ._frameworks.kept_calls import called
-from ._rules.rule import Array
 
 
 def soft_one_hot(
-    x: Scores,
+    x: Scores[A],
     /,
     axis: AxesOrAll = -1,
     *,
@@ -16,7 +15,7 @@ def soft_one_hot(
     mask: Mask = None,
     hard: bool = False,
     log: bool = False,
-) -> Array:
+) -> A:
     """Return the weights of the scores: a soft one-hot encoding of their argmax.
 
     Parameters
@@ -55,7 +54,7 @@ def soft_one_hot(
 
 
 def soft_top_k(
-    x: Scores,
+    x: Scores[A],
     k: Count,
     /,
     axis: Axis = -1,
@@ -64,7 +63,7 @@ def soft_top_k(
     kind: Kind = "capped",
     mask: Mask = None,
     hard: bool = False,
-) -> Array:
+) -> A:
     """Return weights that share a sum of k: a soft choice of the k largest scores.
 
     Parameters
@@ -104,7 +103,7 @@ def soft_top_k(
     return called(winners, x, (k, axis, temperature, kind, mask, hard))
 
 
-def sharpen(p: Shares, /, axis: Axis = -1, *, power: Power = 10.0, rounds: Rounds = 1) -> Array:
+def sharpen(p: Shares[A], /, axis: Axis = -1, *, power: Power = 10.0, rounds: Rounds = 1) -> A:
     """Return weights raised to a power and normalised again, so many times over.
 
     Parameters

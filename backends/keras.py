@@ -49,7 +49,7 @@ class _Layer(FunctionLayer, keras.layers.Layer):
             setattr(self, option, _held(option, value))
         self._check_options(self._options(), lambda shape, _: np.zeros(shape))
 
-    def __call__(self, inputs, *args, **kwargs):
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         given = getattr(args[0] if args else kwargs.get("mask"), "shape", None)
         rank = len(getattr(inputs, "shape", ()))
         if given is not None and len(given) < min(2, rank):

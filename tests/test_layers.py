@@ -471,7 +471,7 @@ def test_keras_model_survives_saving_and_cloning(tmp_path, function, options):
 def vendored(tmp_path, monkeypatch):
     """The Keras module of a renamed copy of the library, in this process."""
     shutil.copytree(SOURCE, tmp_path / "host" / "diffmax")
-    if not (SOURCE / "backends").is_dir():  # a checkout has it beside the package
+    if (SOURCE / "backends.py").is_file():  # a checkout has the folder beside the package
         shutil.copytree(SOURCE.parent / "backends", tmp_path / "host" / "backends")
     monkeypatch.syspath_prepend(tmp_path / "host")
     registry = dict(keras.saving.get_custom_objects())

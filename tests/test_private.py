@@ -20,6 +20,7 @@ from anyargmax.validation.tolerance import assert_close
 if "torch" not in PRESENT:
     pytest.skip("torch is not installed", allow_module_level=True)
 import torch
+
 from anyargmax.backends.torch import private
 
 ADAPTER = Path(next(iter(anyargmax.backends.__path__))).resolve() / "torch"

@@ -3,14 +3,36 @@
 A type checker sees the plain type; tools that draw random calls tell a temperature from an order by its name.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from types import EllipsisType
+from typing import Annotated, Any, Literal, Protocol, TypedDict, TypeVar
 
-from .._rules.rule import Array
+A = TypeVar("A")  # the class of an answer
+A_co = TypeVar("A_co", covariant=True)
 
-Scores = Annotated[Array, "scores"]
-Weights = Annotated[Array, "weights of any sign and sum, taken as they are"]
-Shares = Annotated[Array, "non-negative weights that need not sum to 1"]
-Target = Annotated[Array, "weights that sum to 1 along the axis, or integer indices"]
+
+class AnyArray(Protocol):
+    """An array of any framework, by what lists, numbers and strings lack."""
+
+    @property
+    def shape(self) -> Any: ...
+    @property
+    def dtype(self) -> Any: ...
+
+
+class Array(AnyArray, Protocol[A_co]):
+    """An array that says of which class an answer is: what indexing makes of it.
+
+    For a parameter of torch that is a tensor, and for an array of NumPy one with any number of axes.
+    """
+
+    def __getitem__(self, key: EllipsisType, /) -> A_co: ...
+
+
+Scores = Annotated[Array[A], "scores"]
+Weights = Annotated[Array[A], "weights of any sign and sum, taken as they are"]
+Shares = Annotated[Array[A], "non-negative weights that need not sum to 1"]
+Target = Annotated[AnyArray, "weights that sum to 1 along the axis, or integer indices"]
 Count = Annotated[int, "from 1 to the length of the axis"]
 
 Axis = Annotated[int, "one axis"]
@@ -19,11 +41,12 @@ SomeAxes = Annotated[int | tuple[int, ...], "one axis, or several"]
 AxesOrAll = Annotated[int | tuple[int, ...] | None, "one axis, several, or None for all"]
 Axes = Annotated[tuple[int, ...], "one axis or more, in order"]
 
-Temperature = Annotated[float | Array, "greater than 0, a number or an array of the reduced shape"]
-Order = Annotated[float | Array, "at least 1, a number or an array of the reduced shape"]
+# Arrays beside the scores may be of another class (a parameter, an array of other axes) and say nothing of the answer's.
+Temperature = Annotated[float | AnyArray, "greater than 0, a number or an array of the reduced shape"]
+Order = Annotated[float | AnyArray, "at least 1, a number or an array of the reduced shape"]
 OrderNumber = Annotated[float, "at least 1"]
-Mask = Annotated[Array | None, "Boolean, broadcasts against the scores"]
-Positions = Annotated[Array | None, "one number for each entry of the axis"]
+Mask = Annotated[AnyArray | None, "Boolean, broadcasts against the scores"]
+Positions = Annotated[AnyArray | None, "one number for each entry of the axis"]
 Window = Annotated[int | None, "how many entries from the argmax"]
 Windows = Annotated[int | tuple[int, ...] | None, "how many entries from the argmax, one number or one for each axis"]
 Ignored = Annotated[int | None, "the index of rows that do not count"]
@@ -33,5 +56,32 @@ Rounds = Annotated[int, "at least 0"]
 Readout = Literal["mean", "median"]
 Answer = Literal["mean", "median", "moments"]
 Readouts = Literal["mean", "median", "moments", "covariance"]
+Moments = Literal["moments"]  # which, as Pair, asks for two arrays
+Pair = Literal["moments", "covariance"]
 Coordinates = Literal["index", "corner", "center"]
 Kind = Literal["capped", "sigmoid"]
+
+
+class PositionOptions(TypedDict, total=False):
+    """What the layers of `soft_argmax` take by name."""
+
+    keepdims: bool
+    temperature: Temperature
+    alpha: Order
+    positions: Positions | Sequence[float]
+    window: Window
+    zero_background: bool
+    readout: Readout
+    hard: bool
+
+
+class MapOptions(TypedDict, total=False):
+    """What the layers of `spatial_soft_argmax` take by name."""
+
+    coordinates: Coordinates
+    temperature: Temperature
+    alpha: Order
+    window: Windows
+    zero_background: bool
+    readout: Readouts
+    hard: bool

@@ -1,9 +1,11 @@
 """The layers for PyTorch: `soft_argmax` and `spatial_soft_argmax` as modules."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 
+from ..._calls.annotations import MapOptions, PositionOptions
 from ..._layers import FunctionLayer
 from ...operators import soft_argmax, spatial_soft_argmax
 
@@ -14,7 +16,7 @@ class _Layer(FunctionLayer, torch.nn.Module):
     temperature: Any
     alpha: Any
 
-    def __init__(self, axis: Any, options: dict[str, Any]):
+    def __init__(self, axis: Any, options: Mapping[str, Any]):
         super().__init__()
         setattr(self, self._axis_name, tuple(axis) if isinstance(axis, list) else axis)
         for option, value in self._with_defaults(options).items():
@@ -77,7 +79,7 @@ class SoftArgmax(_Layer, function=soft_argmax):
 
     positions: torch.Tensor | None
 
-    def __init__(self, axis: int | None = -1, **options: Any):
+    def __init__(self, axis: int | None = -1, **options: Unpack[PositionOptions]):
         super().__init__(axis, options)
 
     def _hold(self, option, value):
@@ -96,6 +98,10 @@ class SoftArgmax(_Layer, function=soft_argmax):
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Return the positions of scores of any shape; the mask is that of `soft_argmax`."""
         return self._answer(x, mask, self._options())
+
+    if TYPE_CHECKING:  # torch's own says that a call returns anything
+
+        def __call__(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor: ...
 
 
 class SpatialSoftArgmax(_Layer, function=spatial_soft_argmax):
@@ -140,7 +146,7 @@ class SpatialSoftArgmax(_Layer, function=spatial_soft_argmax):
     (torch.Size([2, 32, 2]), tensor([ 1., -1.], grad_fn=<SelectBackward0>))
     """
 
-    def __init__(self, axes: tuple[int, ...] = (-2, -1), **options: Any):
+    def __init__(self, axes: tuple[int, ...] = (-2, -1), **options: Unpack[MapOptions]):
         super().__init__(axes, options)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> Any:

@@ -63,4 +63,5 @@ def _slope(above, below):
         [abs(a) == INF and a == b for a, b in zip(np.ravel(above), np.ravel(below), strict=True)], dtype=bool
     )
     still = still.reshape(np.shape(above))
-    return (np.where(still, ZERO, above) - np.where(still, ZERO, below)) / (2 * STEP)
+    zero = np.asarray(ZERO)
+    return (np.where(still, zero, above) - np.where(still, zero, below)) / (2 * STEP)

@@ -1,0 +1,16 @@
+from typing import Any, Unpack
+
+import torch
+
+from ..._calls.annotations import MapOptions, PositionOptions
+
+__all__ = ["SoftArgmax", "SpatialSoftArgmax"]
+
+class SoftArgmax(torch.nn.Module):
+    def __init__(self, axis: int | None = -1, **options: Unpack[PositionOptions]) -> None: ...
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor: ...
+    def __call__(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor: ...
+
+class SpatialSoftArgmax(torch.nn.Module):
+    def __init__(self, axes: tuple[int, ...] = (-2, -1), **options: Unpack[MapOptions]) -> None: ...
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> Any: ...
