@@ -81,14 +81,14 @@ def _loss(ops: KernelOps, x, target, temperature, mask, *, axes, relaxation, lim
 
 
 def _pulled(ops: KernelOps, held: _Held, axes, g, needed=(True,)):
-    """``(p - y) g``, 0 where a score is infinite or not kept and in rows that do not move; None for other cotangents."""
+    """``(p - y) g``, 0 where a score is not kept and in rows that do not move; None for other cotangents."""
     if any(needed[1:]):
         return None
     xp = ops.xp
     g = xp.where(xp.abs(held.top) == math.inf, 0.0, expand(ops, g, axes))
     sure = xp.isdtype(held.target.dtype, "bool")
     slope = xp.where(held.target, held.p - 1, held.p) if sure else held.p - held.target
-    return xp.where(xp.abs(held.x) == math.inf, 0.0, slope * g), *[None] * (len(needed) - 1)
+    return xp.where(held.x == -math.inf, 0.0, slope * g), *[None] * (len(needed) - 1)
 
 
 LOSSES = Kernel("losses", Limits(), serves={"fenchel_young": _loss}, needs=("functions",))

@@ -64,9 +64,9 @@ def _rows(ops: RuleOps, x, mask, axes) -> _Rows:
     xp = ops.xp
     if is_tame(ops, x, None, mask):
         return _Rows(x - largest(ops, ops.detach(x), axes), None, None, None)
-    keep, top, _ = kept_and_reference(ops, x, mask, axes)
+    keep, top, peak = kept_and_reference(ops, x, mask, axes)
     top = xp.where((top == float("inf")) | (top == -float("inf")), 0.0, top)
-    moves = keep & (ops.detach(x) != float("inf"))
+    moves = keep & ~peak  # in the row of a NaN, a score of +inf has its gradient too
     return _Rows(xp.where(moves, x, top) - top, keep, moves, xp.any(keep, axis=axes, keepdims=True))
 
 
