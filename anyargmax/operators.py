@@ -242,13 +242,20 @@ def spatial_soft_argmax(
     window
         As in `soft_argmax`, in entries: one number for all of the axes, or a tuple with one for each.
     readout
-        ``"mean"``; ``"median"``, of the weights summed over the other axes; or ``"moments"``, mean and variance.
+        ``"mean"``; ``"median"``, of the weights summed over the other axes; ``"moments"``, mean and variance; or
+        ``"covariance"``, mean and covariance matrix. The last two not with ``hard=True``.
 
     Returns
     -------
     array
         Shape ``(..., len(axes))``: the other axes of x, then the coordinates; dtype as in `soft_argmax`. For
-        ``"moments"`` two such arrays: the means, and the variance along each axis.
+        ``"moments"`` two such arrays: the means, and the variance along each axis. For ``"covariance"`` the means, and
+        a symmetric matrix of shape ``(..., len(axes), len(axes))``.
+
+    Notes
+    -----
+    Jacobian of the covariance of coordinates c and d: ``s_j (e_j - <s, e> / sum(s)) / temperature`` with
+    ``e_j = (c_j - mean_c) (d_j - mean_d)`` and s as in `soft_argmax`.
 
     References
     ----------

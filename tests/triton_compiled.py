@@ -12,12 +12,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 import triton
-from anyargmax.backends.torch import kernels
-from anyargmax.backends.torch import triton as ours
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
 from anyargmax._rules.relaxations import CAPPED, ENTMAX, SOFTMAX
+from anyargmax.backends.torch import kernels
+from anyargmax.backends.torch import triton as ours
 
 CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 TARGET = SimpleNamespace(arch=90)
