@@ -9,6 +9,7 @@ from conftest import NAMES, PRESENT, backend_parameters
 
 import anyargmax
 from anyargmax import (
+    expectation,
     fenchel_young_loss,
     sharpen,
     soft_argmax,
@@ -21,7 +22,9 @@ from anyargmax import (
 
 X = np.zeros((3, 4))
 REDUCING = [soft_argmax, soft_argmin, soft_argmax_moments, soft_one_hot, spatial_soft_argmax]
-every_function = pytest.mark.parametrize("f", [pytest.param(f, id=f.__name__) for f in [*REDUCING, sharpen]])
+every_function = pytest.mark.parametrize(
+    "f", [pytest.param(f, id=f.__name__) for f in [*REDUCING, sharpen, expectation]]
+)
 reducing = pytest.mark.parametrize("f", [pytest.param(f, id=f.__name__) for f in REDUCING])
 
 
@@ -69,7 +72,7 @@ def test_a_sparse_tensor_is_refused(backend):
 @pytest.mark.parametrize("dtype", ["bool", "complex128"])
 def test_bool_and_complex_are_refused_everywhere(anyargmax_backend, f, dtype):
     x = anyargmax_backend.asarray(X) > 0 if dtype == "bool" else anyargmax_backend.asarray(X.astype("complex128"))
-    name = "p" if f is sharpen else "x"
+    name = "p" if f in (sharpen, expectation) else "x"
     refused(TypeError, f"`{name}` must have a real floating-point or integer dtype, got", f, x)
 
 
@@ -85,6 +88,57 @@ def test_a_wrong_axis_is_named_with_the_shape(anyargmax_backend, f, axis):
         anyargmax_backend.asarray(X),
         axis=axis,
     )
+
+
+@pytest.mark.parametrize("f", [soft_argmax, soft_argmin, soft_argmax_moments, expectation], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("axis", [(0, 1), [0, 1]], ids=["tuple", "list"])
+def test_several_axes_where_one_is_reduced_are_told_where_they_go(f, axis):
+    refused(
+        TypeError,
+        f"`axis` must be an integer, got {axis} of type {type(axis).__name__}. Pass one axis of shape (3, 4), or merge several "
+        "into one with `reshape`; `spatial_soft_argmax`, `spatial_expectation`, `soft_one_hot` and `fenchel_young_loss` take "
+        "several.",
+        f,
+        X,
+        axis,
+    )
+
+
+def test_an_array_in_the_place_of_the_axis_is_told_its_keyword():
+    refused(TypeError, "Pass one axis of shape (3, 4); all other options go by keyword.", expectation, X, np.ones(4))
+
+
+@pytest.mark.parametrize("backend", backend_parameters(("numpy", "torch", "jax")))
+def test_lists_for_arrays_are_told_what_to_become(backend):
+    x = backend.asarray(X)
+    refused(
+        TypeError,
+        f"got [True, False, True, True] of type list. Convert it to a boolean array of {backend.name}.",
+        soft_argmax,
+        x,
+        -1,
+        mask=[True, False, True, True],
+    )
+    message = f"of type list. Pass one position for each entry of the axis, in an array of {backend.name}."
+    refused(TypeError, message, expectation, x, -1, positions=[0.0, 1.0, 2.0, 3.0])
+
+
+def test_indices_of_classes_in_floats_are_told_to_be_integers():
+    message = "Convert indices of classes, here of dtype float64, to integers."
+    refused(ValueError, message, fenchel_young_loss, X, np.zeros(3))
+
+
+@pytest.mark.parametrize("name", ["mask", "temperature", "alpha"])
+@pytest.mark.parametrize("backend", backend_parameters(("torch",)))
+def test_arrays_on_two_devices_are_refused_by_name(backend, name):
+    import torch
+
+    value = torch.ones((3, 1) if name != "mask" else (4,), dtype=torch.bool if name == "mask" else None, device="meta")
+    x = backend.asarray(X, "float32")
+    message = f"`x` and `{name}` must be on one device, got cpu and meta. Move `{name}` to that of `x`."
+    refused(ValueError, message, soft_argmax, x, -1, **{name: value})
+    shape = soft_argmax(x.to("meta"), -1, **{name: value}).shape  # which is all that there is on that device
+    assert shape == (3,)
 
 
 @pytest.mark.parametrize("axis", [1.0, "last"])
@@ -389,7 +443,7 @@ def test_a_word_that_is_no_string_is_refused_by_name(anyargmax_backend, f, optio
 def test_modules_and_records_are_no_arrays(f):
     import autograd.numpy
 
-    name = "p" if f is sharpen else "x"
+    name = "p" if f in (sharpen, expectation) else "x"
     for module in (np, autograd.numpy, *(backend.xp for backend in PRESENT.values())):
         refused(TypeError, f"`{name}` must be an array", f, module)
     for records in (np.zeros(3, dtype=[("a", float)]), np.rec.array(np.zeros(3, dtype=[("a", float)]))):

@@ -16,12 +16,14 @@ import pytest
 from conftest import backend_parameters
 
 from anyargmax import (
+    expectation,
     fenchel_young_loss,
     sharpen,
     soft_argmax,
     soft_argmax_moments,
     soft_one_hot,
     soft_top_k,
+    spatial_expectation,
     spatial_soft_argmax,
     vjp,
 )
@@ -37,6 +39,10 @@ CALLS = {
     "hard_weights": partial(soft_one_hot, hard=True),
     "coordinates": partial(spatial_soft_argmax, coordinates="corner"),
     "sharpened": lambda x: sharpen(x * x + 0.5),
+    "given_position": lambda x: expectation(x, -1),
+    "given_covariance": lambda x: spatial_expectation(x, readout="covariance")[1],
+    "covariance": lambda x: spatial_soft_argmax(x, readout="covariance", coordinates="center")[1],
+    "logarithms": lambda x: soft_one_hot(x, log=True),
 }
 TRACED = {
     "1.25-entmax_weights": partial(soft_one_hot, alpha=1.25),
@@ -44,6 +50,8 @@ TRACED = {
     "windowed_position": partial(soft_argmax, axis=-1, window=1),
     "3-entmax_weights": partial(soft_one_hot, alpha=3),
     "two_winners": lambda x: soft_top_k(x, 2),
+    "given_median": lambda x: expectation(x * x, readout="median"),
+    "1.5-entmax_logarithms": lambda x: soft_one_hot(x / 4, alpha=1.5, log=True),
 }
 every_call = pytest.mark.parametrize("name", list(CALLS))
 torch_only = pytest.mark.parametrize("torch_backend", backend_parameters(("torch",)))
