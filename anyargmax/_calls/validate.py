@@ -5,6 +5,8 @@ import numbers
 import operator
 from typing import Any
 
+from .._frameworks.door import refusal
+from .._frameworks.kept_calls import is_plain
 from .._frameworks.registry import Ops, select
 from .._rules.rule import Array
 
@@ -61,19 +63,15 @@ def operations(x: Array, name: str, /, **others: Any) -> Ops:
     beside = {
         key: other for key, other in others.items() if not isinstance(other, numbers.Real) and hasattr(other, "shape")
     }
+    reason = None if is_plain(x) else refusal(x, name)
+    if reason is not None:
+        raise TypeError(f"`{name}` must be {reason}")
     ops = select([x, *beside.values()])
     if ops is None or not is_array_like(x):
         raise TypeError(
             f"`{name}` must be an array (NumPy, autograd, torch, JAX or any other of the Array API standard), "
             f"got {described(x)}. Pass an array, such as `numpy.asarray({name})`."
         )
-    if type(x).__name__ in ("MaskedArray", "matrix"):
-        raise TypeError(
-            f"`{name}` must be a plain array, got a {type(x).__name__}. Pass `numpy.asarray({name})`, "
-            f"of a masked array with `mask=~numpy.ma.getmaskarray({name})`."
-        )
-    if getattr(x, "is_sparse", False):
-        raise TypeError(f"`{name}` must be a dense array, got a sparse one. Pass `{name}.to_dense()`.")
     for key, other in beside.items():
         foreign = [array for array in (other, x) if not _belongs(ops, array)]
         if foreign:

@@ -72,7 +72,7 @@ def called(make: Callable[..., Any], x: Any, arguments: tuple[Any, ...]) -> Any:
     describes = _traits.get(type(x))
     traits = None if describes is None else describes(x)
     if traits is None:
-        return make(x, *arguments)[0](x)
+        return _recorded(make, x, arguments) if _is_symbol(x) else make(x, *arguments)[0](x)
     types = tuple(map(type, arguments))
     if tuple in types:
         types += tuple(type(entry) for value in arguments if type(value) is tuple for entry in value)
@@ -82,6 +82,27 @@ def called(make: Callable[..., Any], x: Any, arguments: tuple[Any, ...]) -> Any:
     except TypeError:  # an argument that cannot be hashed, such as an array
         call = None
     return _with_arrays(make, x, arguments, key) if call is None else call(x)
+
+
+def is_plain(x: Any) -> bool:
+    """Whether x is an array whose calls may be kept: of a framework's own class, and no more than its numbers."""
+    describes = _traits.get(type(x))
+    return describes is not None and describes(x) is not None
+
+
+def _is_symbol(x: Any) -> bool:
+    """Whether x stands for a tensor in a graph that `torch.fx.symbolic_trace` records."""
+    return type(x).__module__ == "torch.fx.proxy" and hasattr(x, "tracer")
+
+
+def _recorded(make: Callable[..., Any], x: Any, arguments: tuple[Any, ...]) -> Any:
+    """Return what stands for the answer: one node of the graph."""
+    return x.tracer.create_proxy("call_function", again, (make.__name__, x, *arguments), {})
+
+
+def again(name: str, x: Any, *arguments: Any) -> Any:
+    """Run a call by the name of what makes it, as a graph that was recorded does."""
+    return called(_makers[name], x, arguments)
 
 
 def _with_arrays(make, x, arguments, key):

@@ -54,6 +54,11 @@ def select(arrays: list[Any]) -> Ops | None:
     return binding.of_namespace(array_namespace(arrays[0])) if is_array_api_obj(arrays[0]) else None
 
 
+def is_known(x: Any) -> bool:
+    """Whether an array is of a framework that has an adapter, or was registered."""
+    return any(_is_of(x, probe) for probe in PROBES.values()) or any(ops.owns(x) for ops in _registered)
+
+
 def register_backend(adapter: Any, /) -> None:
     """Teach every function of the library a framework that it does not know.
 

@@ -30,6 +30,18 @@ class _Layer(FunctionLayer, torch.nn.Module):
         else:
             setattr(self, option, value)
 
+    def _answer(self, x, mask, options):
+        if isinstance(x, torch.fx.Proxy):  # `torch.fx.symbolic_trace` then keeps the layer as one node
+            arguments = (x,) if mask is None else (x, mask)
+            return x.tracer.create_proxy("call_module", x.tracer.path_of_module(self), arguments, {})
+        return super()._answer(x, mask, options)
+
+    def __prepare_scriptable__(self):
+        raise TypeError(
+            f"A module for `torch.jit.script` must be compiled from its source, got {type(self).__name__}, which follows "
+            "options. Trace it by `torch.jit.trace`, or export it by `torch.export.export`."
+        )
+
     def extra_repr(self) -> str:
         shown = [f"{self._axis_name}={self._axis()}"]
         for option, value in self._options().items():

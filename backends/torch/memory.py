@@ -47,9 +47,9 @@ def is_recorded(*arrays):
 def traits(x):
     """What determines how a tensor is computed with; None of one that is not plain.
 
-    That is a strided tensor outside every transform and trace, and where nobody observes operations.
+    That is a strided, dense tensor outside every transform and trace, and where nobody observes operations.
     """
-    if x.layout is not _STRIDED or x.is_neg() or is_transformed() or modes() or is_tracing():
+    if x.layout is not _STRIDED or x.is_nested or x.is_neg() or is_transformed() or modes() or is_tracing():
         return None
     return x.dtype, x.shape, x.device
 
