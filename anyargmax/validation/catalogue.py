@@ -172,8 +172,11 @@ def scores(call: Call, seed: int = 0) -> np.ndarray:
     if call.function == "sharpen":
         x = rng.random(call.shape)
         x[(0,) * x.ndim] = 0
-    if call.function in READERS:  # of any sign and sum, and some of them 0
+    if (
+        call.function in READERS
+    ):  # of any sum, and some of them 0; of any sign where what cancels is no larger than the sum
         x = (0.1 + 0.5 * rng.normal(size=call.shape)) * (rng.random(call.shape) < 0.8)
+        x = np.abs(x) if call.options.get("readout") in ("moments", "covariance") else x
     while call.options.get("zero_background"):
         x = np.abs(2 * rng.normal(size=call.shape)) * (rng.random(call.shape) < 0.7)
         if np.min(np.max(rows_of(call, np.where(call.arrays.get("mask", True), x, 0)), axis=1)) > 0.5:
