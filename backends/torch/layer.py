@@ -32,8 +32,10 @@ class _Layer(FunctionLayer, torch.nn.Module):
 
     def _answer(self, x, mask, options):
         if isinstance(x, torch.fx.Proxy):  # `torch.fx.symbolic_trace` then keeps the layer as one node
-            arguments = (x,) if mask is None else (x, mask)
-            return x.tracer.create_proxy("call_module", x.tracer.path_of_module(self), arguments, {})
+            tracer: Any = x.tracer
+            return tracer.create_proxy(
+                "call_module", tracer.path_of_module(self), (x,) if mask is None else (x, mask), {}
+            )
         return super()._answer(x, mask, options)
 
     def __prepare_scriptable__(self):
