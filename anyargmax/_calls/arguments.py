@@ -256,7 +256,12 @@ def _table(ops: Ops, dtype, shape, flat, axis, positions):
     """Validate positions of the entries along an axis of an array, which is flattened if `flat`."""
     if flat and validate.is_array_like(positions) and tuple(positions.shape) == shape:
         positions = ops.xp.reshape(positions, (-1,))
-    return validate.position_table(ops, positions, dtype, (math.prod(shape),) if flat else shape, axis)
+    return validate.position_table(ops, positions, dtype, (_size(shape),) if flat else shape, axis)
+
+
+def _size(shape):
+    """The number of entries, None if that is not known yet."""
+    return None if None in shape else math.prod(shape)
 
 
 def _flattened(ops: Ops, controls, shape) -> Controls:
@@ -264,7 +269,7 @@ def _flattened(ops: Ops, controls, shape) -> Controls:
     xp = ops.xp
     temperature, alpha, mask = controls
     if mask is not None:
-        mask = xp.reshape(xp.broadcast_to(mask, shape), (-1,))
+        mask = xp.reshape(mask if tuple(mask.shape) == shape else xp.broadcast_to(mask, shape), (-1,))
     if hasattr(temperature, "shape"):
         temperature = xp.reshape(temperature, (1,))
     if alpha is not None:

@@ -67,7 +67,7 @@ def _windowed(ops: Ops, x: Array, c: Controls, o: Options) -> Controls:
         return c
     inside = near(ops, _chosen(ops, x, c.mask, o), o.window, o.axes)
     if not ops.xp.isdtype(x.dtype, "integral"):
-        value = ops.xp.reshape(ops.detach(x), inside.shape)
+        value = ops.xp.reshape(ops.detach(x), (-1,)) if o.flat else ops.detach(x)
         inside = inside | (value != value)  # NaN makes its row NaN wherever it is
     return c._replace(mask=inside if c.mask is None else inside & c.mask)
 
@@ -211,11 +211,11 @@ def loss(ops: Ops, x, controls: Controls, target, *, options: Options):
 
 def _one_hot_target(ops: Ops, x, target, o: Options):
     """Return Boolean target weights of indices, which of them exist, and which rows count; None if all do."""
-    xp, count = ops.xp, math.prod(x.shape[axis] for axis in o.axes)
+    xp, count, rank = ops.xp, math.prod(x.shape[axis] for axis in o.axes), ranks(ops, x, o.axes)
     inside = (target >= 0) & (target < count)
-    place = expand(ops, xp.where(inside, target, 0), o.axes)
+    place = expand(ops, xp.astype(xp.where(inside, target, 0), rank.dtype), o.axes)
     return (
-        ranks(ops, x, o.axes) == place,
+        rank == place,
         inside,
         None if o.ignored is None else expand(ops, target != o.ignored, o.axes),
     )

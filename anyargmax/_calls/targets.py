@@ -45,13 +45,14 @@ def target_of(
 
 def _check_shape(target, shape, rest, indices):
     expected = rest if indices else shape
-    if tuple(target.shape) == expected:
+    got = tuple(target.shape)
+    if len(got) == len(expected) and all(None in (n, m) or n == m for n, m in zip(got, expected, strict=True)):
         return
     what = "indices, of the scores' shape without the axis," if indices else "weights, of the scores' shape,"
     done = "Give one target a row."
-    if not indices and tuple(target.shape) == rest:
+    if not indices and got == rest:
         done = f"Convert indices of classes, here of dtype {target.dtype}, to integers."
-    raise ValueError(f"`target` must be {what} {expected}, got shape {tuple(target.shape)}. {done}")
+    raise ValueError(f"`target` must be {what} {expected}, got shape {got}. {done}")
 
 
 def _is_in_range(ops: Ops, number: int, dtype: Any) -> bool:

@@ -31,6 +31,11 @@ def is_array_like(value: Any) -> bool:
         return False
 
 
+def broadcasts(lengths: tuple[int | None, ...], against: tuple[int | None, ...]) -> bool:
+    """Whether an array of these lengths broadcasts against another of that rank. None is a length that is not known yet."""
+    return all(n in (1, None, m) or m is None for n, m in zip(lengths, against, strict=True))
+
+
 def has_kind(ops: Ops, value: Any, kinds: Any) -> bool:
     """Whether a value is an array with a dtype of one of these kinds; dtypes that the framework cannot name have none."""
     try:
@@ -164,7 +169,7 @@ def several_axes(axes: Any, shape: tuple[int, ...], name: str = "axes") -> tuple
 
 def all_axes(shape: tuple[int, ...], name: str = "axis") -> tuple[int, ...]:
     """Return every axis; none may be empty."""
-    if math.prod(shape) == 0:
+    if 0 in shape:
         raise ValueError(
             f"`{name}=None` takes every entry, and shape {shape} has none: there is no argmax of nothing. Pass at least one."
         )
@@ -222,7 +227,7 @@ def _fitted(ops: Ops, value, name, dtype, reduced):
         raise TypeError(f"`{name}` must be real, got dtype {value.dtype}. Convert it to the dtype of the scores.")
     shape = tuple(value.shape)
     padded = (1,) * (len(reduced) - len(shape)) + shape
-    if len(shape) > len(reduced) or any(n not in (1, m) for n, m in zip(padded, reduced, strict=True)):
+    if len(shape) > len(reduced) or not broadcasts(padded, reduced):
         raise ValueError(
             f"`{name}` must broadcast against the reduced shape {reduced} (reduced axes kept, with length 1), "
             f"got shape {shape}. Add the reduced axis to it, such as with `{name}[..., None]`."
@@ -234,7 +239,7 @@ def _fitted(ops: Ops, value, name, dtype, reduced):
     )  # autograd cannot add axes by broadcasting, nor differentiate it in an empty batch
     if any(isinstance(n, int) and n == 0 for n in reduced):
         return value + xp.zeros(reduced, dtype=dtype, **ops.place(value))
-    return xp.broadcast_to(value, reduced)
+    return value if None in reduced else xp.broadcast_to(value, reduced)
 
 
 def entmax_order(ops: Ops, value: Any, dtype: Any, reduced: tuple[int, ...]) -> tuple[float | None, Any]:
@@ -293,7 +298,7 @@ def boolean_mask(ops: Ops, mask: Any, shape: tuple[int, ...]) -> Array | None:
         )
     got = tuple(mask.shape)
     padded = (1,) * (len(shape) - len(got)) + got
-    if len(got) > len(shape) or any(n not in (1, m) for n, m in zip(padded, shape, strict=True)):
+    if len(got) > len(shape) or not broadcasts(padded, shape):
         raise ValueError(
             f"`mask` must broadcast against the scores' shape {shape}, got shape {got}. Give it one entry a score, or length 1."
         )
@@ -310,7 +315,7 @@ def position_table(ops: Ops, positions: Any, dtype: Any, shape: tuple[int, ...],
     got, n = tuple(positions.shape), shape[axis]
     if len(got) == 1 and got[0] == n:
         got = (1,) * axis + (n,) + (1,) * (len(shape) - axis - 1)
-    fits = len(got) == len(shape) and got[axis] == n and all(a in (1, b) for a, b in zip(got, shape, strict=True))
+    fits = len(got) == len(shape) and got[axis] == n and broadcasts(got, shape)
     if not fits:
         raise ValueError(
             f"`positions` must have shape ({n},), or the scores' rank with length {n} along axis {axis} and lengths "

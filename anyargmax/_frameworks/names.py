@@ -15,6 +15,7 @@ class Probe(NamedTuple):
 PROBES = {
     "torch": Probe("torch", ("Tensor",)),
     "jax": Probe("jax", ("Array", "core.Tracer")),
+    "tensorflow": Probe("tensorflow", ("Tensor", "Variable")),
     "autograd": Probe("autograd.tracer", ("Box",)),
 }
 
@@ -25,6 +26,7 @@ MODULES = {
     "torch": "torch",
     "torch-func": "torch",
     "jax": "jax",
+    "tensorflow": "tensorflow",
     "array_api_strict": "array_api_strict",
     "dask": "dask",
     "cupy": "cupy",

@@ -16,7 +16,8 @@ def comparable(ops: RuleOps, x: Array, mask: Array | None, sign: int, axes: tupl
         x = x if sign == 1 else -x
         return x, kept_and_reference(ops, x, mask, axes, k)[0]
     x = x if sign == 1 else xp.bitwise_invert(x)  # decreasing, and unlike negation never out of range
-    return x, xp.ones_like(x, dtype=xp.bool) if mask is None else xp.broadcast_to(mask, x.shape)
+    whole = xp.ones_like(x, dtype=xp.bool)
+    return x, whole if mask is None else whole & mask
 
 
 def _lowest(ops: RuleOps, x: Array) -> Array:

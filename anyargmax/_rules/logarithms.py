@@ -93,18 +93,23 @@ def _slopes(ops: RuleOps, y, x, mask, alpha, relaxation, axes):
     moves = moves if mask is None else moves & mask
     y = xp.where(moves, y, 0.0)
     s = xp.where(moves, xp.exp((2 - order) * y), 0.0)
-    b = None if relaxation.alpha == 1 else xp.where(moves, xp.exp((1 - order) * y), 0.0)
+    b = None if relaxation.alpha == 1 else xp.where(moves, _finite(ops, xp.exp((1 - order) * y)), 0.0)
     total = xp.sum(s, axis=axes, keepdims=True)
     return s, b, moves, xp.where(ops.detach(total) == 0, 1.0, total)
+
+
+def _finite(ops: RuleOps, x):
+    """Slopes, of which one that overflows is the largest number: a product with 0 is 0."""
+    most = float(ops.xp.finfo(x.dtype).max)
+    return ops.xp.clip(x, -most, most)
 
 
 def _pulled(ops: RuleOps, g, y, x, alpha, mask, axes, relaxation):
     """``b g - s sum(b g) / sum(s)``: not symmetric, unlike the Jacobian of the weights."""
     xp = ops.xp
     s, b, moves, total = _slopes(ops, y, x, mask, alpha, relaxation, axes)
-    live = moves & (ops.detach(g) != 0)
-    g = xp.where(live, g, 0.0)
-    g = g if b is None else xp.where(live, b, 0.0) * g
+    g = xp.where(moves, g, 0.0)
+    g = g if b is None else b * g
     return g - s * (xp.sum(g, axis=axes, keepdims=True) / total)
 
 
@@ -156,12 +161,12 @@ def _slope_alpha(ops: RuleOps, y, x, alpha, mask, axes, relaxation):
     log = xp.where(moves, y, 0.0)
     v = xp.where(moves, -(log**2) * _excess(ops, (1 - alpha) * log), 0.0)
     p = xp.where(moves, xp.exp(log), 0.0)
-    return xp.where(moves, v - b * (xp.sum(p * v, axis=axes, keepdims=True) / total), 0.0)
+    return xp.where(moves, _finite(ops, v - b * (xp.sum(p * v, axis=axes, keepdims=True) / total)), 0.0)
 
 
 def _vjp_alpha(ops: RuleOps, g, y, x, temperature, alpha, mask, *, axes, relaxation):
     slope = _slope_alpha(ops, y, x, alpha, mask, axes, relaxation)
-    g = ops.xp.where((ops.detach(slope) == 0) | (ops.detach(g) == 0), 0.0, g)
+    g = ops.xp.where(ops.detach(slope) == 0, 0.0, g)
     return ops.xp.sum(g * slope, axis=axes, keepdims=True)
 
 

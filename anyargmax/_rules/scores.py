@@ -14,10 +14,15 @@ def log_smallest(ops: RuleOps, dtype) -> float:
     return math.log(max(float(ops.xp.finfo(dtype).smallest_normal), 2.0**-1022))
 
 
+def is_empty(x: Array) -> bool:
+    """Whether an array has no entries; a length that is not known yet is taken for one that is not 0."""
+    return any(isinstance(n, int) and n == 0 for n in x.shape)
+
+
 def largest(ops: RuleOps, x: Array, axes: tuple[int, ...]) -> Array:
     """Return the maximum along the axes, kept; NaN if there is a NaN. An empty batch has none, but no entries to show it either."""
     xp = ops.xp
-    reduced = partial(xp.max if math.prod(x.shape) != 0 else xp.sum, x, axis=axes, keepdims=True)
+    reduced = partial(xp.sum if is_empty(x) else xp.max, x, axis=axes, keepdims=True)
     if ops.folds(x) and len(axes) == 1 and axes[0] < x.ndim - 1:
         top = ops.compiler.on_platform(cpu=partial(_folded, ops, x, axes[0]), default=reduced)
     else:
@@ -88,7 +93,7 @@ def is_tame(ops: RuleOps, x: Array, temperature: Array | None, mask: Array | Non
 
     That costs two passes of reading and saves several of selecting, where values can be looked at cheaply.
     """
-    if mask is not None or not ops.is_cheap_to_read(x) or math.prod(x.shape) == 0:
+    if mask is not None or not ops.is_cheap_to_read(x) or is_empty(x):
         return False
     xp = ops.xp
     x = ops.detach(x)

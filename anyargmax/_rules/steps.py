@@ -17,8 +17,8 @@ def _prepare(ops: RuleOps, x, *, dtype, sign, flat):
 
 
 def _prepare_vjp(ops: RuleOps, g, y, x, *, dtype, sign, flat):
-    g = g if sign > 0 else -g
-    return ops.xp.reshape(ops.xp.astype(g, x.dtype), x.shape)
+    g = ops.xp.astype(g if sign > 0 else -g, x.dtype)
+    return ops.xp.reshape(g, x.shape) if flat else g
 
 
 def _prepare_jvp(ops: RuleOps, t, y, x, *, dtype, sign, flat):
@@ -113,7 +113,8 @@ def _finish(ops: RuleOps, y, *, axes, count):
 
 
 def _finish_vjp(ops: RuleOps, g, y, stacked, *, axes, count):
-    return ops.xp.reshape(ops.xp.stack([g] if count == 1 else list(g), axis=-1), stacked.shape)
+    stack = ops.xp.stack([g] if count == 1 else list(g), axis=-1)
+    return stack[tuple(0 if axis in axes else slice(None) for axis in range(max(axes) + 1))] if axes else stack
 
 
 def _finish_jvp(ops: RuleOps, t, y, stacked, *, axes, count):

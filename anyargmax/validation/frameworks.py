@@ -5,7 +5,7 @@ import importlib
 import re
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,6 +99,14 @@ def _only_cpu(name):
         raise LookupError(f"has no device {name!r}")
 
 
+def _version(module):
+    """The version of a framework, whose distribution may have another name than its module."""
+    try:
+        return version(module)
+    except PackageNotFoundError:
+        return importlib.import_module(module).__version__
+
+
 def _any_scope(dtype):
     return contextlib.nullcontext()
 
@@ -121,7 +129,7 @@ def _backend(name, ops, **fields):
         "find_device": _only_cpu,
         "scope": _any_scope,
         "compile": _as_it_is,
-        "version": version(MODULES[name]) if name in MODULES else "",
+        "version": _version(MODULES[name]) if name in MODULES else "",
     }
     return Backend(name, **(common | fields))
 

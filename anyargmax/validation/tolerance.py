@@ -28,7 +28,8 @@ class Distance(NamedTuple):
 
 def dtype_name(array) -> str:
     """``float32`` for ``torch.float32`` and its like."""
-    return str(array.dtype).rpartition(".")[2]
+    named = getattr(array.dtype, "name", None)
+    return named if isinstance(named, str) else str(array.dtype).rpartition(".")[2]
 
 
 def round_to(x, dtype: str) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""TensorFlow: the adapter, and the array functions that it brings in place of a namespace."""

@@ -1,0 +1,123 @@
+"""Adapter for TensorFlow: the rules as `tf.custom_gradient`, nested so that derivatives are differentiable again."""
+
+from functools import partial
+
+import tensorflow as tf
+
+from . import namespace  # noqa: F401 - the library asks for it here
+
+name = "tensorflow"
+takes_numpy = True  # beside a tensor, an array of NumPy is a constant
+maximum_drops_nan = True
+owns = tf.is_tensor
+
+
+def detach(x):
+    return tf.stop_gradient(x) if tf.is_tensor(x) else x
+
+
+def is_concrete(x):
+    """Whether values may be looked at: those of a graph may not."""
+    return tf.executing_eagerly() and not tf.is_symbolic_tensor(x)
+
+
+def is_cheap_to_read(x):
+    return False
+
+
+def place(x):
+    """Keyword arguments that create a tensor beside x: none, TensorFlow places it."""
+    return {}
+
+
+def default_float():
+    return tf.float32
+
+
+def iterate(advance, state, unrolled):
+    """Advance a state until its last entry is False everywhere: in a graph by a loop of TensorFlow."""
+    if is_concrete(state[0]):
+        for _ in range(4 * unrolled):
+            state = advance(state)
+            if not bool(tf.reduce_any(state[-1])):
+                break
+        return state
+    return tf.while_loop(
+        lambda *state: tf.reduce_any(state[-1]),
+        lambda *state: tuple(advance(state)),
+        tuple(state),
+        maximum_iterations=4 * unrolled,
+    )
+
+
+def _fitted(argument, gradient):
+    """A cotangent in the dtype and the shape of its argument, which may have been broadcast."""
+    gradient = tf.cast(gradient, argument.dtype)
+    lost = gradient.shape.rank - argument.shape.rank
+    wide = [lost + k for k, n in enumerate(argument.shape) if n == 1 and gradient.shape[lost + k] != 1]
+    if lost or wide:
+        gradient = tf.reduce_sum(gradient, axis=[*range(lost), *wide], keepdims=True)
+        gradient = tf.reshape(gradient, tf.shape(argument)) if lost else gradient
+    return gradient
+
+
+def lift(rule, ops):
+    """Register a rule's VJPs. The answer that they need is made again by the rule, so that it is differentiated too."""
+    if rule.inlined:
+        return partial(rule.forward, ops)
+
+    def op(*args, **static):
+        count = len(rule.vjps)
+        moving = [k for k, arg in enumerate(args[:count]) if tf.is_tensor(arg) and arg.dtype.is_floating]
+
+        @tf.custom_gradient
+        def made(*given):
+            y = rule.forward(ops, *map(detach, _placed(args, moving, given)), **static)
+
+            def pull(g):
+                full = _placed(args, moving, given)
+                again = op(*full, **static)
+                products = [rule.vjps[k](ops, g, again, *full, **static) for k in moving]
+                return [_fitted(args[k], product) for k, product in zip(moving, products, strict=True)]
+
+            return y, pull
+
+        return made(*(args[k] for k in moving)) if moving else rule.forward(ops, *args, **static)
+
+    return op
+
+
+def _placed(args, moving, given):
+    full = list(args)
+    for k, x in zip(moving, given, strict=True):
+        full[k] = x
+    return full
+
+
+def _structured(y, parts):
+    return tuple(parts) if isinstance(y, tuple) else parts[0]
+
+
+def vjp(f, *arrays):
+    moving = [k for k, x in enumerate(arrays) if x.dtype.is_floating]
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([arrays[k] for k in moving])
+        y = f(*arrays)
+
+    def pull(g):
+        found = tape.gradient(y, [arrays[k] for k in moving], g, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return tuple(_placed([None] * len(arrays), moving, found))
+
+    return y, pull
+
+
+def jvp(f, arrays, tangents):
+    """The pullback is linear in its cotangent, and its own pullback is the pushforward."""
+    with tf.GradientTape(persistent=True) as outer:
+        y, pull = vjp(f, *arrays)
+        gs = _structured(y, [tf.zeros_like(part) for part in (y if isinstance(y, tuple) else (y,))])
+        outer.watch(gs)
+        pulled = pull(gs)
+    moved = [(x, t) for x, t in zip(pulled, tangents, strict=True) if x is not None]
+    tangent = outer.gradient([x for x, _ in moved], gs, [t for _, t in moved], unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    return y, tangent
