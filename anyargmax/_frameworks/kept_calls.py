@@ -105,6 +105,10 @@ def again(name: str, x: Any, *arguments: Any) -> Any:
     return called(_makers[name], x, arguments)
 
 
+# TensorFlow's AutoGraph rewrites the source of what a graph calls, unless it has this attribute: there is nothing to rewrite.
+called.autograph_info__ = {}  # type: ignore[attr-defined]
+
+
 def _with_arrays(make, x, arguments, key):
     """A call that is kept for arrays like those among the arguments, or not yet."""
     arrays, described = _described(arguments, key[-1])

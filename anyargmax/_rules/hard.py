@@ -3,7 +3,7 @@
 import math
 
 from .ops import RuleOps
-from .positions import along
+from .positions import along, known_length
 from .rule import Array
 from .scores import kept_and_reference, kth_largest, largest
 
@@ -38,7 +38,7 @@ def first_largest(ops: RuleOps, x: Array, keep: Array, axes: tuple[int, ...]) ->
 def ranks(ops: RuleOps, x: Array, axes: tuple[int, ...]) -> Array:
     """Return the index of each entry along the axes, counted in their order; it broadcasts against x."""
     xp = ops.xp
-    sizes = [x.shape[axis] for axis in axes]
+    sizes = [known_length(x, axis) for axis in axes]
     rank = xp.reshape(xp.arange(1, **ops.place(x)), (1,) * x.ndim)
     for axis, stride in zip(axes, [math.prod(sizes[k + 1 :]) for k in range(len(sizes))], strict=True):
         rank = rank + along(ops, xp.arange(x.shape[axis], **ops.place(x)) * stride, x.ndim, axis)

@@ -11,13 +11,29 @@ def along(ops: RuleOps, values: Array, ndim: int, axis: int) -> Array:
     return ops.xp.reshape(values, (1,) * axis + (-1,) + (1,) * (ndim - axis - 1))
 
 
+def known_length(x: Array, axis: int) -> Any:
+    """Return the length of an axis that positions are counted along.
+
+    Raises
+    ------
+    ValueError
+        If it is not known before the call runs, as in a graph.
+    """
+    if x.shape[axis] is None:
+        raise ValueError(
+            f"`axis` must be an axis whose length is known, got axis {axis} of shape {tuple(x.shape)}. Give the array a shape "
+            "with that length, or reduce another axis."
+        )
+    return x.shape[axis]
+
+
 def table(ops: RuleOps, x: Array, axis: int, coordinates: str, dtype: Any = None) -> Array:
     """Return the positions of the entries of an axis of x, in a dtype: that of x unless another is given.
 
     ``index`` is 0..n-1, ``corner`` runs from -1 to 1 with the ends on the first and last entry, and
     ``center`` holds the centres of n equal cells of [-1, 1]: ``(2 i + 1) / n - 1``. One entry alone is 0.
     """
-    n = x.shape[axis]
+    n = known_length(x, axis)
     i = ops.xp.arange(n, dtype=x.dtype if dtype is None else dtype, **ops.place(x))
     if coordinates == "corner":
         i = (2 * i - (n - 1)) / max(n - 1, 1)
