@@ -149,7 +149,7 @@ def test_a_call_goes_a_short_way(backend, f, rng):
     assert len(first) <= 12
 
 
-@pytest.mark.parametrize(("framework", "most"), [("torch", 100), ("jax", 100), ("autograd", 80)])
+@pytest.mark.parametrize(("framework", "most"), [("torch", 100), ("jax", 100), ("autograd", 80), ("tensorflow", 100)])
 def test_an_adapter_is_short(framework, most):
     """What is for speed, and what only checks need, lies in files beside it."""
     assert len((ADAPTERS / framework / "adapter.py").read_text(encoding="utf-8").splitlines()) <= most

@@ -5,6 +5,7 @@ from functools import partial
 import tensorflow as tf
 
 from . import namespace  # noqa: F401 - the library asks for it here
+from .derivatives import jvp, placed, vjp  # noqa: F401
 
 name = "tensorflow"
 takes_numpy = True  # beside a tensor, an array of NumPy is a constant
@@ -32,6 +33,11 @@ def place(x):
 
 def default_float():
     return tf.float32
+
+
+def jit(core):
+    """A call of tensors, also of what a variable holds now: nothing is compiled."""
+    return lambda x, *args, **options: core(tf.convert_to_tensor(x), *args, **options)
 
 
 def iterate(advance, state, unrolled):
@@ -73,10 +79,10 @@ def lift(rule, ops):
 
         @tf.custom_gradient
         def made(*given):
-            y = rule.forward(ops, *map(detach, _placed(args, moving, given)), **static)
+            y = rule.forward(ops, *map(detach, placed(args, moving, given)), **static)
 
             def pull(g):
-                full = _placed(args, moving, given)
+                full = placed(args, moving, given)
                 again = op(*full, **static)
                 products = [rule.vjps[k](ops, g, again, *full, **static) for k in moving]
                 return [_fitted(args[k], product) for k, product in zip(moving, products, strict=True)]
@@ -86,39 +92,3 @@ def lift(rule, ops):
         return made(*(args[k] for k in moving)) if moving else rule.forward(ops, *args, **static)
 
     return op
-
-
-def _placed(args, moving, given):
-    full = list(args)
-    for k, x in zip(moving, given, strict=True):
-        full[k] = x
-    return full
-
-
-def _structured(y, parts):
-    return tuple(parts) if isinstance(y, tuple) else parts[0]
-
-
-def vjp(f, *arrays):
-    moving = [k for k, x in enumerate(arrays) if x.dtype.is_floating]
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch([arrays[k] for k in moving])
-        y = f(*arrays)
-
-    def pull(g):
-        found = tape.gradient(y, [arrays[k] for k in moving], g, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return tuple(_placed([None] * len(arrays), moving, found))
-
-    return y, pull
-
-
-def jvp(f, arrays, tangents):
-    """The pullback is linear in its cotangent, and its own pullback is the pushforward."""
-    with tf.GradientTape(persistent=True) as outer:
-        y, pull = vjp(f, *arrays)
-        gs = _structured(y, [tf.zeros_like(part) for part in (y if isinstance(y, tuple) else (y,))])
-        outer.watch(gs)
-        pulled = pull(gs)
-    moved = [(x, t) for x, t in zip(pulled, tangents, strict=True) if x is not None]
-    tangent = outer.gradient([x for x, _ in moved], gs, [t for _, t in moved], unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    return y, tangent

@@ -51,7 +51,11 @@ def arange(n, *, dtype=tf.int32):
 
 
 def asarray(values, *, dtype=None):
-    return tf.cast(values, dtype) if tf.is_tensor(values) and dtype is not None else tf.convert_to_tensor(values, dtype=dtype)
+    return (
+        tf.cast(values, dtype)
+        if tf.is_tensor(values) and dtype is not None
+        else tf.convert_to_tensor(values, dtype=dtype)
+    )
 
 
 def astype(x, dtype, *, copy=True):
@@ -125,7 +129,9 @@ def sort(x, *, axis=-1):
 
 def isdtype(dtype, kind):
     kinds = kind if isinstance(kind, tuple) else (kind,)
-    found = "bool" if dtype.is_bool else "real floating" if dtype.is_floating else "integral" if dtype.is_integer else ""
+    found = (
+        "bool" if dtype.is_bool else "real floating" if dtype.is_floating else "integral" if dtype.is_integer else ""
+    )
     return found in kinds
 
 
