@@ -18,6 +18,7 @@ KNOWN = (*MODULES, "keras", "triton", "mypy", "basedpyright")  # the last two ch
 unknown = [name for name in MANDATORY if name not in KNOWN]
 if unknown:
     raise ValueError(f"ANYARGMAX_BACKENDS must name some of {', '.join(KNOWN)}, got {', '.join(unknown)}.")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow tells of its kernels on standard error
 if "jax" in installed():
     import jax
 
