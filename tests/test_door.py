@@ -30,7 +30,9 @@ def refused(text, x, f=soft_argmax):
 def test_a_framework_that_is_not_known_is_to_be_registered_and_not_converted(module, f):
     name, root = ("p" if f is expectation else "x"), module.partition(".")[0]
     refused(
-        f"`{name}` must be an array of numpy, torch, jax, tensorflow, autograd or of a framework that conforms", stand_in(module), f
+        f"`{name}` must be an array of numpy, torch, jax, tensorflow, autograd or of a framework that conforms",
+        stand_in(module),
+        f,
     )
     refused(f"got a Tensor of {root}. Teach the library", stand_in(module), f)
     refused(f"by `register_backend`; {CUTS}", stand_in(module), f)

@@ -153,6 +153,13 @@ def test_an_axis_whose_length_is_not_known_is_told_to_have_one():
         graph(tf.constant(X[0]))
 
 
+def test_ragged_and_sparse_tensors_are_told_to_be_dense():
+    ragged, sparse = tf.ragged.constant([[1.0, 2.0], [3.0]]), tf.sparse.from_dense([[0.0, 1.0]])
+    for x, text in ((ragged, "got a RaggedTensor. Pass `x.to_tensor()`"), (sparse, "Pass `tf.sparse.to_dense(x)`.")):
+        with pytest.raises(TypeError, match=re.escape(text)):
+            soft_argmax(x, -1)
+
+
 def test_weights_need_no_length():
     graph = tf.function(soft_one_hot, input_signature=[tf.TensorSpec((None, None))])
     same(graph(tf.constant(X[0])), soft_one_hot(tf.constant(X[0])), "value")

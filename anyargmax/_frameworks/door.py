@@ -15,6 +15,12 @@ _HELD = {
     "sparse": "todense()",
     "xarray": "data",
 }
+# Classes of torch and TensorFlow that hold more than numbers in rows and columns.
+_UNUSUAL = {
+    "MaskedTensor": "Pass `{0}.get_data()` with `mask={0}.get_mask()`",
+    "RaggedTensor": "Pass `{0}.to_tensor()`, and a mask of what was there",
+    "SparseTensor": "Pass `tf.sparse.to_dense({0})`",
+}
 _CUTS = "to convert it to NumPy would cut its gradient."
 _complete: set[str] = set()  # names of namespaces that were looked through
 
@@ -32,8 +38,8 @@ def _unusual(x: Any, name: str) -> str | None:
             f"a plain array, got a {kind}. Pass `numpy.asarray({name})`, "
             f"of a masked array with `mask=~numpy.ma.getmaskarray({name})`."
         )
-    if kind == "MaskedTensor":
-        return f"a plain tensor, got a MaskedTensor. Pass `{name}.get_data()` with `mask={name}.get_mask()`."
+    if kind in _UNUSUAL:
+        return f"a plain, dense tensor, got a {kind}. {_UNUSUAL[kind].format(name)}."
     if getattr(x, "is_nested", False):
         return (
             f"a dense array, got a nested one. Pass `torch.nested.to_padded_tensor({name}, 0.0)`, "

@@ -73,7 +73,7 @@ def lift(rule, ops):
         return partial(rule.forward, ops)
 
     def op(*args, **static):
-        args = [tf.convert_to_tensor(arg) if isinstance(arg, tf.Variable) else arg for arg in args]
+        args = tuple(tf.convert_to_tensor(arg) if isinstance(arg, tf.Variable) else arg for arg in args)
         count = len(rule.vjps)
         moving = [k for k, arg in enumerate(args[:count]) if tf.is_tensor(arg) and arg.dtype.is_floating]
 

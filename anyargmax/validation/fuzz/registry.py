@@ -16,7 +16,17 @@ FLOATS = ("float64", "float32", "float16", "bfloat16")
 WHOLE = tuple(INTEGERS)
 # How often each framework is drawn: JAX compiles every new call for a tenth of a second, Dask and the strict
 # namespace run a hundred small operations in Python, so that one of them costs as much as all the others.
-OFTEN = {"numpy": 8, "autograd": 6, "torch": 8, "torch-func": 3, "jax": 1, "tensorflow": 2, "array_api_strict": 1, "dask": 1, "cupy": 8}
+OFTEN = {
+    "numpy": 8,
+    "autograd": 6,
+    "torch": 8,
+    "torch-func": 3,
+    "jax": 1,
+    "tensorflow": 2,
+    "array_api_strict": 1,
+    "dask": 1,
+    "cupy": 8,
+}
 
 
 class Property(NamedTuple):
