@@ -372,7 +372,7 @@ class TestComparingAFunction:
     @pytest.mark.parametrize(
         ("options", "error", "message"),
         [
-            ({"backends": ["tensorflow"]}, ValueError, "`backends` must be some of numpy, .*, got 'tensorflow'"),
+            ({"backends": ["paddle"]}, ValueError, "`backends` must be some of numpy, .*, got 'paddle'"),
             ({"backends": ["numpy"], "dtypes": ["float8"]}, ValueError, "`dtypes` must be some of .*, got 'float8'"),
             ({"backends": ["numpy"], "devices": ["cuda"]}, ValueError, "got 'cuda', which none of numpy has"),
         ],

@@ -146,3 +146,8 @@ def finfo(dtype):
 
 def iinfo(dtype):
     return np.iinfo(dtype.as_numpy_dtype)
+
+
+def __getattr__(name):
+    """What the rules do not use, for functions of users: NumPy's, as TensorFlow has them."""
+    return getattr(tf.experimental.numpy, name)

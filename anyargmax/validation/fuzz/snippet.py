@@ -34,6 +34,8 @@ def _in(framework: str, text: str, dtype: str | None) -> str:
         return text
     if framework == "dask":
         return f"xp.from_array({text})"
+    if framework == "tensorflow":
+        return f"xp.cast({text}, xp.{dtype})" if dtype else f"xp.constant({text})"
     return f"xp.asarray({text}{f', dtype=xp.{dtype}' if dtype else ''})"
 
 
@@ -74,7 +76,8 @@ def code(case: Case, framework: str, bad: tuple[str, str] | None = None) -> str:
     words = {k: repr(v) for k, v in case.call.options.items()}
     first = _in(framework, scores(case), case.dtype)
     if bad is not None:
-        lines.append("like = " + ("np.asarray" if framework in NUMPY else "xp.asarray"))
+        like = "np.asarray" if framework in NUMPY else "xp.constant" if framework == "tensorflow" else "xp.asarray"
+        lines.append(f"like = {like}")
     lines += [f"x = {first}", *(f"{k} = {text}" for k, text in made.items())]
     words |= {k: k for k in made}
     x = "x"
