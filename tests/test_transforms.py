@@ -311,6 +311,16 @@ def torch_hessian(name):
 
 @jax_only
 class TestJax:
+    @pytest.mark.parametrize("name", ["position", "median", "weights", "covariance", "logarithms"])
+    def test_works_where_ranks_may_not_be_promoted(self, jax_backend, name):
+        import jax
+        import jax.numpy as jnp
+
+        f, x = loss(name, jnp), jnp.asarray(X)
+        expected = jax.grad(f)(x)
+        with jax.numpy_rank_promotion("raise"):
+            same(jax_backend, jax.grad(f)(x + 0), expected)
+
     @every_call
     def test_jit_keeps_value_and_gradient(self, jax_backend, name):
         import jax
