@@ -28,7 +28,7 @@ from anyargmax import soft_argmax, spatial_soft_argmax
 
 MANDATORY = os.environ.get("ANYARGMAX_BACKENDS", "").split(",")
 SOURCE = Path(anyargmax.__file__).parent
-USABLE = [name for name in ("torch", "jax", "numpy") if find_spec(name)]
+USABLE = [name for name in ("torch", "jax", "tensorflow", "numpy") if find_spec(name)]
 KERAS_BACKEND = os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or USABLE[0]
 _HOME = tempfile.TemporaryDirectory()
 os.environ["KERAS_HOME"] = _HOME.name  # Keras writes a file there, and the user's own one would change the tests
@@ -749,7 +749,8 @@ def test_keras_without_a_usable_backend_says_which_setting_is_missing(tmp_path, 
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("ImportError: Keras must have a usable backend")
     assert message in last
-    assert 'Set the environment variable KERAS_BACKEND to "torch" or "jax" before Keras is first imported' in last
+    settings = '"tensorflow", "torch" or "jax", whichever is installed, before Keras is first imported'
+    assert f"Set the environment variable KERAS_BACKEND to {settings}" in last
 
 
 def test_keras_that_is_not_installed_is_named():
@@ -763,13 +764,14 @@ def test_keras_that_is_not_installed_is_named():
     "name",
     [
         pytest.param(name, marks=pytest.mark.skipif(name not in USABLE, reason=f"{name} is not installed"))
-        for name in ("torch", "jax", "numpy")
+        for name in ("torch", "jax", "tensorflow", "numpy")
         if name != KERAS_BACKEND
     ],
 )
 def test_keras_tests_pass_on_another_backend(name, request):
     here = "test_keras_ and not on_another_backend and not (fit_trains and (median or hard or map))"  # one is trained
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", here, __file__]
+    files = [__file__, *([Path(__file__).with_name("keras_on_tensorflow.py")] if name == "tensorflow" else [])]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", here, *files]
     done = subprocess.run(
         command,
         env={**os.environ, "KERAS_BACKEND": name},
