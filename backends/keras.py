@@ -1,8 +1,8 @@
 """The Keras 3 layers: scores in, positions out, on any Keras backend whose tensors the library knows.
 
 Keras chooses its backend once, when it is first imported: TensorFlow unless the environment variable
-KERAS_BACKEND (or the file keras.json) says otherwise. Set it to "torch" or "jax" before that for one of those. On
-"numpy" the layers have values, but no gradient, as all of Keras there.
+KERAS_BACKEND (or the file keras.json) says otherwise. Set it to "torch" or "jax" before that for one of those, and
+before TensorFlow is imported, which imports Keras. On "numpy" the layers have values, but no gradient, as all of Keras.
 """
 
 import inspect
