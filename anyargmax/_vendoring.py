@@ -46,8 +46,8 @@ def refused_adapters(chosen: Collection[str]) -> str:
     known = adapters()
     if unknown := [name for name in chosen if name not in known]:
         return f"`--backends` must name some of {', '.join(known)}, separated by spaces, got {', '.join(unknown)}."
-    if "keras" in chosen and not {"torch", "jax"} & set(chosen):
-        return "`--backends keras` must come with the adapter of the Keras backend. Add torch or jax."
+    if "keras" in chosen and not {"tensorflow", "torch", "jax"} & set(chosen):
+        return "`--backends keras` must come with the adapter of the Keras backend. Add tensorflow, torch or jax."
     return ""
 
 

@@ -1,7 +1,8 @@
 """The Keras 3 layers: scores in, positions out, on any Keras backend whose tensors the library knows.
 
 Keras chooses its backend once, when it is first imported: TensorFlow unless the environment variable
-KERAS_BACKEND (or the file keras.json) says otherwise. Set it to "torch" or "jax" before that.
+KERAS_BACKEND (or the file keras.json) says otherwise. Set it to "torch" or "jax" before that for one of those, and
+before TensorFlow is imported, which imports Keras. On "numpy" the layers have values, but no gradient, as all of Keras.
 """
 
 import inspect
@@ -15,7 +16,10 @@ from .._frameworks.registry import select
 from .._layers import ARRAYS, FunctionLayer
 from ..operators import soft_argmax, spatial_soft_argmax
 
-_CHOOSE = 'Set the environment variable KERAS_BACKEND to "torch" or "jax" before Keras is first imported'
+_CHOOSE = (
+    'Set the environment variable KERAS_BACKEND to "tensorflow", "torch" or "jax", whichever is installed, '
+    "before Keras is first imported"
+)
 
 try:
     import keras
@@ -62,7 +66,7 @@ class _Layer(FunctionLayer, keras.layers.Layer):
     def call(self, inputs, mask=None):
         if select([inputs]) is None:
             raise TypeError(
-                f"`inputs` must be a tensor of a framework that soft_argmax knows (PyTorch, JAX, NumPy), got a "
+                f"`inputs` must be a tensor of a framework that soft_argmax knows (TensorFlow, PyTorch, JAX, NumPy), got a "
                 f"{type(inputs).__name__} of {type(inputs).__module__} on the Keras backend "
                 f"{keras.config.backend()!r}. {_CHOOSE}."
             )
@@ -164,7 +168,7 @@ class SoftArgmax(_Layer, function=soft_argmax):
     ------
     TypeError
         If an option or the mask is of the wrong type, or the tensors are of a framework that the library
-        does not know (TensorFlow).
+        does not know.
     ValueError
         If the axis does not exist, an option has a value that `soft_argmax` refuses, or the mask fits
         neither the scores nor their leading axes.
@@ -177,6 +181,10 @@ class SoftArgmax(_Layer, function=soft_argmax):
 
     A row (or, along time, a sample) without any kept score has position NaN and gradient 0. The layer
     refuses to be called with a mask of one axis for scores of more, which may mean batch or features.
+
+    On Keras' NumPy backend there are values only: it has no gradients. On TensorFlow the length of the axis must be
+    known when a graph is traced: give sequences that are reduced along time one length, such as by padding and a
+    mask, or compile the model with ``run_eagerly=True``.
 
     Examples
     --------

@@ -1,6 +1,8 @@
 """The frameworks under test. What is compared, and how closely, is the library's own validation."""
 
 import os
+import tempfile
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -19,6 +21,11 @@ unknown = [name for name in MANDATORY if name not in KNOWN]
 if unknown:
     raise ValueError(f"ANYARGMAX_BACKENDS must name some of {', '.join(KNOWN)}, got {', '.join(unknown)}.")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow tells of its kernels on standard error
+# TensorFlow imports Keras, which chooses its backend and writes a file then; the user's own one would change the tests.
+KERAS_BACKENDS = [name for name in ("torch", "jax", "tensorflow", "numpy") if find_spec(name)]
+KERAS_BACKEND = os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or KERAS_BACKENDS[0]
+_keras_home = tempfile.TemporaryDirectory()
+os.environ["KERAS_HOME"] = _keras_home.name
 if "jax" in installed():
     import jax
 

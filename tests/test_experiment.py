@@ -103,7 +103,9 @@ def test_gradients_of_another_framework_are_those_of_autograd(reference, name):
     assert result.hard is None or all(np.all(g == 0) for g in result.hard)
 
 
-@pytest.mark.parametrize("backend", [pytest.param(name, marks=needs("keras", name)) for name in ("torch", "jax")])
+@pytest.mark.parametrize(
+    "backend", [pytest.param(name, marks=needs("keras", name)) for name in ("tensorflow", "torch", "jax")]
+)
 def test_gradients_of_the_real_keras_model_are_those_of_autograd_on(reference, monkeypatch, backend):
     monkeypatch.setenv("KERAS_BACKEND", backend)
     before = dict(os.environ)
@@ -113,6 +115,23 @@ def test_gradients_of_the_real_keras_model_are_those_of_autograd_on(reference, m
     assert frameworks.relative_difference(result.soft, reference.soft) <= 1e-9
     assert result.hard is None or all(np.all(g == 0) for g in result.hard)
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize(
+    ("chosen", "seen", "expected"),
+    [
+        ("", ("keras", "tensorflow", "torch", "jax"), "tensorflow"),
+        ("", ("keras", "torch", "jax"), "torch"),
+        ("jax", ("keras", "tensorflow", "torch", "jax"), "jax"),
+        ("numpy", ("keras", "jax"), "jax"),
+    ],
+)
+def test_keras_runs_on_the_backend_that_is_chosen_or_its_own_default(monkeypatch, tmp_path, chosen, seen, expected):
+    monkeypatch.setattr(sys, "executable", broken_python(tmp_path))
+    monkeypatch.setenv("KERAS_BACKEND", chosen)
+    result = frameworks.evaluate_keras(WEIGHTS, lambda name: name in seen)
+    assert result.label.endswith(f" on {expected}")
+    assert "No module named 'broken'" in result.error
 
 
 @needs("jax")
@@ -201,6 +220,7 @@ class TestTheText:
         assert code == 0
         assert 'PyTorch is not installed: pip install "torch>=2.13"' in text
         assert 'JAX is not installed: pip install "jax>=0.5"' in text
+        assert f"TensorFlow is not installed: {frameworks.install_hint('tensorflow')}" in text
         assert 'Keras is not installed: pip install "keras>=3.5"' in text
         assert "\r" not in text
         assert max(map(len, text.splitlines())) <= 80
@@ -214,7 +234,9 @@ class TestTheText:
     def test_says_what_keras_lacks_where_it_has_no_usable_backend(self):
         code, text = outcome(seen=("autograd", "keras"))
         assert code == 0
-        assert 'Keras needs PyTorch or JAX below it here: pip install "torch>=2.13"' in text
+        assert 'Keras needs TensorFlow, PyTorch or JAX below it here: pip install "torch>=2.13"' in " ".join(
+            text.split()
+        )
 
     @pytest.mark.parametrize("name", [pytest.param("torch", marks=needs("torch"))])
     def test_takes_another_framework_as_reference_where_autograd_is_missing(self, name):

@@ -16,26 +16,23 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import KERAS_BACKEND, KERAS_BACKENDS
 
 import anyargmax
 from anyargmax import soft_argmax, spatial_soft_argmax
 
 MANDATORY = os.environ.get("ANYARGMAX_BACKENDS", "").split(",")
 SOURCE = Path(anyargmax.__file__).parent
-USABLE = [name for name in ("torch", "jax", "numpy") if find_spec(name)]
-KERAS_BACKEND = os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or USABLE[0]
-_HOME = tempfile.TemporaryDirectory()
-os.environ["KERAS_HOME"] = _HOME.name  # Keras writes a file there, and the user's own one would change the tests
 
 keras = torch = None
 if find_spec("keras") or "keras" in MANDATORY:
     keras = importlib.import_module("keras")
+    assert keras.config.backend() == KERAS_BACKEND
     keras_layers = importlib.import_module("anyargmax.backends.keras")
     KerasSoftArgmax = keras_layers.SoftArgmax
     KERAS = {soft_argmax: KerasSoftArgmax, spatial_soft_argmax: keras_layers.SpatialSoftArgmax}
@@ -749,7 +746,8 @@ def test_keras_without_a_usable_backend_says_which_setting_is_missing(tmp_path, 
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("ImportError: Keras must have a usable backend")
     assert message in last
-    assert 'Set the environment variable KERAS_BACKEND to "torch" or "jax" before Keras is first imported' in last
+    settings = '"tensorflow", "torch" or "jax", whichever is installed, before Keras is first imported'
+    assert f"Set the environment variable KERAS_BACKEND to {settings}" in last
 
 
 def test_keras_that_is_not_installed_is_named():
@@ -762,14 +760,16 @@ def test_keras_that_is_not_installed_is_named():
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.skipif(name not in USABLE, reason=f"{name} is not installed"))
-        for name in ("torch", "jax", "numpy")
+        pytest.param(name, marks=pytest.mark.skipif(name not in KERAS_BACKENDS, reason=f"{name} is not installed"))
+        for name in ("torch", "jax", "tensorflow", "numpy")
         if name != KERAS_BACKEND
     ],
 )
 def test_keras_tests_pass_on_another_backend(name, request):
     here = "test_keras_ and not on_another_backend and not (fit_trains and (median or hard or map))"  # one is trained
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", here, __file__]
+    files = [__file__, *([Path(__file__).with_name("keras_on_tensorflow.py")] if name == "tensorflow" else [])]
+    # One process: a second one would spend more on its imports than it saves.
+    command = [sys.executable, "-m", "pytest", "-q", "--numprocesses=0", "-p", "no:cacheprovider", "-k", here, *files]
     done = subprocess.run(
         command,
         env={**os.environ, "KERAS_BACKEND": name},

@@ -272,7 +272,7 @@ class TestTheCommand:
 
     def test_takes_every_adapter_unless_told_otherwise(self, home):
         every = sorted({name.partition("/")[0] for name in tree(ADAPTERS)})
-        assert {"__init__.py", "autograd", "jax", "keras.py", "torch"} <= set(every)
+        assert {"__init__.py", "autograd", "jax", "keras.py", "tensorflow", "torch"} <= set(every)
         assert vendor("every") == vendor("none", "--backends") == 0
         assert sorted(os.listdir(home / "every" / "backends")) == every
         assert sorted(os.listdir(home / "none" / "backends")) == ["__init__.py"]
@@ -391,7 +391,9 @@ class TestTheCommand:
             check=False,
         )
         assert (child.returncode, child.stdout) == (2, "")
-        assert child.stderr.startswith(f"{PROGRAM}: `--backends` must name some of autograd, jax, keras, torch, ")
+        assert child.stderr.startswith(
+            f"{PROGRAM}: `--backends` must name some of autograd, jax, keras, tensorflow, torch, "
+        )
         assert child.stderr.count("\n") == 1
 
 
@@ -476,7 +478,7 @@ class TestACopyByCommand:
             for name in ("autograd", "jax", "jax")
         ]
         lacks = "has no adapter in this copy of the library"
-        assert found["missing"] == [f"NumPy + autograd {lacks}", "", f"JAX {lacks}"]
+        assert found["missing"] == [f"NumPy + autograd {lacks}", "", f"JAX {lacks}", f"TensorFlow {lacks}"]
         assert "soft_argmax has gradients with PyTorch" in found["experiment"]
 
     @pytest.mark.skipif("torch" not in PRESENT or find_spec("keras") is None, reason="torch and Keras are needed")
@@ -495,6 +497,40 @@ class TestACopyByCommand:
         assert [module for module, _ in found] == ["torch", "torch"]
         for _, y in found:
             assert_close(y, expected, "float32", "value")
+
+    @pytest.mark.skipif("tensorflow" not in PRESENT, reason="TensorFlow is not installed")
+    def test_differentiates_tensors_of_tensorflow(self, home):
+        assert vendor(package(home / "host") / "_argmax", "--backends", "tensorflow") == 0
+        code = """
+            import tensorflow as tf
+            from host._argmax import soft_argmax
+            x = tf.constant(X, tf.float64)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = soft_argmax(x, axis=-1, temperature=0.5)
+            print(json.dumps([y.numpy().tolist(), tape.gradient(y, x).numpy().tolist()]))
+        """
+        value, gradient = run_at(home, code)
+        x = np.asarray(NAMESPACE["X"], np.float64)
+        expected, pullback = anyargmax.vjp(anyargmax.soft_argmax, x, axis=-1, temperature=0.5)
+        assert_close(value, expected, "float64", "value")
+        assert_close(gradient, pullback(np.ones_like(expected))[0], "float64", "derivative")
+
+    @pytest.mark.skipif(
+        "tensorflow" not in PRESENT or find_spec("keras") is None, reason="TensorFlow and Keras are needed"
+    )
+    def test_has_the_layer_of_keras_on_tensorflow(self, home):
+        assert vendor(package(home / "host") / "_argmax", "--backends", "keras", "tensorflow") == 0
+        code = """
+            import keras
+            from host._argmax.backends.keras import SoftArgmax
+            y = keras.Sequential([SoftArgmax(temperature=0.5)])(keras.ops.convert_to_tensor(X))
+            print(json.dumps([keras.backend.backend(), y.numpy().tolist()]))
+        """
+        backend, y = run_at(home, code, KERAS_BACKEND="tensorflow")
+        assert backend == "tensorflow"
+        expected = anyargmax.soft_argmax(np.asarray(NAMESPACE["X"]), axis=-1, temperature=0.5)
+        assert_close(y, expected, "float32", "value")
 
 
 def refused(capsys, *options) -> str:
@@ -520,14 +556,14 @@ class TestItRefuses:
         assert os.listdir(home / "there") == ["mine.txt"]
 
     def test_an_unknown_adapter_and_lists_those_that_there_are(self, home, capsys):
-        known = "`--backends` must name some of autograd, jax, keras, torch, separated by spaces, got "
-        assert refused(capsys, "new", "--backends", "torch", "tensorflow", "paddle") == f"{known}paddle, tensorflow."
+        known = "`--backends` must name some of autograd, jax, keras, tensorflow, torch, separated by spaces, got "
+        assert refused(capsys, "new", "--backends", "torch", "mxnet", "paddle") == f"{known}mxnet, paddle."
         assert refused(capsys, "new", "--backends", "torch,jax") == f"{known}torch,jax."
         assert refused(capsys, "new", "--backends", "__init__") == f"{known}__init__."
         assert os.listdir(home) == []
 
     def test_the_keras_layer_without_the_adapter_that_it_runs_on(self, home, capsys):
-        expected = "`--backends keras` must come with the adapter of the Keras backend. Add torch or jax."
+        expected = "`--backends keras` must come with the adapter of the Keras backend. Add tensorflow, torch or jax."
         assert refused(capsys, "new", "--backends", "keras", "autograd") == expected
         assert os.listdir(home) == []
 

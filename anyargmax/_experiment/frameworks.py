@@ -38,6 +38,7 @@ FRAMEWORKS = (
     Framework("autograd", "NumPy + autograd", "numpy"),
     Framework("torch", "PyTorch", "torch"),
     Framework("jax", "JAX", "jax.numpy"),
+    Framework("tensorflow", "TensorFlow", network.TENSORFLOW),
 )
 
 
@@ -64,23 +65,25 @@ def _versioned(label: str, distribution: str) -> str:
 
 @contextlib.contextmanager
 def _float64_on_cpu(framework: Framework) -> Iterator[None]:
-    """Have JAX compute in float64, and on the CPU like the others, in this scope alone."""
+    """Have JAX compute in float64, and JAX and TensorFlow on the CPU like the others, in this scope alone."""
     with contextlib.ExitStack() as stack:
         if framework.name == "jax":
             jax = importlib.import_module("jax")
             owner = jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")
             stack.enter_context(owner.enable_x64(True))
             stack.enter_context(jax.default_device(jax.devices("cpu")[0]))
+        if framework.name == "tensorflow":
+            stack.enter_context(importlib.import_module("tensorflow").device("CPU"))
         yield
 
 
-def pull(loss: Callable[..., Array], *arrays: Array) -> Gradients:
+def pull(loss: Callable[..., Array], *arrays: Array, to_numpy: Callable[[Any], Array] = np.asarray) -> Gradients:
     """Return the gradients of a scalar loss; None if the framework has none, for there is nothing to follow."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Output seems independent of input")  # autograd, of the hard argmax
         value, pullback = vjp(loss, *arrays)
     found = pullback(0 * value + 1)
-    return None if any(g is None for g in found) else [np.asarray(g) for g in found]
+    return None if any(g is None for g in found) else [to_numpy(g) for g in found]
 
 
 def gradients(framework: Framework, loss: Callable[..., Array], weights: Weights, *constants: Array) -> Gradients:
@@ -116,16 +119,18 @@ def missing(name: str, label: str, find_spec: FindSpec) -> str:
 def evaluate_keras(weights: Weights, find_spec: FindSpec) -> Result:
     """Return the gradients of the real Keras model, computed in a process of its own.
 
-    Keras chooses its backend for good when it is first imported, which is not this process' to decide.
+    Keras chooses its backend for good when it is first imported, which is not this process' to decide. Of those that
+    are installed it is KERAS_BACKEND, or else the first of these: Keras' own default is TensorFlow.
     """
-    backends = [name for name in ("torch", "jax") if not missing(name, name, find_spec)]
+    backends = [name for name in ("tensorflow", "torch", "jax") if not missing(name, name, find_spec)]
     if reason := missing("keras", "Keras", find_spec):
         return Result("Keras", missing=reason)
     if not backends:
-        return Result("Keras", missing=f"Keras needs PyTorch or JAX below it here: {install_hint('torch')}")
+        return Result("Keras", missing=f"Keras needs TensorFlow, PyTorch or JAX below it here: {install_hint('torch')}")
     chosen = os.environ.get("KERAS_BACKEND")
     backend = chosen if chosen in backends else backends[0]
-    settings = {"KERAS_BACKEND": backend, "KERAS_TORCH_DEVICE": "cpu", "JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1"}
+    on_cpu = {"KERAS_TORCH_DEVICE": "cpu", "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1"}
+    settings = {"KERAS_BACKEND": backend, "JAX_ENABLE_X64": "1", **on_cpu}
     path = os.pathsep.join(os.path.abspath(folder) for folder in sys.path)
     child = subprocess.run(
         [sys.executable, "-m", f"{PACKAGE}._experiment.keras_model"],

@@ -10,15 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from .._frameworks.registry import select
 from .._rules.rule import Array
 from .frameworks import Gradients, pull
-from .network import FEATURES, INPUTS, TARGETS, TEMPERATURE, UNITS, VOCABULARY, mean_square
+from .network import FEATURES, INPUTS, TARGETS, TEMPERATURE, UNITS, VOCABULARY, functions_of, mean_square
 
 
 def _tanh(x: Array) -> Array:
-    xp: Any = select([x]).xp  # type: ignore[union-attr]
-    return xp.tanh(x)
+    return functions_of(x).tanh(x)
 
 
 def keras_gradients(keras: Any, soft_layer: Any, weights: list[Any]) -> tuple[Gradients, Gradients]:
@@ -44,7 +42,9 @@ def keras_gradients(keras: Any, soft_layer: Any, weights: list[Any]) -> tuple[Gr
 
     arrays = [keras.ops.convert_to_tensor(w, dtype="float64") for w in weights]
     hard_layer = keras.layers.Lambda(lambda p: keras.ops.argmax(p, axis=-1))
-    return pull(loss_through(soft_layer), *arrays), pull(loss_through(hard_layer), *arrays)
+    to_numpy = keras.ops.convert_to_numpy  # TensorFlow's gradient of an embedding holds the rows that were used alone
+    soft, hard = (pull(loss_through(layer), *arrays, to_numpy=to_numpy) for layer in (soft_layer, hard_layer))
+    return soft, hard
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 Keras' ``Embedding(10, 3) -> LSTM(20, return_sequences=True) -> TimeDistributed(softmax) -> argmax``.
 """
 
+import importlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ VOCABULARY, FEATURES, UNITS = 10, 3, 20
 INPUTS = ((1, 2, 7), (3, 9, 6))
 TARGETS = ((3, 1, 4), (1, 5, 9))
 TEMPERATURE = 0.001  # of soft_argmax, wherever its gradient is shown
+TENSORFLOW = "tensorflow.experimental.numpy"  # what tensors are made and computed by, like arrays of NumPy
 
 
 class Weights(NamedTuple):
@@ -55,9 +57,15 @@ def distances() -> Array:
     return np.abs(np.arange(UNITS) - targets()[..., None])
 
 
+def functions_of(x: Array) -> Any:
+    """Return the array functions of x. The library's own for TensorFlow have what its rules use, which is less."""
+    ops: Any = select([x])
+    return importlib.import_module(TENSORFLOW) if ops.name == "tensorflow" else ops.xp
+
+
 def scores(weights: Weights, one_hot: Array) -> Array:
     """Return the probabilities of the tokens: (batch, time, UNITS)."""
-    xp: Any = select([weights.embedding]).xp  # type: ignore[union-attr]
+    xp = functions_of(weights.embedding)
     x = xp.matmul(one_hot, weights.embedding)  # (batch, time, FEATURES)
     h = c = xp.zeros((x.shape[0], UNITS), dtype=weights.kernel.dtype)
     outputs = []
@@ -76,17 +84,16 @@ def _sigmoid(xp: Any, z: Array) -> Array:
 
 def hard_argmax(p: Array, *, axis: int, temperature: Any = None, positions: Array | None = None) -> Array:
     """The framework's own argmax, or the position there, with the signature of soft_argmax."""
-    xp: Any = select([p]).xp  # type: ignore[union-attr]
+    xp = functions_of(p)
     index = xp.argmax(p, axis=axis)
     if positions is None:
-        return 1.0 * index
+        return xp.asarray(index, dtype=p.dtype)
     return xp.sum(positions * (index[..., None] == xp.arange(p.shape[axis])), axis=axis)
 
 
 def mean_square(x: Array) -> Array:
     """Return the mean of ``x^2``."""
-    xp: Any = select([x]).xp  # type: ignore[union-attr]
-    return xp.mean(x**2)
+    return functions_of(x).mean(x**2)
 
 
 def squared_distance(weights: Weights, one_hot: Array, target: Array, *, argmax: Any, temperature: float) -> Array:
@@ -99,8 +106,8 @@ def expected_distance(weights: Weights, one_hot: Array, distance: Array, *, argm
 
     The mean token alone is also right where two wrong ones lie evenly about the target; this is not.
     """
-    xp: Any = select([weights.embedding]).xp  # type: ignore[union-attr]
-    return xp.mean(argmax(scores(weights, one_hot), axis=-1, temperature=temperature, positions=distance))
+    distances = argmax(scores(weights, one_hot), axis=-1, temperature=temperature, positions=distance)
+    return functions_of(distances).mean(distances)
 
 
 def tokens(weights: Weights) -> Array:
