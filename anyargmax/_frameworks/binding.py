@@ -23,6 +23,7 @@ from .._rules.steps import BLANK, FINISH, HALVES, KEPT, LOG, NORMALISE, PREPARE,
 from .kept_calls import describe, in_one
 from .names import PROBES
 from .protocol import attributes
+from .standard import version_of
 from .tape import adapter_of
 
 COMPILED = 256  # functions, of which each alpha that is a number makes one; then all are made anew
@@ -126,8 +127,9 @@ _of_namespaces: dict[Any, Ops] = {}
 
 def of_namespace(xp) -> Ops:
     """Return the operations of a namespace without automatic differentiation."""
-    found = _of_namespaces.get(xp)
-    return _of_namespaces.setdefault(xp, Ops(adapter_of(xp, of_namespace))) if found is None else found
+    key = xp, version_of(xp)
+    found = _of_namespaces.get(key)
+    return _of_namespaces.setdefault(key, Ops(adapter_of(xp, of_namespace))) if found is None else found
 
 
 def __getattr__(framework):

@@ -13,6 +13,7 @@ from .._compat import PREFIX, array_namespace, device, is_dask_array
 from .._kernels import selection
 from .._kernels.kernel import Memory
 from .._rules.rule import Rule
+from .standard import completed
 
 
 class _Tape(NamedTuple):
@@ -136,6 +137,17 @@ def _in_memory(xp):
     return {"array_classes": (xp.ndarray,), "traits": lambda x: (x.dtype, x.shape), "memory": _MEMORY}
 
 
+def _is_there(x):
+    """Whether the values of an array are there to look at: those of a lazy one are not, or cost a run of its graph."""
+    if hasattr(x, "compute"):
+        return False
+    unwrap = getattr(x, "unwrap_numpy", None)
+    try:
+        return unwrap is None or unwrap() is not None
+    except ValueError:
+        return False
+
+
 def adapter_of(xp, ops_of=None):
     """Return what the library needs to know of a namespace without automatic differentiation.
 
@@ -145,12 +157,12 @@ def adapter_of(xp, ops_of=None):
         by_rows=_by_rows(xp, ops_of) if xp.__name__.endswith("dask.array") else None,
         quietly=_quietly(xp),
         name=xp.__name__.removeprefix(PREFIX).partition(".")[0],
-        namespace=xp,
+        namespace=completed(xp),
         detach=lambda x: x,
-        is_concrete=lambda x: not is_dask_array(x),
+        is_concrete=_is_there,
         is_cheap_to_read=lambda x: type(x).__module__ == "numpy",
         place=lambda x: {} if is_dask_array(x) else {"device": device(x)},
-        default_float=lambda: xp.__array_namespace_info__().default_dtypes()["real floating"],
+        default_float=lambda: xp.zeros(()).dtype,
         **_in_memory(xp),
     )
 
