@@ -3,6 +3,8 @@
 from functools import wraps
 from typing import Any
 
+from .._kernels.kernel import Ordering
+
 FULL = "2024.12"  # the first version in which the rules need nothing of what is here
 OLDEST = "2022.12"  # the first in which they can be served
 
@@ -16,6 +18,26 @@ def completed(namespace: Any) -> Any:
     """Return a namespace with all that the rules use: the same one, unless its version lacks some of that."""
     version = version_of(namespace)
     return namespace if version >= FULL else _Of2023(namespace) if version >= "2023.12" else _Of2022(namespace)
+
+
+def ordering_of(namespace: Any) -> Ordering | None:
+    """Return how a namespace sorts; None if it lacks one of the functions, of which some are optional for lazy arrays."""
+    if not all(hasattr(namespace, name) for name in ("argsort", "sort", "take_along_axis")):
+        return None
+
+    def ordered(x, axis):
+        sort, argsort = namespace.sort, namespace.argsort
+        return sort(x, axis=axis, descending=True), argsort(x, axis=axis, descending=True)
+
+    return Ordering(
+        ordered=ordered,
+        count=lambda condition, axis, dtype: namespace.sum(
+            namespace.astype(condition, dtype), axis=axis, keepdims=True, dtype=dtype
+        ),
+        signs=lambda condition, dtype: 2 * namespace.astype(condition, dtype) - 1,
+        gather=lambda x, axis, index: namespace.take_along_axis(x, index, axis=axis),
+        fuses=lambda: False,
+    )
 
 
 class _Of2023:

@@ -13,7 +13,7 @@ from .._compat import PREFIX, array_namespace, device, is_dask_array
 from .._kernels import selection
 from .._kernels.kernel import Memory
 from .._rules.rule import Rule
-from .standard import completed
+from .standard import completed, ordering_of
 
 
 class _Tape(NamedTuple):
@@ -28,10 +28,10 @@ _tape: ContextVar[_Tape | None] = ContextVar("tape", default=None)
 
 def lift(rule, ops):
     """Return a rule that the tape records."""
-    forward = ops.quietly(selection.forward)
+    forward, in_few = ops.quietly(selection.forward), ops.quietly(selection.in_few)
 
     def op(*args, **static):
-        y = forward(rule, ops, args, static)
+        y = (forward if ops.is_concrete(args[0]) else in_few)(rule, ops, args, static)
         tape = _tape.get()
         if tape is not None:
             tape.links.append((rule, ops, args, static, y))
@@ -134,7 +134,12 @@ def _in_memory(xp):
     """What kernels need of NumPy: they work on its arrays' memory."""
     if xp.__name__.rpartition(".")[2] != "numpy":
         return {}
-    return {"array_classes": (xp.ndarray,), "traits": lambda x: (x.dtype, x.shape), "memory": _MEMORY}
+    return {
+        "is_concrete": lambda x: True,
+        "array_classes": (xp.ndarray,),
+        "traits": lambda x: (x.dtype, x.shape),
+        "memory": _MEMORY,
+    }
 
 
 def _is_there(x):
@@ -159,11 +164,11 @@ def adapter_of(xp, ops_of=None):
         name=xp.__name__.removeprefix(PREFIX).partition(".")[0],
         namespace=completed(xp),
         detach=lambda x: x,
-        is_concrete=_is_there,
         is_cheap_to_read=lambda x: type(x).__module__ == "numpy",
         place=lambda x: {} if is_dask_array(x) else {"device": device(x)},
         default_float=lambda: xp.zeros(()).dtype,
-        **_in_memory(xp),
+        is_recorded=lambda *arrays: False,  # the tape records rules, whatever those do
+        **(_in_memory(xp) or {"is_concrete": _is_there, "ordering": ordering_of(xp)}),
     )
 
 
