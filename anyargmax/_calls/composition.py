@@ -1,6 +1,5 @@
 """The public functions after validation: what each composes of the rules. Pure functions of arrays."""
 
-import math
 from typing import Any, NamedTuple
 
 from .._frameworks.registry import Ops

@@ -95,11 +95,12 @@ class Ops(KernelOps):
 
     def _iterate(self, advance, state, unrolled):
         """Advance a state until its last entry is False everywhere, or so many times where that is unknown."""
-        concrete = self.is_concrete(state[0])
-        for _ in range(4 * unrolled if concrete else unrolled):
-            state = advance(state)
+        state = advance(state)
+        concrete = self.is_concrete(state[-1])  # which the state to begin with may be where the scores are not
+        for _ in range((4 * unrolled if concrete else unrolled) - 1):
             if concrete and not bool(self.xp.any(state[-1])):
                 break
+            state = advance(state)
         return state
 
     def run(self, core, *args, options):
