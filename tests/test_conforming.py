@@ -69,7 +69,9 @@ class TestVersions:
     def test_a_version_that_is_too_old_is_told_which_is_needed(self, at_version):
         with pytest.warns(UserWarning, match="2021"):
             xp = at_version("2021.12")
-        text = "of a namespace of version 2022.12 of the Array API standard or later, got a Array of array_api_strict at"
+        text = (
+            "of a namespace of version 2022.12 of the Array API standard or later, got a Array of array_api_strict at"
+        )
         with pytest.raises(TypeError, match=re.escape(text)):
             soft_argmax(xp.asarray([1.0, 2.0]))
 

@@ -92,9 +92,9 @@ class _Of2022(_Of2023):
         x, y = self._arrays(x, y)
         return self._namespace.where((x < y) | (x != x), x, y)
 
-    def clip(self, x, /, min=None, max=None):
-        x = x if min is None else self.maximum(x, min)
-        return x if max is None else self.minimum(x, max)
+    def clip(self, x, low, high, /):
+        x = x if low is None else self.maximum(x, low)
+        return x if high is None else self.minimum(x, high)
 
     def moveaxis(self, x, source, destination, /):
         order = [axis for axis in range(x.ndim) if axis != source % x.ndim]

@@ -31,7 +31,9 @@ def lift(rule, ops):
     forward, in_few = ops.quietly(selection.forward), ops.quietly(selection.in_few)
 
     def op(*args, **static):
-        y = (forward if ops.is_concrete(args[0]) else in_few)(rule, ops, args, static)
+        # What sorts without values makes a graph for another runtime; chunks are computed as NumPy's arrays are.
+        graph = ops.ordering is not None and not ops.is_concrete(args[0])
+        y = (in_few if graph else forward)(rule, ops, args, static)
         tape = _tape.get()
         if tape is not None:
             tape.links.append((rule, ops, args, static, y))

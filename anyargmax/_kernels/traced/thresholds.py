@@ -84,7 +84,8 @@ def of_winners(ops: KernelOps, z: Array, k: int, axis: int) -> Array:
     ends, order = ops.ordering.ordered(xp.concat([z, z - 1], axis=axis), axis)
     sign = ops.ordering.signs(order < n, z.dtype)
     slope, sums = ops.cumulative_sum(sign, axis=axis), ops.cumulative_sum(sign * ends, axis=axis)
-    last = 2 * n - 1 - ops.ordering.count(sums - slope * ends >= k, axis, order.dtype)  # in the row of a NaN, too, there is such an end
+    # In the row of a NaN, too, there is such an end.
+    last = 2 * n - 1 - ops.ordering.count(sums - slope * ends >= k, axis, order.dtype)
     root = xp.clip(ops.ordering.gather((sums - k) / xp.clip(slope, 1.0, None), axis, last), -1.0, None)
     p = xp.clip(z - root, 0.0, 1.0)
     whole = xp.round(p)
