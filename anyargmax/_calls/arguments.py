@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from .._frameworks.kept_calls import maker
 from .._frameworks.registry import Ops
+from .._rules.positions import known_length
 from .._rules.relaxations import ENTMAX, GIVEN, LOGARITHM, SOFTMAX, WINNERS, Relaxation
 from . import composition, validate
 from .annotations import Answer, Coordinates, Readout, Readouts
@@ -220,7 +221,7 @@ def winners(x, k, axis, temperature, kind, mask, hard):
     ops = validate.operations(x, "x", temperature=temperature, mask=mask)
     shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
     axes = (validate.one_axis(axis, shape),)
-    k = validate.count_of_winners(k, shape[axes[0]])
+    k = validate.count_of_winners(k, known_length(x, axes[0]))
     mask = validate.boolean_mask(ops, mask, shape)
     temperature = validate.positive_number(ops, temperature, "temperature", dtype, reduced_shape(shape, axes))
     relaxation = WINNERS[validate.choice(kind, "kind", tuple(WINNERS))]._replace(k=k)

@@ -1,12 +1,11 @@
 """The public functions after validation: what each composes of the rules. Pure functions of arrays."""
 
-import math
 from typing import Any, NamedTuple
 
 from .._frameworks.registry import Ops
 from .._rules.hard import at, comparable, first_largest, k_largest, near, ranks
 from .._rules.losses import are_weights, have_scores
-from .._rules.positions import table
+from .._rules.positions import entries, table
 from .._rules.readouts.stacked import expand
 from .._rules.relaxations import SOFTMAX, Relaxation
 from .._rules.rule import Array
@@ -211,7 +210,7 @@ def loss(ops: Ops, x, controls: Controls, target, *, options: Options):
 
 def _one_hot_target(ops: Ops, x, target, o: Options):
     """Return Boolean target weights of indices, which of them exist, and which rows count; None if all do."""
-    xp, count, rank = ops.xp, math.prod(x.shape[axis] for axis in o.axes), ranks(ops, x, o.axes)
+    xp, count, rank = ops.xp, entries(x, o.axes), ranks(ops, x, o.axes)
     inside = (target >= 0) & (target < count)
     place = expand(ops, xp.astype(xp.where(inside, target, 0), rank.dtype), o.axes)
     return (

@@ -220,6 +220,19 @@ def _nan_unless(ops: Ops, array, value, condition):
     return array if is_readable(ops, value) else ops.xp.where(condition(ops.detach(array)), array, math.nan)
 
 
+def _laid_out(ops: Ops, value, shape):
+    """Return an array with axes of length 1 added to its own, where lengths may be None: of several these, in front."""
+    if None not in shape:
+        return ops.xp.reshape(value, shape)
+    if len(shape) == value.ndim:
+        return value
+    if shape.count(None) == 1:
+        return ops.xp.reshape(value, tuple(-1 if n is None else n for n in shape))
+    for _ in range(len(shape) - value.ndim):
+        value = ops.xp.expand_dims(value, axis=0)
+    return value
+
+
 def _fitted(ops: Ops, value, name, dtype, reduced):
     """Return an array of one number a row, in the compute dtype and broadcast to the reduced shape."""
     xp = ops.xp
@@ -234,9 +247,8 @@ def _fitted(ops: Ops, value, name, dtype, reduced):
         )
     if value.dtype != dtype:
         value = ops.prepare(value, dtype=dtype, sign=1, flat=False)
-    value = xp.reshape(
-        value, padded
-    )  # autograd cannot add axes by broadcasting, nor differentiate it in an empty batch
+    # autograd cannot add axes by broadcasting, nor differentiate it in an empty batch
+    value = _laid_out(ops, value, padded)
     if any(isinstance(n, int) and n == 0 for n in reduced):
         return value + xp.zeros(reduced, dtype=dtype, **ops.place(value))
     return value if None in reduced else xp.broadcast_to(value, reduced)
@@ -302,7 +314,7 @@ def boolean_mask(ops: Ops, mask: Any, shape: tuple[int, ...]) -> Array | None:
         raise ValueError(
             f"`mask` must broadcast against the scores' shape {shape}, got shape {got}. Give it one entry a score, or length 1."
         )
-    return mask if len(got) == len(shape) else ops.xp.reshape(mask, padded)
+    return mask if len(got) == len(shape) else _laid_out(ops, mask, padded)
 
 
 def position_table(ops: Ops, positions: Any, dtype: Any, shape: tuple[int, ...], axis: int) -> Array:
@@ -323,7 +335,7 @@ def position_table(ops: Ops, positions: Any, dtype: Any, shape: tuple[int, ...],
         )
     if positions.dtype != dtype:
         positions = ops.prepare(positions, dtype=dtype, sign=1, flat=False)
-    return ops.xp.reshape(positions, got)
+    return _laid_out(ops, positions, got)
 
 
 def choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:

@@ -23,6 +23,7 @@ from .._rules.steps import BLANK, FINISH, HALVES, KEPT, LOG, NORMALISE, PREPARE,
 from .kept_calls import describe, in_one
 from .names import PROBES
 from .protocol import attributes
+from .standard import version_of
 from .tape import adapter_of
 
 COMPILED = 256  # functions, of which each alpha that is a number makes one; then all are made anew
@@ -94,11 +95,12 @@ class Ops(KernelOps):
 
     def _iterate(self, advance, state, unrolled):
         """Advance a state until its last entry is False everywhere, or so many times where that is unknown."""
-        concrete = self.is_concrete(state[0])
-        for _ in range(4 * unrolled if concrete else unrolled):
-            state = advance(state)
+        state = advance(state)
+        concrete = self.is_concrete(state[-1])  # which the state to begin with may be where the scores are not
+        for _ in range((4 * unrolled if concrete else unrolled) - 1):
             if concrete and not bool(self.xp.any(state[-1])):
                 break
+            state = advance(state)
         return state
 
     def run(self, core, *args, options):
@@ -126,8 +128,9 @@ _of_namespaces: dict[Any, Ops] = {}
 
 def of_namespace(xp) -> Ops:
     """Return the operations of a namespace without automatic differentiation."""
-    found = _of_namespaces.get(xp)
-    return _of_namespaces.setdefault(xp, Ops(adapter_of(xp, of_namespace))) if found is None else found
+    key = xp, version_of(xp)
+    found = _of_namespaces.get(key)
+    return _of_namespaces.setdefault(key, Ops(adapter_of(xp, of_namespace))) if found is None else found
 
 
 def __getattr__(framework):

@@ -6,6 +6,7 @@ from .._compat import array_namespace, device, is_array_api_obj
 from .._rules.ops import Namespace
 from .names import PROBES
 from .registry import is_known
+from .standard import OLDEST, completed, version_of
 
 NEEDED = tuple(Namespace.__annotations__)  # of a namespace
 SHOWN = 8  # of the names that a namespace lacks
@@ -22,7 +23,7 @@ _UNUSUAL = {
     "SparseTensor": "Pass `tf.sparse.to_dense({0})`",
 }
 _CUTS = "to convert it to NumPy would cut its gradient."
-_complete: set[str] = set()  # names of namespaces that were looked through
+_complete: set[tuple[str, str]] = set()  # names and versions of namespaces that were looked through
 
 
 def refusal(x: Any, name: str) -> str | None:
@@ -68,15 +69,22 @@ def _unknown(x: Any, name: str) -> str | None:
 def _lacking(x: Any, root: str) -> str | None:
     """What the namespace of an array lacks that says that it conforms."""
     namespace = array_namespace(x)
-    if namespace.__name__ in _complete:
+    version = version_of(namespace)
+    if (namespace.__name__, version) in _complete:
         return None
-    missing = [needed for needed in NEEDED if not hasattr(namespace, needed)]
+    if version < OLDEST:
+        return (
+            f"an array of a namespace of version {OLDEST} of the Array API standard or later, got a {type(x).__name__} "
+            f"of {root} at version {version}. Have {root} use a later version, if it has one."
+        )
+    filled = completed(namespace)
+    missing = [needed for needed in NEEDED if not hasattr(filled, needed)]
     try:
         device(x)
     except AttributeError:
         missing.append("device")
     if not missing:
-        _complete.add(namespace.__name__)
+        _complete.add((namespace.__name__, version))
         return None
     shown = missing[:SHOWN] + ["and others"] * (len(missing) > SHOWN)
     return (

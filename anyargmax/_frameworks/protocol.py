@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
 
-from .._kernels.kernel import Compiler, Functions, Kernel, Memory
+from .._kernels.kernel import Compiler, Functions, Kernel, Memory, Ordering
 from .._rules.rule import Array
 from . import tape
 
@@ -72,6 +72,8 @@ class Adapter:
     functions
         A `Functions`: array functions that do more in one operation than the namespace's. None: kernels that need them do not
         serve.
+    ordering
+        An `Ordering`: what kernels that sort need. None: they do not serve.
     kernels
         Kernels of the framework's own, which are asked before those of the library.
     memory
@@ -110,6 +112,7 @@ class Adapter:
     array_classes: tuple[type, ...] = ()
     traits: Callable[[Any], Hashable | None] | None = None
     functions: Functions | None = None
+    ordering: Ordering | None = None
     kernels: tuple[Kernel, ...] = ()
     memory: Memory | None = None
     compiler: Compiler | None = None

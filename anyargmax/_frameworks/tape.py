@@ -13,6 +13,7 @@ from .._compat import PREFIX, array_namespace, device, is_dask_array
 from .._kernels import selection
 from .._kernels.kernel import Memory
 from .._rules.rule import Rule
+from .standard import completed, ordering_of
 
 
 class _Tape(NamedTuple):
@@ -27,10 +28,12 @@ _tape: ContextVar[_Tape | None] = ContextVar("tape", default=None)
 
 def lift(rule, ops):
     """Return a rule that the tape records."""
-    forward = ops.quietly(selection.forward)
+    forward, in_few = ops.quietly(selection.forward), ops.quietly(selection.in_few)
 
     def op(*args, **static):
-        y = forward(rule, ops, args, static)
+        # What sorts without values makes a graph for another runtime; chunks are computed as NumPy's arrays are.
+        graph = ops.ordering is not None and not ops.is_concrete(args[0])
+        y = (in_few if graph else forward)(rule, ops, args, static)
         tape = _tape.get()
         if tape is not None:
             tape.links.append((rule, ops, args, static, y))
@@ -133,7 +136,23 @@ def _in_memory(xp):
     """What kernels need of NumPy: they work on its arrays' memory."""
     if xp.__name__.rpartition(".")[2] != "numpy":
         return {}
-    return {"array_classes": (xp.ndarray,), "traits": lambda x: (x.dtype, x.shape), "memory": _MEMORY}
+    return {
+        "is_concrete": lambda x: True,
+        "array_classes": (xp.ndarray,),
+        "traits": lambda x: (x.dtype, x.shape),
+        "memory": _MEMORY,
+    }
+
+
+def _is_there(x):
+    """Whether the values of an array are there to look at: those of a lazy one are not, or cost a run of its graph."""
+    if hasattr(x, "compute"):
+        return False
+    unwrap = getattr(x, "unwrap_numpy", None)
+    try:
+        return unwrap is None or unwrap() is not None
+    except ValueError:
+        return False
 
 
 def adapter_of(xp, ops_of=None):
@@ -145,13 +164,13 @@ def adapter_of(xp, ops_of=None):
         by_rows=_by_rows(xp, ops_of) if xp.__name__.endswith("dask.array") else None,
         quietly=_quietly(xp),
         name=xp.__name__.removeprefix(PREFIX).partition(".")[0],
-        namespace=xp,
+        namespace=completed(xp),
         detach=lambda x: x,
-        is_concrete=lambda x: not is_dask_array(x),
         is_cheap_to_read=lambda x: type(x).__module__ == "numpy",
         place=lambda x: {} if is_dask_array(x) else {"device": device(x)},
-        default_float=lambda: xp.__array_namespace_info__().default_dtypes()["real floating"],
-        **_in_memory(xp),
+        default_float=lambda: xp.zeros(()).dtype,
+        is_recorded=lambda *arrays: False,  # the tape records rules, whatever those do
+        **(_in_memory(xp) or {"is_concrete": _is_there, "ordering": ordering_of(xp)}),
     )
 
 

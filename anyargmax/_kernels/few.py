@@ -190,4 +190,6 @@ def _pulled_expected(ops: KernelOps, means, positions, axes, g, needed=(True,)):
 
 
 _WEIGHTS = dict.fromkeys(("weights", "dense_weights"), _weights)
-FEW = Kernel("few", serves={**_WEIGHTS, "expectation": _expectation, "expected": _expected}, needs=("functions",))
+FEW = Kernel(
+    "few", serves={**_WEIGHTS, "expectation": _expectation, "expected": _expected}, needs=("functions", "ordering")
+)

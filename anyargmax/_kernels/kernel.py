@@ -182,11 +182,6 @@ class Functions(NamedTuple):
         The positions are one for each entry, or columns of them, of which each has its sum along axis 1.
     muladd, product
         ``muladd(x, y, z)``: ``x * y + z``. ``product(x, y, dtype)``: ``x * y``, computed in their dtype and written in another.
-    ordered, gather
-        ``ordered(x, axis)``: x sorted from the largest down, NaN first, and the index of each entry. ``gather(x, axis,
-        index)``: the entries of x at an index along the axis.
-    fuses
-        ``fuses() -> bool``: whether a compiler makes loops of operations now, in which a sum is cheap and sorting is not.
     """
 
     softmax: Callable[..., Array]
@@ -195,8 +190,27 @@ class Functions(NamedTuple):
     contract: Callable[..., Array]
     muladd: Callable[..., Array]
     product: Callable[..., Array]
+
+
+class Ordering(NamedTuple):
+    """What thresholds are found with by sorting.
+
+    Attributes
+    ----------
+    ordered, gather
+        ``ordered(x, axis)``: x sorted from the largest down, NaN first, and the index of each entry. ``gather(x, axis,
+        index)``: the entries of x at an index along the axis.
+    count, signs
+        ``count(condition, axis, dtype)``: how often a condition holds along the axis, which is kept. ``signs(condition,
+        dtype)``: 1 where it holds and -1 elsewhere.
+    fuses
+        ``fuses() -> bool``: whether a compiler makes loops of operations now, in which a sum is cheap and sorting is not.
+    """
+
     ordered: Callable[..., tuple[Array, Array]]
     gather: Callable[..., Array]
+    count: Callable[..., Array]
+    signs: Callable[..., Array]
     fuses: Callable[[], bool]
 
 
@@ -205,6 +219,7 @@ class KernelOps(RuleOps):
 
     is_recorded: Callable[..., bool]
     functions: Functions
+    ordering: Ordering
     memory: Memory
     compiler: Compiler
     kernels: tuple[Kernel, ...]

@@ -91,4 +91,4 @@ def _pulled(ops: KernelOps, held: _Held, axes, g, needed=(True,)):
     return xp.where(held.x == -math.inf, 0.0, slope * g), *[None] * (len(needed) - 1)
 
 
-LOSSES = Kernel("losses", Limits(), serves={"fenchel_young": _loss}, needs=("functions",))
+LOSSES = Kernel("losses", Limits(), serves={"fenchel_young": _loss}, needs=("functions", "ordering"))

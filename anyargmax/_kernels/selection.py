@@ -235,6 +235,15 @@ def forward(rule: Rule, ops: KernelOps, args: tuple[Any, ...], static: dict[str,
     return rule.forward(ops, *args, **static) if made is None else made[0]
 
 
+def in_few(rule: Rule, ops: KernelOps, args: tuple[Any, ...], static: dict[str, Any]) -> Any:
+    """Run a rule of arrays without values to look at: by the form that a kernel has for these, or as others are run."""
+    for kernel, form, limits in _serving(ops, ("composite", rule.name)):
+        if form.fits(ops, *args, **static):
+            _note(kernel.name)
+            return form.composite(ops, *args, limits=limits, **static)
+    return rule.composite(ops, *args, **static) if rule.composed else forward(rule, ops, args, static)
+
+
 def product(ops: KernelOps, *args, **static):
     """Return ``J v / divisor`` at weights: by the kernel that serves these arrays, or by the rule."""
     for _, multiply, limits in _serving(ops, ("product", "")):

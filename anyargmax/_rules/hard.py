@@ -3,7 +3,7 @@
 import math
 
 from .ops import RuleOps
-from .positions import along, known_length
+from .positions import along, entries, known_length
 from .rule import Array
 from .scores import kept_and_reference, kth_largest, largest
 
@@ -31,7 +31,7 @@ def first_largest(ops: RuleOps, x: Array, keep: Array, axes: tuple[int, ...]) ->
     xp = ops.xp
     top = largest(ops, xp.where(keep, x, _lowest(ops, x)), axes)
     rank = ranks(ops, x, axes)
-    first = -largest(ops, xp.where(keep & (x == top), -rank, -math.prod(x.shape[axis] for axis in axes)), axes)
+    first = -largest(ops, xp.where(keep & (x == top), -rank, -entries(x, axes)), axes)
     return (rank == first)[...]  # NumPy makes numbers of arrays without axes
 
 

@@ -1,5 +1,6 @@
 """What the entries of an axis stand for: a table of positions that broadcasts against the scores."""
 
+import math
 from typing import Any
 
 from .ops import RuleOps
@@ -25,6 +26,11 @@ def known_length(x: Array, axis: int) -> Any:
             "with that length, or reduce another axis."
         )
     return x.shape[axis]
+
+
+def entries(x: Array, axes: tuple[int, ...]) -> Any:
+    """Return how many entries axes of known lengths have."""
+    return math.prod([known_length(x, axis) for axis in axes])
 
 
 def table(ops: RuleOps, x: Array, axis: int, coordinates: str, dtype: Any = None) -> Array:

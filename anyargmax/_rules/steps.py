@@ -114,7 +114,7 @@ def _finish(ops: RuleOps, y, *, axes, count):
 
 def _finish_vjp(ops: RuleOps, g, y, stacked, *, axes, count):
     stack = ops.xp.stack([g] if count == 1 else list(g), axis=-1)
-    return stack[tuple(0 if axis in axes else slice(None) for axis in range(max(axes) + 1))] if axes else stack
+    return stack[(*(0 if axis in axes else slice(None) for axis in range(max(axes) + 1)), ...)] if axes else stack
 
 
 def _finish_jvp(ops: RuleOps, t, y, stacked, *, axes, count):

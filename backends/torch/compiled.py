@@ -2,7 +2,7 @@
 
 import torch
 
-from ..._kernels.kernel import Functions
+from ..._kernels.kernel import Functions, Ordering
 from ..._kernels.selection import is_composing
 from . import private
 
@@ -33,8 +33,12 @@ functions = Functions(
     contract=_contract,
     muladd=lambda x, y, z: torch.addcmul(z, x, y),
     product=lambda x, y, dtype: torch.mul(x, y, out=torch.empty(x.shape, dtype=dtype, device=x.device)),
+)
+ordering = Ordering(
     ordered=lambda x, axis: torch.sort(x, dim=axis, descending=True),
     gather=torch.gather,
+    count=lambda condition, axis, dtype: torch.sum(condition, dim=axis, keepdim=True, dtype=dtype),
+    signs=lambda condition, dtype: torch.where(condition, 1.0, -1.0),  # exact in any dtype, to which it is promoted
     # Inductor makes no loops of a graph that is exported, nor of what torch.func transforms.
     fuses=lambda: is_composing() and not torch.compiler.is_exporting(),
 )

@@ -42,7 +42,7 @@ def above_kth(ops: KernelOps, x: Array, mask: Array | None, k: int, axis: int):
         x = xp.where(mask, x, -math.inf)
     value = ops.detach(x)
     after = (slice(None),) * (x.ndim - axis - 1)
-    ranked, _ = ops.functions.ordered(value, axis)
+    ranked, _ = ops.ordering.ordered(value, axis)
     top, kth = ranked[(..., slice(0, 1), *after)], ranked[(..., slice(k - 1, k), *after)]
     kth = xp.where(top == top, kth, top)  # NaN comes first
     peak = (value == math.inf) & (kth == math.inf)

@@ -10,7 +10,7 @@ from ..._rules.jacobian import jacobian_product
 from ..._rules.relaxations import ENTMAX, WINNERS, Relaxation
 from ..._rules.rule import Array
 from ..kernel import Kernel, KernelOps, Traced
-from ..layout import are_neighbours, folded, of
+from ..layout import are_foldable, are_neighbours, folded, of, reshaped
 from . import thresholds
 from .distances import above_kth, quotient, shifted
 
@@ -32,13 +32,13 @@ def is_solvable(ops: KernelOps, x, alpha, axes, relaxation: Relaxation) -> bool:
 
 
 def _fits(ops: KernelOps, x, temperature, alpha, *args, axes, relaxation: Relaxation) -> bool:
-    return not ops.is_concrete(x) and is_solvable(ops, x, alpha, axes, relaxation)
+    return not ops.is_concrete(x) and are_foldable(x, axes) and is_solvable(ops, x, alpha, axes, relaxation)
 
 
 def entmax_weights(ops: KernelOps, z: Array, empty: Array, alpha: float, axis: int) -> Array:
     """Return the weights of scores that do not move, of which the largest is 0; 0 in rows that are empty."""
     xp = ops.xp
-    sorts = alpha in thresholds.SORTED and not ops.functions.fuses()
+    sorts = alpha in thresholds.SORTED and not ops.ordering.fuses()
     u = z if alpha == 2 else z * (alpha - 1)
     root = (thresholds.by_sorting if sorts else thresholds.by_steps)(ops, u, alpha, axis)
     p = thresholds.weights_at(ops, u, root, alpha)
@@ -83,7 +83,7 @@ def _weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation, l
         return _along(ops, x, temperature, mask, axes[0], relaxation)
     layout = of(x, axes)
     temperature, mask = folded(ops, layout, x, temperature), folded(ops, layout, x, mask)
-    return ops.xp.reshape(_along(ops, ops.xp.reshape(x, layout.folded), temperature, mask, 1, relaxation), x.shape)
+    return reshaped(ops, _along(ops, ops.xp.reshape(x, layout.folded), temperature, mask, 1, relaxation), x.shape)
 
 
 def _along(ops: KernelOps, x, temperature, mask, axis, relaxation) -> Array:
@@ -102,5 +102,5 @@ def _along(ops: KernelOps, x, temperature, mask, axis, relaxation) -> Array:
 ROOTS = Kernel(
     "roots",
     traced=dict.fromkeys(("weights", "dense_weights"), Traced(_fits, composite=_weights)),
-    needs=("functions",),
+    needs=("ordering",),
 )

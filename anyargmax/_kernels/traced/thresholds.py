@@ -63,7 +63,7 @@ def by_sorting(ops: KernelOps, u: Array, alpha: float, axis: int) -> Array:
     Martins and Astudillo (2016), proposition 1; Peters, Niculae and Martins (2019), algorithm 2.
     """
     xp, n = ops.xp, u.shape[axis]
-    x, _ = ops.functions.ordered(xp.clip(u, -1.0, None), axis)
+    x, _ = ops.ordering.ordered(xp.clip(u, -1.0, None), axis)
     count = xp.reshape(xp.arange(1, n + 1, dtype=u.dtype, **ops.place(u)), (-1,) + (1,) * (u.ndim - axis - 1))
     roots = (ops.cumulative_sum(x, axis=axis) - 1) / count
     if alpha == 1.5:  # the mean, and the root of 1 / count - the variance
@@ -81,18 +81,19 @@ def of_winners(ops: KernelOps, z: Array, k: int, axis: int) -> Array:
     weight of that is 1. The root is on the line from the last of these ends at which the sum is less than k.
     """
     xp, n = ops.xp, z.shape[axis]
-    ends, order = ops.functions.ordered(xp.concat([z, z - 1], axis=axis), axis)
-    sign = xp.where(order < n, 1.0, -1.0)
+    ends, order = ops.ordering.ordered(xp.concat([z, z - 1], axis=axis), axis)
+    sign = ops.ordering.signs(order < n, z.dtype)
     slope, sums = ops.cumulative_sum(sign, axis=axis), ops.cumulative_sum(sign * ends, axis=axis)
-    last = 2 * n - 1 - _total(ops, sums - slope * ends >= k, axis)  # in the row of a NaN, too, there is such an end
-    root = xp.clip(ops.functions.gather((sums - k) / xp.clip(slope, 1.0, None), axis, last), -1.0, None)
+    # In the row of a NaN, too, there is such an end.
+    last = 2 * n - 1 - ops.ordering.count(sums - slope * ends >= k, axis, order.dtype)
+    root = xp.clip(ops.ordering.gather((sums - k) / xp.clip(slope, 1.0, None), axis, last), -1.0, None)
     p = xp.clip(z - root, 0.0, 1.0)
     whole = xp.round(p)
     rest = p - whole
-    count = _total(ops, rest != 0, axis)
+    count = ops.ordering.count(rest != 0, axis, z.dtype)
     # Newton's step: a whole number for each of the weights, and what is beside it, lose no digits to each other.
     move = _total(ops, rest, axis) + (_total(ops, whole, axis) - k)
-    return xp.clip(root + move / xp.clip(count, 1, None), -1.0, None)
+    return xp.clip(root + move / xp.clip(count, 1.0, None), -1.0, None)
 
 
 def clipped(ops: KernelOps, u: Array) -> Array:

@@ -8,6 +8,7 @@ import math
 from functools import partial
 
 from ..ops import RuleOps
+from ..positions import entries
 from ..ratios import expm1_ratio, log1p_ratio
 from ..rule import Array
 from .record import Relaxation, not_vanishing, total
@@ -80,7 +81,7 @@ def _largest_step(ops: RuleOps, r, root, z, keep, order, axes, solved=False):
 
 def _largest_bracket(ops: RuleOps, z, keep, axes, k):
     zero = ops.xp.zeros_like(ops.xp.sum(z, axis=axes, keepdims=True))
-    return zero - 1, zero - 1 / math.prod([z.shape[axis] for axis in axes])
+    return zero - 1, zero - 1 / entries(z, axes)
 
 
 def _form(ops: RuleOps, r, z, order, axes):

@@ -3,6 +3,7 @@
 import math
 
 from ..ops import RuleOps
+from ..positions import entries
 from ..scores import log_smallest
 from .record import Relaxation, newton_by_parts, value_by_parts
 
@@ -23,7 +24,7 @@ def _slope(ops: RuleOps, p, order):
 
 def _bracket(ops: RuleOps, z, keep, axes, k):
     xp = ops.xp
-    n = math.prod([z.shape[axis] for axis in axes])
+    n = entries(z, axes)
     start = xp.zeros_like(xp.sum(z, axis=axes, keepdims=True))
     level = xp.sum(xp.astype(keep & (z >= 0), xp.int32), axis=axes, keepdims=True) > k
     floor = log_smallest(ops, z.dtype)
