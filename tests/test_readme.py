@@ -63,7 +63,7 @@ def test_command_prints_what_the_page_says(line, printed, tmp_path, monkeypatch,
 
 
 def test_the_pages_tests_of_a_project_pass(tmp_path):
-    (code,) = re.findall(r"```py\n(.*?)```", PAGES, re.DOTALL)
+    (code,) = re.findall(r"```py\n(from anyargmax.validation.*?)```", PAGES, re.DOTALL)
     (tmp_path / "test_of_a_project.py").write_text(code, encoding="utf-8")
     (tmp_path / "conftest.py").write_text("pytest_plugins = ['anyargmax.pytest_plugin']\n", encoding="utf-8")
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(tmp_path)]

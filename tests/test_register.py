@@ -1,5 +1,8 @@
 """A framework that the library does not know, taught to it by an adapter."""
 
+import re
+from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,8 +12,10 @@ from anyargmax import register_backend, soft_argmax, soft_top_k, validation, vjp
 from anyargmax._calls import composition
 from anyargmax._compat import array_namespace
 from anyargmax._frameworks import binding, protocol, registry, tape
+from anyargmax._frameworks.registry import unregister
 from anyargmax._kernels import selection
-from anyargmax.validation import catalogue, places
+from anyargmax.validation import catalogue, load, places
+from anyargmax.validation.catalogue import KINDS
 from anyargmax.validation.checking import assert_call_agrees
 
 
@@ -141,3 +146,15 @@ def test_a_framework_without_kernels_is_asked_for_no_length(lifted):
     ops, options = binding.Ops(adapter), composition.Options((0,), np.dtype("float64"))
     x = np.zeros(3).view(Lazy)
     assert selection.planned(ops, x, composition.Controls(), (None, None), options, lambda: None, ()) is None
+
+
+@pytest.mark.skipif(find_spec("mlx") is None, reason="mlx is not installed")
+@pytest.mark.parametrize("call", [pytest.param(call, id=call.id) for call in KINDS])
+def test_the_adapter_of_the_page_has_the_oracles_answers(call):
+    page = Path(__file__).resolve().parent.parent / "docs" / "supported.md"
+    (code,) = re.findall(r"```py\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(code, page.name, "exec"), {})
+    try:
+        assert_call_agrees(call, [load("mlx")], "float32")
+    finally:
+        unregister("mlx")

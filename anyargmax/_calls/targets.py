@@ -25,7 +25,7 @@ def target_of(
     rest = tuple(n for axis, n in enumerate(shape) if axis not in axes)
     indices = bool(ops.xp.isdtype(target.dtype, "integral"))
     _check_shape(target, shape, rest, indices)
-    if indices and ops.xp.iinfo(target.dtype).bits < 32:  # which may count less far than there are entries
+    if indices and int(ops.xp.iinfo(target.dtype).max) < 2**31 - 1:  # which may count less far than there are entries
         target = ops.xp.astype(target, ops.xp.int32)
     if ignored is not None and not indices:
         raise ValueError(
