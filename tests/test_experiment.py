@@ -167,6 +167,16 @@ class TestTraining:
         hard = training.train(FRAMEWORKS[0], WEIGHTS, network.hard_argmax, lambda *_: None, steps=steps)
         assert (hard.steps, hard.moved, hard.reached) == (steps, 0, False)
 
+    @pytest.mark.parametrize("name", [pytest.param(f.name, marks=needs(f.name)) for f in FRAMEWORKS])
+    def test_through_either_argmax_takes_the_same_steps_in_every_framework(self, name):
+        hard = training.train(INSTALLED[name], WEIGHTS, network.hard_argmax, lambda *_: None, steps=2)
+        assert (hard.steps, hard.moved) == (2, 0)
+        ours, others = (
+            training.train(f, WEIGHTS, soft_argmax, lambda *_: None, steps=2) for f in (INSTALLED[name], FRAMEWORKS[0])
+        )
+        for w, expected in zip(ours.weights, others.weights, strict=True):
+            np.testing.assert_allclose(w, expected, rtol=1e-7, atol=1e-9)
+
     def test_moves_every_weight_that_the_inputs_use(self, trained):
         unused = set(range(network.VOCABULARY)) - {token for row in network.INPUTS for token in row}
         sizes = sum(w.size for w in WEIGHTS)

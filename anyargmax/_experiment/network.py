@@ -88,7 +88,7 @@ def hard_argmax(p: Array, *, axis: int, temperature: Any = None, positions: Arra
     index = xp.argmax(p, axis=axis)
     if positions is None:
         return xp.asarray(index, dtype=p.dtype)
-    return xp.sum(positions * (index[..., None] == xp.arange(p.shape[axis])), axis=axis)
+    return xp.sum(xp.where(index[..., None] == xp.arange(p.shape[axis]), positions, 0.0), axis=axis)
 
 
 def mean_square(x: Array) -> Array:
@@ -106,8 +106,8 @@ def expected_distance(weights: Weights, one_hot: Array, distance: Array, *, argm
 
     The mean token alone is also right where two wrong ones lie evenly about the target; this is not.
     """
-    distances = argmax(scores(weights, one_hot), axis=-1, temperature=temperature, positions=distance)
-    return functions_of(distances).mean(distances)
+    expected = argmax(scores(weights, one_hot), axis=-1, temperature=temperature, positions=distance)
+    return functions_of(weights.embedding).mean(expected)
 
 
 def tokens(weights: Weights) -> Array:
