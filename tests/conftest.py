@@ -1,6 +1,5 @@
 """The frameworks under test. What is compared, and how closely, is the library's own validation."""
 
-import contextlib
 import os
 import tempfile
 from importlib.util import find_spec
@@ -27,9 +26,6 @@ KERAS_BACKENDS = [name for name in ("torch", "jax", "tensorflow", "numpy") if fi
 KERAS_BACKEND = os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or KERAS_BACKENDS[0]
 _keras_home = tempfile.TemporaryDirectory()
 os.environ["KERAS_HOME"] = _keras_home.name
-if {"tensorflow", "torch"} <= set(installed()):
-    with contextlib.suppress(ImportError):
-        import triton  # noqa: F401 - its LLVM aborts the process where TensorFlow's is there already; the reverse does not
 if "jax" in installed():
     import jax
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -176,8 +177,15 @@ def _registered_backend(ops) -> Backend:
     return _backend(ops.name, ops, version="registered", **fields)
 
 
+# What is imported before a framework where it is installed: Triton's LLVM, which torch loads later, aborts the process if
+# TensorFlow's is there already. The reverse does not.
+_BEFORE = {"tensorflow": "triton"}
+
+
 @cache
 def _installed(name: str) -> Backend:
+    if name in _BEFORE and find_spec(_BEFORE[name]):
+        importlib.import_module(_BEFORE[name])
     module = importlib.import_module(MODULES[name])
     framework = name.partition("-")[0]
     if framework in PROBES:
