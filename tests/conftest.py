@@ -26,6 +26,8 @@ KERAS_BACKENDS = [name for name in ("torch", "jax", "tensorflow", "numpy") if fi
 KERAS_BACKEND = os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or KERAS_BACKENDS[0]
 _keras_home = tempfile.TemporaryDirectory()
 os.environ["KERAS_HOME"] = _keras_home.name
+if "tensorflow" in installed() and find_spec("triton"):
+    import triton  # noqa: F401 - the process ends where Triton, as by torch.compile, comes after TensorFlow: each has its LLVM
 if "jax" in installed():
     import jax
 

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,6 +74,9 @@ def _float64_on_cpu(framework: Framework) -> Iterator[None]:
             stack.enter_context(owner.enable_x64(True))
             stack.enter_context(jax.default_device(jax.devices("cpu")[0]))
         if framework.name == "tensorflow":
+            # Keras on PyTorch, which TensorFlow imports, imports Triton: after TensorFlow's own LLVM that ends the process.
+            if find_spec("triton"):
+                importlib.import_module("triton")
             stack.enter_context(importlib.import_module("tensorflow").device("CPU"))
         yield
 
