@@ -610,7 +610,7 @@ def _pull_rows(given, g, kept, dx, dt, HOW: tl.constexpr):
 def _pull_pieces(
     given, tables, sizes, columns, g, kept, parts, count, dx, dt, pieces, HOW: tl.constexpr, P: tl.constexpr
 ):
-    """The same of pieces of rows, where what is taken from each cotangent is known."""
+    """Write the gradient of the scores, a piece of a row to each program. What is taken from each cotangent is known."""
     program = tl.program_id(0)
     row, piece = _rows(program // pieces, given.size, HOW), program % pieces
     r, there, j = row[0], row[4], piece * HOW.N + tl.arange(0, HOW.N)

@@ -110,7 +110,7 @@ def factors(ops: KernelOps, x, temperature, mask, positions, form: Form) -> Fact
         return xp.where(moves, e, 0.0), moves
 
     def moving_on_cpu():
-        """The same but in the row of a NaN, which is NaN as a whole: to read the scores once more takes half as long again."""
+        """Which exponentials move something. All of the row of a NaN do: to read the scores for it takes half as long again."""
         careful = not ops.compiler.merges(x, form.limits)
         e = ops.shifted_exp(x, temperature, top, careful=careful)
         moves = (ops.detach(e) > 0) | broken
