@@ -4,11 +4,13 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from . import sampling
 from ._frameworks.registry import register_backend
 from .derivatives import jvp, vjp
 from .expectations import expectation, spatial_expectation
 from .losses import fenchel_young_loss
 from .operators import soft_argmax, soft_argmax_moments, soft_argmin, spatial_soft_argmax
+from .sampling import straight_through
 from .weights import sharpen, soft_one_hot, soft_top_k
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ __all__ = [
     "fenchel_young_loss",
     "jvp",
     "register_backend",
+    "sampling",
     "sharpen",
     "soft_argmax",
     "soft_argmax_moments",
@@ -30,6 +33,7 @@ __all__ = [
     "soft_top_k",
     "spatial_expectation",
     "spatial_soft_argmax",
+    "straight_through",
     "vjp",
 ]
 _ON_FIRST_USE = ("backends", "validation")  # what `import *` leaves alone, for it would import NumPy

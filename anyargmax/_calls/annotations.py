@@ -46,6 +46,8 @@ Temperature = Annotated[float | AnyArray, "greater than 0, a number or an array 
 Order = Annotated[float | AnyArray, "at least 1, a number or an array of the reduced shape"]
 OrderNumber = Annotated[float, "at least 1"]
 Mask = Annotated[AnyArray | None, "Boolean, broadcasts against the scores"]
+Noise = Annotated[AnyArray, "of the shape of the scores, or longer by leading axes of draws"]
+Choice = Annotated[AnyArray, "one-hot, or integer indices"]
 Positions = Annotated[AnyArray | None, "one number for each entry of the axis"]
 Window = Annotated[int | None, "how many entries from the argmax"]
 Windows = Annotated[int | tuple[int, ...] | None, "how many entries from the argmax, one number or one for each axis"]
@@ -59,6 +61,9 @@ Readouts = Literal["mean", "median", "moments", "covariance"]
 Moments = Literal["moments"]  # which, as Pair, asks for two arrays
 Pair = Literal["moments", "covariance"]
 Coordinates = Literal["index", "corner", "center"]
+Estimator = Literal["gumbel", "straight-through", "reinmax", "gumbel-rao", "gapped"]
+Distribution = Literal["normal", "gumbel"]
+Baseline = Literal["mean", "center"]
 Kind = Literal["capped", "sigmoid"]
 
 

@@ -28,6 +28,7 @@ class Options(NamedTuple):
     zero_background: bool = False
     log: bool = False
     ignored: int | None = None  # the index of rows that do not count
+    estimator: str = ""  # of the gradient of a choice at random
     dense: bool = False  # whether to ask no kernel for the weights, because one has declined the whole call
 
 
@@ -39,7 +40,8 @@ class Controls(NamedTuple):
     mask: Array | None = None
 
 
-def _scores(ops: Ops, x: Array, o: Options) -> Array:
+def scores(ops: Ops, x: Array, o: Options) -> Array:
+    """Scores as they are computed with."""
     if x.dtype == o.dtype and o.sign == 1 and not o.flat:
         return x
     return ops.prepare(x, dtype=o.dtype, sign=o.sign, flat=o.flat)
@@ -47,7 +49,7 @@ def _scores(ops: Ops, x: Array, o: Options) -> Array:
 
 def _readable(ops: Ops, x: Array, o: Options) -> Array:
     """Scores for weights or positions: in their own dtype where the framework's rules widen half types as they read them."""
-    return x if o.sign == 1 and not o.flat and not o.zero_background and ops.widens(x) else _scores(ops, x, o)
+    return x if o.sign == 1 and not o.flat and not o.zero_background and ops.widens(x) else scores(ops, x, o)
 
 
 def _chosen(ops: Ops, x: Array, mask: Array | None, o: Options) -> Array:
@@ -82,12 +84,12 @@ def weights(ops: Ops, x, controls: Controls, *, options: Options):
     """Scores to weights or their logarithms, in the dtype of x where that is floating."""
     o = options
     if o.log:
-        z, c = _scores(ops, x, o), controls
-        return _restored(ops, ops.log_weights(z, *c, axes=o.axes, relaxation=o.relaxation), x)
+        z, c = scores(ops, x, o), controls
+        return restored(ops, ops.log_weights(z, *c, axes=o.axes, relaxation=o.relaxation), x)
     p = _soft(ops, _readable(ops, x, o), controls, o)
     if o.hard:
         p = ops.straight_through(p, hard_weights(ops, x, controls, options=o))
-    return _restored(ops, p, x)
+    return restored(ops, p, x)
 
 
 def hard_weights(ops: Ops, x, controls: Controls, *, options: Options):
@@ -118,7 +120,7 @@ def _places(ops: Ops, z, positions, o: Options):
 def hard_answers(ops: Ops, x, controls: Controls, positions, *, options: Options) -> Array:
     """Scores to the answers of the winners, one for each of the axes, stacked last."""
     o = options
-    return at(ops, _chosen(ops, x, controls.mask, o), _places(ops, _scores(ops, x, o), positions, o), o.axes)
+    return at(ops, _chosen(ops, x, controls.mask, o), _places(ops, scores(ops, x, o), positions, o), o.axes)
 
 
 def position(ops: Ops, x, controls: Controls, positions, *, options: Options):
@@ -155,7 +157,7 @@ def _split(ops: Ops, y, o: Options):
 def given_answers(ops: Ops, p, controls: Controls, positions, *, options: Options) -> Array:
     """Weights, as they are, to answers, one for each of the axes (or of the given positions), stacked last."""
     xp, o, keep = ops.xp, options, controls.mask
-    q = _scores(ops, p, o)
+    q = scores(ops, p, o)
     places = _places(ops, q, positions, o)
     q = q if keep is None else ops.kept(q, keep)
     if o.readout == "mean":
@@ -184,16 +186,16 @@ def given_coordinates(ops: Ops, p, controls: Controls, *, options: Options):
 def sharpened(ops: Ops, p, controls: Controls, *, options: Options):
     """``p^power`` normalised: the weights of the scores ``log p`` at temperature 1 / power."""
     o = options
-    q = _scores(ops, p, o)
+    q = scores(ops, p, o)
     # A power of 1 has a derivative at p = 0 that goes through no logarithm.
     q = ops.normalise(q, axes=o.axes) if o.power == 1 else _soft(ops, ops.log(q), Controls(1 / o.power), o)
-    return _restored(ops, q, p)
+    return restored(ops, q, p)
 
 
 def loss(ops: Ops, x, controls: Controls, target, *, options: Options):
     """Scores and target weights, or target indices, to the Fenchel-Young loss of each row."""
     o, mask = options, controls.mask
-    z = _scores(ops, x, o)
+    z = scores(ops, x, o)
     if ops.xp.isdtype(target.dtype, "integral"):
         y, valid, counted = _one_hot_target(ops, x, target, o)
         if counted is not None:  # a row without any kept score has loss 0 and gradient 0
@@ -220,7 +222,7 @@ def _one_hot_target(ops: Ops, x, target, o: Options):
     )
 
 
-def _restored(ops: Ops, p: Array, x: Array) -> Array:
+def restored(ops: Ops, p: Array, x: Array) -> Array:
     """Weights in the dtype of the input, where that is floating."""
     if x.dtype == p.dtype or not ops.xp.isdtype(x.dtype, "real floating"):
         return p

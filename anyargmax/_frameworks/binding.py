@@ -15,11 +15,15 @@ from .._kernels.selection import DENSE_WEIGHTS, EXPECTATION, EXPECTED, WEIGHTS
 from .._kernels.traced.contraction import TOP_AND_SUMS
 from .._kernels.traced.shifted_exp import SHIFTED_EXP
 from .._rules.background import COMPENSATED
+from .._rules.conditional import CONDITIONAL
+from .._rules.draws import AVERAGE, PERTURB, SPREAD
+from .._rules.estimators.reinmax import REINMAX
 from .._rules.logarithms import LOG_WEIGHTS
 from .._rules.losses import FENCHEL_YOUNG
+from .._rules.perturbations import PERTURBED
 from .._rules.readouts import READOUTS
 from .._rules.rule import Array
-from .._rules.steps import BLANK, FINISH, HALVES, KEPT, LOG, NORMALISE, PREPARE, STRAIGHT_THROUGH, WITH_MATRIX
+from .._rules.steps import BLANK, FINISH, HALVES, KEPT, LOG, NORMALISE, PREPARE, REPLACED, STRAIGHT_THROUGH, WITH_MATRIX
 from .kept_calls import describe, in_one
 from .names import PROBES
 from .protocol import attributes
@@ -32,6 +36,7 @@ RULES = (
     *(PREPARE, LOG, NORMALISE),
     *(WEIGHTS, DENSE_WEIGHTS, EXPECTATION, COMPENSATED, LOG_WEIGHTS, FENCHEL_YOUNG),
     *(*READOUTS.values(), EXPECTED, SHIFTED_EXP, TOP_AND_SUMS),
+    *(SPREAD, PERTURB, AVERAGE, CONDITIONAL, REINMAX, PERTURBED, REPLACED),
     *(STRAIGHT_THROUGH, BLANK, KEPT, FINISH, HALVES, WITH_MATRIX),
 )
 
@@ -68,7 +73,9 @@ class Ops(KernelOps):
     log_weights: Callable[..., Array]
     fenchel_young: Callable[..., Array]
     expected: Callable[..., Array]
-    straight_through: Callable[..., Array]
+    conditional: Callable[..., Array]
+    perturbed: Callable[..., Array]
+    replaced: Callable[..., Array]
     blank: Callable[..., Array]
     kept: Callable[..., Array]
     finish: Callable[..., Any]

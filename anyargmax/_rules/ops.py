@@ -76,3 +76,9 @@ class RuleOps:
     weights: Callable[..., Array]
     dense_weights: Callable[..., Array]
     product: Callable[..., Array]
+    straight_through: Callable[..., Array]
+    # Of draws.
+    spread: Callable[..., Array]
+    perturb: Callable[..., Array]
+    average: Callable[..., Array]
+    reinmax: Callable[..., Array]

@@ -1,0 +1,37 @@
+"""The functions that choose at random, after validation: what each composes of the rules. Pure functions of arrays."""
+
+from .._frameworks.registry import Ops
+from .._rules.estimators import ESTIMATORS
+from .._rules.hard import ranks
+from .composition import Controls, Options, restored, scores
+
+
+def _beside(ops: Ops, x, g):
+    """Two arrays in the shape that they have together; the second has at least as many axes."""
+    if tuple(x.shape) == tuple(g.shape):
+        return x, g
+    x = ops.spread(x, g)
+    return x, g if tuple(x.shape) == tuple(g.shape) else ops.spread(g, x)
+
+
+def one_hot(ops: Ops, x, controls: Controls, noise, *, options: Options):
+    """Scores and noise to the weights of the choice. The axes are those of the result."""
+    o = options
+    z, g = _beside(ops, scores(ops, x, o), noise)
+    reduced = int(o.estimator == "gumbel-rao")  # whose first axis is that of draws
+    axes = tuple(axis + reduced for axis in o.axes)
+    return restored(ops, ESTIMATORS[o.estimator](ops, z, g, controls.temperature, controls.mask, axes), x)
+
+
+def given_choice(ops: Ops, x, controls: Controls, chosen, noise, *, options: Options):
+    """Scores, a choice and noise to the noise given the choice, in the dtype of the computation."""
+    o = options
+    z, g = _beside(ops, scores(ops, x, o), noise)
+    if chosen.dtype != ops.xp.bool:  # indices
+        chosen = ranks(ops, z, o.axes) == ops.xp.astype(chosen, ops.xp.int32)
+    return ops.conditional(z, g, chosen, controls.mask, axes=o.axes)
+
+
+def replaced(ops: Ops, surrogate, controls: Controls, value, *, options: Options):
+    """The value, with the gradient of the surrogate."""
+    return ops.replaced(surrogate, value)

@@ -1,0 +1,231 @@
+"""Choices at random, with gradients: noise is an argument, and a draw a function of scores and noise."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ._calls.annotations import (
+    A,
+    AnyArray,
+    Axis,
+    Baseline,
+    Choice,
+    Distribution,
+    Estimator,
+    Mask,
+    Noise,
+    Scores,
+    Temperature,
+)
+from ._calls.draws import noise_given_choice, one_hot_drawn, replaced
+from ._calls.perturbed import mean_answer
+from ._frameworks.kept_calls import called
+
+__all__ = [
+    "conditional_gumbel",
+    "perturbed",
+    "sample_one_hot",
+    "straight_through",
+]
+
+
+def sample_one_hot(
+    x: Scores[A],
+    noise: Noise,
+    /,
+    axis: Axis = -1,
+    *,
+    temperature: Temperature = 1.0,
+    mask: Mask = None,
+    estimator: Estimator = "gumbel",
+) -> A:
+    """Return one-hot draws of the scores' softmax weights, with the gradient of an estimator.
+
+    The choice of a row is ``argmax(x + noise)``, which has the probabilities ``softmax(x)`` if the noise is that of
+    `gumbel_noise`. With other noise it has other probabilities, see `argmax_probability`.
+
+    Parameters
+    ----------
+    x
+        Scores, as in `soft_argmax`. A masked or ``-inf`` score is never chosen. Among ``+inf`` scores the noise decides, and
+        the gradient of the row is 0.
+    noise
+        Floating-point array that broadcasts against x, with x's length along the axis. Leading axes that x lacks are those
+        of draws. The first axis of the noise for ``estimator="gumbel-rao"`` is reduced.
+    axis
+        The axis of x along which one entry is chosen.
+    temperature
+        Of the gradient: it does not change the choice. ``x / t`` in place of x, or ``t * noise`` in place of the noise,
+        does. As in `soft_argmax`, but an array broadcasts against the reduced shape of the result.
+    mask
+        As in `soft_argmax`.
+    estimator
+        The cotangent of x is, for the cotangent v of the result, the choice D, ``p_T = softmax(x / T)`` and
+        ``J(q) v = q * (v - <q, v>)``:
+
+        ``"gumbel"``
+            ``J(softmax((x + noise) / T)) v / T``, and the noise has the same.
+        ``"straight-through"``
+            ``J(p_T) v / T``. Its mean is exact for linear functions of D at T = 1.
+        ``"reinmax"``
+            ``2 J((p_T + D) / 2) v - J(p_1) v / 2``. Its mean is exact for quadratic functions at T = 1. The temperature
+            has no gradient. Second derivatives are the symmetric part of those of this product.
+        ``"gumbel-rao"``
+            The mean over k of ``J(softmax((x + G_k) / T)) v / T`` with ``G_0`` the first entry of the noise, which chooses,
+            and ``G_k`` the k-th given that choice (`conditional_gumbel`), all constant. Its mean is that of ``"gumbel"``,
+            its variance less.
+        ``"gapped"``
+            ``J(softmax((x + m) / T)) v / T`` with m constant: ``max(x) - x_D`` at the choice,
+            ``-max(x_j + 1 - max(x), 0)`` elsewhere.
+
+    Returns
+    -------
+    array
+        One-hot weights of the shape that x and the noise have together, in the dtype of x where that is floating; 0 in a row
+        without any kept score, NaN in the row of a NaN.
+
+    Raises
+    ------
+    TypeError
+        As `soft_argmax`; if the noise is no floating-point array.
+    ValueError
+        As `soft_argmax`; if the noise does not fit, or the estimator is unknown.
+
+    References
+    ----------
+    Jang, Gu and Poole (2017), arXiv:1611.01144; Maddison, Mnih and Teh (2017), arXiv:1611.00712 (gumbel).
+    Bengio, Leonard and Courville (2013), arXiv:1308.3432 (straight-through).
+    Liu, Dong, Liu, Yu and Gao (2023), arXiv:2304.08612 (reinmax).
+    Paulus, Maddison and Krause (2020), arXiv:2010.04838 (gumbel-rao).
+    Fan, Chi, Rudnicky and Ramadge (2022), arXiv:2206.07235 (gapped).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x, noise = np.asarray([1.0, 2.0, 0.0]), np.asarray([[1.5, 0.0, 0.5], [0.0, 0.25, 0.5]])
+    >>> print(sample_one_hot(x, noise))
+    [[1. 0. 0.]
+     [0. 1. 0.]]
+    """
+    return called(one_hot_drawn, x, (noise, axis, temperature, mask, estimator))
+
+
+def conditional_gumbel(x: Scores[A], chosen: Choice, noise: Noise, /, axis: Axis = -1, *, mask: Mask = None) -> A:
+    """Return Gumbel noise given what it chooses: ``argmax(x + result)`` is the choice.
+
+    Parameters
+    ----------
+    x, mask
+        As in `soft_argmax`.
+    chosen
+        The choice of each row: a one-hot array, such as `sample_one_hot` returns, or integer indices of the shape of the
+        result without the axis.
+    noise
+        Gumbel noise, as in `sample_one_hot`.
+    axis
+        The axis along which one entry is chosen.
+
+    Returns
+    -------
+    array
+        Noise of the shape that x and the noise have together, in x's floating dtype but at least float32, with gradients for
+        x and the noise. Where a score is masked it is the noise as it was given. NaN in a row whose choice is masked.
+
+    Notes
+    -----
+    With ``top = logsumexp(x) + g_D`` for the choice D it is ``top - x_D`` there, and
+    ``g_j - log(1 + exp(x_j + g_j - top))`` elsewhere, which overflows for no scores. The sum ``x + result`` is rounded: its
+    largest entry may tie with another where scores are large, unless they are shifted by their largest.
+    Jacobian, with ``s_j = 1 / (1 + exp(top - x_j - g_j))`` and ``p = softmax(x)``: ``d top = <p, dx> + dg_D``,
+    ``dG_D = d top - dx_D`` and ``dG_j = dg_j - s_j (dx_j + dg_j - d top)``.
+
+    References
+    ----------
+    Maddison, Tarlow and Minka (2014), "A* sampling" (truncated Gumbel variables).
+    Paulus, Maddison and Krause (2020), arXiv:2010.04838, eq. 6.
+    """
+    return called(noise_given_choice, x, (chosen, noise, axis, mask))
+
+
+def perturbed(
+    f: Callable[[Any], Any],
+    x: Scores[A],
+    noise: Noise,
+    /,
+    *,
+    scale: Temperature = 1.0,
+    distribution: Distribution = "gumbel",
+    baseline: Baseline | None = "mean",
+) -> A:
+    """Return the mean of ``f(x + scale * noise)`` over the draws, with a gradient for x, whatever f is.
+
+    Parameters
+    ----------
+    f
+        A function of an array of x's shape, which need have no derivative, such as an argmax, a sort or a solver. It is
+        called once for each draw, and returns arrays of one shape. Whatever else it depends on gets its usual gradient.
+    x
+        Scores, as in `soft_argmax`. An infinite one has gradient 0.
+    noise
+        The draws, then the shape of x.
+    scale
+        Of the noise: a number greater than 0, or an array that broadcasts against x, which gets a gradient.
+    distribution
+        That of the noise, whose density the gradient depends on: ``"gumbel"`` (`gumbel_noise`) or ``"normal"``
+        (`normal_noise`).
+    baseline
+        What is subtracted from each answer in the gradient, whose mean does not change by it and whose variance does:
+        ``"mean"``, the mean of the other draws' answers; ``"center"``, ``f(x)``; or None.
+
+    Returns
+    -------
+    array
+        The mean of the answers, of their shape.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If x, the noise or an option is none of these; if f returns no array, or arrays of different shapes; of one draw
+        with ``baseline="mean"``.
+
+    Notes
+    -----
+    Jacobian, with the answers y, baselines b and noise z of M draws, and ``nu(z) = z`` (normal) or ``1 - exp(-z)`` (gumbel):
+    ``sum_m (y_m - b_m) nu(z_m)^T / (M scale)``. Second derivatives have the mean of the true ones as well. f is given
+    scores that carry no gradient.
+
+    References
+    ----------
+    Berthet, Blondel, Teboul, Cuturi, Vert and Bach (2020), arXiv:2002.08676.
+    """
+    return mean_answer(f, x, noise, scale, distribution, baseline)
+
+
+def straight_through(value: AnyArray, surrogate: Scores[A], /) -> A:
+    """Return the value exactly, with the gradient of the surrogate.
+
+    Parameters
+    ----------
+    value
+        Array of the surrogate's shape, of its dtype or of integers or Booleans, without a gradient.
+    surrogate
+        Floating-point array that lends its gradient. Where it is infinite it has none.
+
+    Returns
+    -------
+    array
+        The value, in the dtype of the surrogate; NaN where the surrogate is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the shapes differ, or a dtype is none of these.
+
+    Notes
+    -----
+    ``value + (surrogate - detach(surrogate))``, which is exact where ``surrogate + detach(value - surrogate)`` is rounded.
+
+    References
+    ----------
+    Bengio, Leonard and Courville (2013), arXiv:1308.3432.
+    """
+    return called(replaced, surrogate, (value,))
