@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import expectations, losses, operators, weights
+from .. import expectations, losses, operators, sampling, weights
 from .invariants import READERS, rows_of
 from .problems import Inputs, rounded
 
@@ -25,6 +25,11 @@ def _mask(shape):
     return mask
 
 
+def _noise(*shape, seed=7):
+    """Gumbel noise in multiples of 1/64, which every dtype of a computation holds exactly."""
+    return np.round(64 * np.random.default_rng(seed).gumbel(size=shape)) / 64
+
+
 ROWS = np.asarray([[0.25], [1.5], [3.0]])
 ORDERS = np.asarray([[1.0], [1.25], [1.5], [2.0]])
 SHARES = np.asarray([[0.5, 0.0, 0.125], [0.25, 0.0, 0.25], [0.0, 1.0, 0.125], [0.125, 0.0, 0.5], [0.125, 0.0, 0.0]])
@@ -32,6 +37,7 @@ KEPT = np.asarray(
     [[True, False, True, True, False], [False, True, True, True, True], [True, False, True, False, False]]
 )
 KEPT_SHARES = np.asarray([[0.25, 0, 0.75, 0, 0], [0, 0.5, 0.125, 0.25, 0.125], [0.625, 0, 0.375, 0, 0]])
+CHOSEN = np.asarray([[0, 0, 1, 0, 0], [0, 1, 0, 0, 0], [1, 0, 0, 0, 0]]).astype("float64")
 BINS = np.asarray([-2.0, -0.5, 0.0, 3.0, 8.0])
 CALLS = [
     Call("position along the last axis", "soft_argmax", (3, 5), {"axis": -1}, {}),
@@ -136,9 +142,33 @@ CALLS = [
     Call("covariance along three axes of given weights under a mask", "spatial_expectation", (2, 3, 2), {"readout": "covariance", "axes": (0, 2, 1)}, {"mask": _mask((2, 3, 2))}),
     Call("sharpened weights", "sharpen", (3, 5), {"power": 3.0, "rounds": 2}, {}),
     Call("normalised weights along the first axis", "sharpen", (5, 3), {"rounds": 0, "axis": 0}, {}),
+    Call("a draw with the gradient of Gumbel-softmax", "sample_one_hot", (3, 5), {"temperature": 0.5}, {"noise": _noise(3, 5)}),
+    Call("draws along the first axis with the gradient of Gumbel-softmax, under a mask", "sample_one_hot", (5, 3), {"axis": 0}, {"noise": _noise(2, 5, 3), "mask": _mask((5, 3))}),
+    Call("draws straight-through at a temperature a row", "sample_one_hot", (3, 5), {"estimator": "straight-through"}, {"noise": _noise(2, 3, 5), "temperature": ROWS}),
+    Call("draws by ReinMax under a mask", "sample_one_hot", (3, 5), {"estimator": "reinmax", "temperature": 2.0}, {"noise": _noise(2, 3, 5), "mask": KEPT}),
+    Call("a draw by ReinMax", "sample_one_hot", (3, 4), {"estimator": "reinmax"}, {"noise": _noise(3, 4)}),
+    Call("draws with an averaged gradient", "sample_one_hot", (3, 5), {"estimator": "gumbel-rao", "temperature": 0.5}, {"noise": _noise(4, 3, 5)}),
+    Call("more draws with an averaged gradient under a mask at a temperature a row", "sample_one_hot", (3, 5), {"estimator": "gumbel-rao"}, {"noise": _noise(3, 2, 3, 5), "mask": KEPT, "temperature": ROWS}),
+    Call("a draw with a gapped gradient", "sample_one_hot", (3, 5), {"estimator": "gapped", "temperature": 0.5}, {"noise": _noise(3, 5)}),
+    Call("noise given indices of what it chooses", "conditional_gumbel", (3, 5), {}, {"chosen": np.asarray([0, 4, 2]), "noise": _noise(3, 5)}),
+    Call("noise of draws given a one-hot choice under a mask", "conditional_gumbel", (3, 5), {}, {"chosen": CHOSEN * KEPT + 0.0, "noise": _noise(2, 3, 5), "mask": KEPT}),
+    Call("mean argmax under Gumbel noise", "perturbed", (5,), {"scale": 0.5}, {"noise": _noise(6, 5)}),
+    Call("mean argmax under normal noise of a scale an entry, about that of the center", "perturbed", (2, 3), {"distribution": "normal", "baseline": "center"}, {"noise": _noise(5, 2, 3) / 2, "scale": np.asarray([[0.5, 1.0, 2.0]])}),
+    Call("mean argmax without a baseline", "perturbed", (4,), {"baseline": None}, {"noise": _noise(3, 4)}),
 ]  # fmt: skip
 
 
+def _perturbed_argmax(x, noise, **options):
+    """The mean one-hot argmax of all entries under noise."""
+    return sampling.perturbed(lambda scores: weights.soft_one_hot(scores, None, hard=True), x, noise, **options)
+
+
+# Functions of scores and noise, which none draws at random yet.
+DRAWS = {
+    "sample_one_hot": sampling.sample_one_hot,
+    "conditional_gumbel": sampling.conditional_gumbel,
+    "perturbed": _perturbed_argmax,
+}
 FUNCTIONS = {
     name: getattr(module, name)
     for module, names in (
@@ -156,7 +186,11 @@ KINDS = tuple(
         (
             c.function,
             *sorted(
-                c.options.keys() & {"readout", "alpha", "kind", "window", "zero_background", "log", "ignore_index"}
+                c.options.keys()
+                & {
+                    *("readout", "alpha", "kind", "window", "zero_background", "log", "ignore_index"),
+                    *("estimator", "distribution", "baseline"),
+                }
             ),
             *c.arrays,
         ): c
@@ -192,8 +226,9 @@ def inputs(call: Call, dtype: str, seed: int = 0) -> Inputs:
 def bound(call: Call, put, **extra):
     """The library's function of the scores alone, with the option arrays put where they belong."""
     options = call.options | {name: put(value) for name, value in call.arrays.items()} | extra
-    second = [options.pop(name) for name in ("k", "target") if name in options]  # positional in the library
-    return lambda x: FUNCTIONS[call.function](x, *second, **options)
+    second = [options.pop(name) for name in ("k", "target", "chosen", "noise") if name in options]  # by position
+    functions = FUNCTIONS if call.function in FUNCTIONS else DRAWS
+    return lambda x: functions[call.function](x, *second, **options)
 
 
 def function(call: Call, backend, dtype: str = "float64", device=None, **extra):

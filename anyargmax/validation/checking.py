@@ -9,7 +9,7 @@ from . import catalogue
 from .examination import examine
 from .findings import Row
 from .frameworks import Backend
-from .invariants import derivative_scale, invariants
+from .invariants import CHOICES, derivative_scale, invariants
 from .oracle_answers import expected
 from .places import Place, dtypes_of, missing_dtypes, names_of, places_of, versions
 from .problems import Problem
@@ -33,6 +33,7 @@ def problem(call: catalogue.Call, order: int = 1) -> Problem:
         oracle=partial(expected, call, order=order),
         invariants=partial(invariants, call),
         ours=True,
+        choice=call.function in CHOICES,
         scale=derivative_scale(call),
     )
 

@@ -11,6 +11,7 @@ from .tolerance import COMPUTED_IN, EPS, TOLERANCE
 Condition = tuple[str, float, float]  # what must hold, the error in eps, how many are allowed
 WEIGHTS = ("soft_one_hot", "soft_top_k", "sharpen")
 READERS = ("expectation", "spatial_expectation")  # of weights that are given, of any sign and sum
+CHOICES = ("sample_one_hot", "sample_top_k", "perturbed")  # with a gradient that is not their value's
 MAPS = ("spatial_soft_argmax", "spatial_expectation")
 
 
@@ -38,7 +39,9 @@ def rows_of(call: Any, x: np.ndarray) -> np.ndarray:
 def derivative_scale(call: Any) -> float:
     """The size that derivatives of a call may have, which their rounding errors are relative to: positions over T."""
     temperature = min(1.0, float(np.min(call.arrays.get("temperature", call.options.get("temperature", 1.0)))))
-    if call.function in (*WEIGHTS, "fenchel_young_loss"):
+    if call.function == "perturbed":
+        return float(np.max(np.abs(np.expm1(-call.arrays["noise"])))) / float(np.min(_option(call, "scale", 1.0)))
+    if call.function in (*WEIGHTS, *CHOICES, "fenchel_young_loss", "conditional_gumbel"):
         return 1 / temperature
     n = max(call.shape) if call.options.get("axis") is not None or call.function in MAPS else 0
     places = call.arrays.get("positions", np.asarray([float((n or int(np.prod(call.shape))) - 1)]))
@@ -46,9 +49,14 @@ def derivative_scale(call: Any) -> float:
     return max(1.0, float(np.max(np.abs(places), initial=0.0))) / temperature if index else 1 / temperature
 
 
+def _option(call: Any, name: str, default: Any) -> Any:
+    """An option, array or number."""
+    return call.arrays.get(name, call.options.get(name, default))
+
+
 def _spread(call: Any, name: str, default: Any, x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     """An option, array or number, entry by entry."""
-    value = np.asarray(call.arrays.get(name, call.options.get(name, default)))
+    value = np.asarray(_option(call, name, default))
     return _rows(np.broadcast_to(value, x.shape), axes)
 
 
@@ -121,6 +129,8 @@ def invariants(call: Any, given: Inputs, answers: Answers) -> list[Condition]:
     """Return every condition that the answers to a call must satisfy."""
     stored = answers.stored[0]
     found: list[Condition] = []
+    if call.function in (*CHOICES, "conditional_gumbel"):
+        return _of_choices(call, given, answers)
     if call.function in READERS:
         return _of_given(call, given, answers)
     if call.options.get("log"):
@@ -172,6 +182,30 @@ def _of_given(call: Any, given: Inputs, answers: Answers) -> list[Condition]:
             scale = max(1.0, float(np.sum(np.abs(gradient * p))))
             found.append(("a mean is linear in the weights", gap / (EPS[given.dtype] * scale), TOLERANCE["derivative"]))
     return found
+
+
+def _of_choices(call: Any, given: Inputs, answers: Answers) -> list[Condition]:
+    """Choices are of ones and zeros, never masked; noise given a choice chooses it; a shift of all scores changes nothing."""
+    x, value = given.arrays[0], answers.value[0]
+    axis = axes_of(call, x.ndim)[0] - x.ndim
+    keep = np.broadcast_to(call.arrays.get("mask", np.asarray(True)), value.shape)
+    found: list[Condition] = []
+    if call.function in ("sample_one_hot", "sample_top_k"):
+        count = np.minimum(keep.sum(axis=axis), call.options.get("k", 1))
+        wrong = [np.any((value != 0) & (value != 1)), np.any(value[~keep]), np.any(value.sum(axis=axis) != count)]
+        found.append(("as many kept entries are chosen as must", float(sum(wrong)), 0))
+    if call.function == "conditional_gumbel":
+        found.append(("the noise chooses what it is given", _missed(call, x, value, keep, axis), 0))
+    if answers.gradient is not None and call.function != "perturbed":
+        found.append(_shift_invariance(call, given, answers.gradient[0]))
+    return found
+
+
+def _missed(call: Any, x: np.ndarray, noise: np.ndarray, keep: np.ndarray, axis: int) -> float:
+    """How many rows choose another entry than the noise was conditioned on."""
+    chosen = call.arrays["chosen"]
+    chosen = chosen if chosen.dtype.kind in "iu" else np.argmax(chosen, axis=axis)
+    return float(np.sum(np.argmax(np.where(keep, x + noise, -np.inf), axis=axis) != chosen))
 
 
 def _shift_invariance(call: Any, given: Inputs, gradient: np.ndarray) -> Condition:

@@ -6,23 +6,34 @@ from functools import lru_cache, partial
 import numpy as np
 
 from .catalogue import BY_ID, Call
-from .oracle import decimals
-from .oracle import functions as oracle
+from .oracle import decimals, draws, functions
 from .problems import Answers, Inputs, cotangents, directions, tangents, tuple_of
+
+
+def _options(call: Call):
+    arrays = {
+        name: value if name in ("mask", "target", "chosen") else decimals.exact(value)
+        for name, value in call.arrays.items()
+    }
+    return call.options | arrays
 
 
 def exactly(call: Call, x):
     """The oracle's value of the call, of an array of decimal numbers."""
-    arrays = {
-        name: value if name in ("mask", "target") else decimals.exact(value) for name, value in call.arrays.items()
-    }
-    return getattr(oracle, call.function)(x, **(call.options | arrays))
+    oracle = functions if hasattr(functions, call.function) else draws
+    return getattr(oracle, call.function)(x, **_options(call))
+
+
+def smooth(call: Call, x):
+    """The function whose derivatives at x are those of the call: its value, or what a choice has the derivatives of."""
+    surrogate = getattr(draws, f"smooth_{call.function}", None)
+    return partial(exactly, call) if surrogate is None else partial(surrogate, at=x, **_options(call))
 
 
 @decimals.precise
 def jacobian_products(call: Call, x, gs, t):
     """``J^T g``, column by column, and ``J t``."""
-    f = partial(exactly, call)
+    f = smooth(call, x)
     gradient = np.zeros(x.shape)
     for index in np.ndindex(x.shape):
         unit = decimals.exact(np.zeros(x.shape))
@@ -66,8 +77,9 @@ def _expected(call_id: str, content: bytes, shape: tuple[int, ...], dtype: str, 
 def _contraction(call: Call, given: Inputs, x, gs) -> np.ndarray:
     """The second derivative of ``<g, f>`` along the tangents and the directions."""
     t, u = (decimals.exact(draw(given)[0]) for draw in (tangents, directions))
+    f = smooth(call, x)
 
     def scalar(z):
-        return sum(_dot(g, y) for g, y in zip(gs, tuple_of(exactly(call, z)), strict=True))
+        return sum(_dot(g, y) for g, y in zip(gs, tuple_of(f(z)), strict=True))
 
     return np.asarray(float(curvature(scalar, x, t, u)))

@@ -48,7 +48,7 @@ class Problem(NamedTuple):
     ``function(backend, dtype, device)`` is the function of the arrays; ``inputs(dtype, seed)`` are those;
     ``oracle(inputs)`` are independent answers; ``invariants(inputs, answers)`` are
     conditions, as triples of a name, the error in eps and how many are allowed; ``exact_zeros`` demands zeros in the same places; ``ours`` says that it is a function of this
-    library, which has derivatives everywhere; ``scale`` is the least that errors of its
+    library, which has derivatives everywhere; ``choice`` that its derivatives are not those of its value; ``scale`` is the least that errors of its
     derivatives are relative to; ``tolerance`` is the table, in eps.
     """
 
@@ -59,6 +59,7 @@ class Problem(NamedTuple):
     invariants: Callable[[Inputs, Answers], list[tuple[str, float, float]]] | None = None
     exact_zeros: bool = False
     ours: bool = False
+    choice: bool = False
     scale: float = 1.0
     tolerance: Mapping[str, float] = TOLERANCE
 
