@@ -10,8 +10,8 @@ def _beside(ops: Ops, x, g):
     """Two arrays in the shape that they have together; the second has at least as many axes."""
     if tuple(x.shape) == tuple(g.shape):
         return x, g
-    x = ops.spread(x, g)
-    return x, g if tuple(x.shape) == tuple(g.shape) else ops.spread(g, x)
+    x = ops.spread(x, ops.detach(g))
+    return x, g if tuple(x.shape) == tuple(g.shape) else ops.spread(g, ops.detach(x))
 
 
 def one_hot(ops: Ops, x, controls: Controls, noise, *, options: Options):
@@ -34,4 +34,4 @@ def given_choice(ops: Ops, x, controls: Controls, chosen, noise, *, options: Opt
 
 def replaced(ops: Ops, surrogate, controls: Controls, value, *, options: Options):
     """The value, with the gradient of the surrogate."""
-    return ops.replaced(surrogate, value)
+    return ops.replaced(surrogate, ops.detach(value))

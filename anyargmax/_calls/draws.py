@@ -30,7 +30,7 @@ def noise_of(ops: Ops, value: Any, dtype: Any, shape: tuple[int, ...], axis: int
         None in (n, m) or n == m or (1 in (n, m) and k != axis)
         for k, (n, m) in enumerate(zip(padded, shape, strict=True))
     )
-    if not fits or lead < leading:
+    if not fits or max(lead, 0) < leading:
         draws = "a leading axis of draws, and then " if leading else ""
         raise ValueError(
             f"`noise` must have {draws}a shape that broadcasts against that of the scores, {shape}, and has length {shape[axis]} "

@@ -2,7 +2,7 @@
 
 from typing import Any, get_args
 
-from .._frameworks.registry import Ops
+from .._frameworks.registry import Ops, select
 from .._rules.rule import Array
 from . import validate
 from .annotations import Baseline, Distribution
@@ -54,6 +54,7 @@ def _mean(ops: Ops, f, x, noise, scale, distribution, baseline):
     shapes = {tuple(y.shape) for y in answers}
     if len(shapes) > 1:
         raise ValueError(f"`f` must return arrays of one shape, got {sorted(shapes)}. Pad them.")
+    ops = select([*answers, x]) or ops  # of what the function depends on beside x, something may be differentiated
     y = ops.xp.stack(answers, axis=0)
     less = ops.xp.zeros_like(y)
     if baseline == "center":

@@ -29,7 +29,7 @@ def _ratio(ops: RuleOps, x, scale, noise, distribution):
     """The density of each draw over that density as a constant: 1, with all its derivatives."""
     xp, still = ops.xp, ops.detach(x)
     there = xp.isfinite(still)
-    moved = xp.where(there, x - still, 0.0)
+    moved = xp.where(there, x - xp.where(there, still, 0.0), 0.0)
     moved = moved if scale is None else moved / scale
     shrunk = 1 if _is_number(scale) else ops.detach(scale) / scale
     z = noise * shrunk - moved  # the noise that leads to the same perturbed scores

@@ -95,7 +95,8 @@ STRAIGHT_THROUGH = Rule(
 def _replaced(ops: RuleOps, y, value):
     """The value, exactly, with the derivative of another array, which is 0 where that is infinite."""
     xp, still = ops.xp, ops.detach(y)
-    return value + xp.where(xp.isinf(still), 0.0, y - still)
+    infinite = xp.isinf(still)
+    return value + xp.where(infinite, 0.0, y - xp.where(infinite, 0.0, still))
 
 
 def _of_finite(ops: RuleOps, v, answer, y, value):

@@ -36,8 +36,9 @@ def _chosen(ops: RuleOps, x, chosen, temperature, mask, *, axes):
     The product is taken at ``x + dx / 2`` of ``dx = x - detach(x)``, which is 0.
     """
     xp, still = ops.xp, ops.detach(x)
-    moved = xp.where(xp.isfinite(still), x - still, 0.0)
-    middle = xp.where(xp.isfinite(still), still + moved / 2, still)
+    finite = xp.isfinite(still)
+    moved = xp.where(finite, x - xp.where(finite, still, 0.0), 0.0)
+    middle = still + moved / 2
     return chosen + _product(ops, moved, middle, chosen, temperature, mask, axes)
 
 
