@@ -33,8 +33,8 @@ def noise_of(ops: Ops, value: Any, dtype: Any, shape: tuple[int, ...], axis: int
     if not fits or max(lead, 0) < leading:
         draws = "a leading axis of draws, and then " if leading else ""
         raise ValueError(
-            f"`noise` must have {draws}a shape that broadcasts against that of the scores, {shape}, and has length {shape[axis]} "
-            f"along axis {axis}, after any number of leading axes for draws; got shape {got}. Make it with `gumbel_noise`."
+            f"`noise` must have {draws}a shape that broadcasts against that of the scores, {shape}, with length {shape[axis]} "
+            f"along axis {axis}, after any number of leading axes for draws, got shape {got}. Make it with `gumbel_noise`."
         )
     if value.dtype != dtype:
         value = ops.prepare(value, dtype=dtype, sign=1, flat=False)

@@ -56,6 +56,12 @@ def _known(argument: Any) -> Any:
     return argument if known is None else known(argument)
 
 
+def _is_compiling() -> bool:
+    """Whether `torch.compile` follows the code."""
+    torch = sys.modules.get("torch")
+    return torch is not None and hasattr(torch, "compiler") and torch.compiler.is_compiling()
+
+
 def called(make: Callable[..., Any], x: Any, arguments: tuple[Any, ...]) -> Any:
     """Run a call of x: the kept one, or the one that is made of its arguments, which is kept if nothing else determines it.
 
@@ -64,8 +70,7 @@ def called(make: Callable[..., Any], x: Any, arguments: tuple[Any, ...]) -> Any:
     validates. It returns the call, which is a function of x, how many bytes it holds, and what may be kept: a function of x
     and of the arrays among the arguments, or None.
     """
-    torch = sys.modules.get("torch")
-    if torch is not None and hasattr(torch, "compiler") and torch.compiler.is_compiling():
+    if _is_compiling():
         for load in _loading:
             load()
         return in_one(make.__name__, x, *arguments)
@@ -86,6 +91,8 @@ def called(make: Callable[..., Any], x: Any, arguments: tuple[Any, ...]) -> Any:
 
 def is_plain(x: Any) -> bool:
     """Whether x is an array whose calls may be kept: of a framework's own class, and no more than its numbers."""
+    if _is_compiling():  # which cannot follow how that is seen
+        return False
     describes = _traits.get(type(x))
     return describes is not None and describes(x) is not None
 
