@@ -28,7 +28,7 @@ def noise(x, key, draws, distribution):
 
 
 def _run(ops: Ops, key, options, x):
-    return ops.run(_drawn, x, key, options=options)
+    return ops.random.move(ops.run(_drawn, x, key, options=options), x)
 
 
 def _drawn(ops: Ops, x, key, *, options: Noise):

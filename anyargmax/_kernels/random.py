@@ -18,14 +18,17 @@ class Random(NamedTuple):
     owns
         ``owns(key) -> bool``: whether this is one key of the framework. Its arrays may have no values yet.
     integers
-        ``integers(key, bound, lead, x)``: uniform integers from 0 to ``bound - 1``, a power of 2, in an array of the shape
-        ``lead + x.shape`` on the device of x. Its dtype has a sign and at least 32 bits.
+        ``integers(key, bound, lead, x)``: uniform integers from 0 to ``bound - 1``, in an array of the shape
+        ``lead + x.shape`` on the device of x. The bound is a power of 2. Its dtype has a sign and at least 32 bits.
+    move
+        ``move(noise, x)``: the noise on the device of x, where keys have devices that may be others.
     """
 
     kind: str
     example: str
     owns: Callable[[Any], bool]
     integers: Callable[[Any, int, tuple[int, ...], Array], Array]
+    move: Callable[[Array, Array], Array] = lambda noise, x: noise
 
 
 def of_generators(xp: Any, place: Callable[[Array], dict[str, Any]]) -> Random:

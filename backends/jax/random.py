@@ -20,4 +20,12 @@ def _integers(key, bound, lead, x):
     return (bits >> np.uint32(33 - bound.bit_length())).astype(np.int32)  # the upper ones
 
 
-random = Random("one key of jax.random", "jax.random.key(0)", _is_key, _integers)
+def _move(noise, x):
+    """Noise where x was put: it is computed where the key is. What was put nowhere goes wherever it is needed."""
+    if any(isinstance(y, jax.core.Tracer) for y in (noise, x)) or not getattr(x, "committed", True):
+        return noise
+    home = x.devices()
+    return noise if len(home) > 1 or noise.devices() == home else jax.device_put(noise, next(iter(home)))
+
+
+random = Random("one key of jax.random", "jax.random.key(0)", _is_key, _integers, _move)
