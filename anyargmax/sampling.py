@@ -35,9 +35,9 @@ def gumbel_noise(key: Key, x: Scores[A], /, *, draws: Draws = ()) -> A:
     Notes
     -----
     ``g = -log(-log(1 - w))``, with w uniform on (0, 1). It is made of integers that are uniform from 0 to
-    ``2^24 - 1``: ``w = i / 2^24 + (j + 1/2) / 2^48``, in float64 ``i / 2^24 + j / 2^48 + (k + 1/2) / 2^72``, rounded to the
-    dtype, and at most ``1 - eps / 2``. So large values are resolved up to the largest, 33.96 in float32 and 50.60 in
-    float64. The smallest are -2.81 and -3.60, below which a Gumbel number is with probability ``eps / 2``.
+    ``2^24 - 1``: ``w = i / 2^24 + j / 2^48``, in float64 ``i / 2^24 + j / 2^48 + k / 2^72``, rounded to the dtype, at most
+    ``1 - eps / 2``, and in place of 0 half of the next number. So large values are resolved up to the largest, 33.96 in
+    float32 and 50.60 in float64. The smallest are -2.81 and -3.60, below which a Gumbel number is with probability ``eps / 2``.
 
     The frameworks draw other integers from the same seed. The same integers give the same noise, within a few eps; and
     the same noise gives the same answer in every framework. `torch.compile(fullgraph=True)` follows no

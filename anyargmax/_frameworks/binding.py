@@ -60,7 +60,7 @@ class Ops(KernelOps):
     jit: Callable[..., Any] | None
     array_classes: tuple[type, ...]
     traits: Callable[[Any], Any] | None
-    random: Random | None
+    random: Random
     # Rules, lifted, beside those that rules use.
     prepare: Callable[..., Array]
     log: Callable[..., Array]

@@ -59,5 +59,6 @@ def _in_chunks(xp, key, bound, lead, x):
     if _root(type(key)) != "dask":
         key = xp.random.default_rng(key.integers(0, 2**32, size=4).tolist())
     count, *draws = lead
-    chunks = ((count,), *("auto" for _ in draws), *x.chunks)
-    return key.integers(0, bound, size=(*lead, *x.shape), dtype="int32", chunks=chunks)
+    shape = (*lead, *x.shape)
+    along = draws if 0 in shape else ["auto" for _ in draws]  # Dask divides by the size of a chunk
+    return key.integers(0, bound, size=shape, dtype="int32", chunks=((count,), *along, *x.chunks))

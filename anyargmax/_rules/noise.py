@@ -36,15 +36,14 @@ def noise_of(ops: RuleOps, distribution: str, integers: Array, dtype: Any) -> Ar
 
 
 def _minus_uniform(ops: RuleOps, parts, eps):
-    """Minus w: the middle of one of ``BOUND ** len(parts)`` cells of (0, 1), rounded to the dtype, but not to 1.
+    """Minus w: a number of ``len(parts)`` digits of base BOUND, rounded once, and neither to 0 nor to 1.
 
     Scaling by a power of 2 is exact. So it has one value, whether a compiler fuses additions with products or not.
     """
     *higher, w = parts
-    w = w + 0.5
     for part in reversed(higher):
         w = w * (1 / BOUND) + part
-    return ops.xp.maximum(w * (-1 / BOUND), eps / 2 - 1)
+    return ops.xp.clip(w * (-1 / BOUND), eps / 2 - 1, -0.5 / float(BOUND) ** len(parts))
 
 
 def _gumbel(ops: RuleOps, parts, eps):

@@ -28,4 +28,4 @@ def _move(noise, x):
     return noise if len(home) > 1 or noise.devices() == home else jax.device_put(noise, next(iter(home)))
 
 
-random = Random("one key of jax.random", "jax.random.key(0)", _is_key, _integers, _move)
+random = Random("one key of jax.random (several go by `jax.vmap`)", "jax.random.key(0)", _is_key, _integers, _move)
