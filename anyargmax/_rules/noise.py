@@ -35,24 +35,26 @@ def noise_of(ops: RuleOps, distribution: str, integers: Array, dtype: Any) -> Ar
     return _LAWS[distribution](ops, parts, float(ops.xp.finfo(dtype).eps))[0, ...]
 
 
-def _minus_uniform(ops: RuleOps, parts, eps):
-    """Minus w: a number of ``len(parts)`` digits of base BOUND, rounded once, and neither to 0 nor to 1.
+def _uniform(ops: RuleOps, parts, eps):
+    """A number of ``len(parts)`` digits of base BOUND, rounded once, and neither to 0 nor to 1.
 
     Scaling by a power of 2 is exact. So it has one value, whether a compiler fuses additions with products or not.
     """
     *higher, w = parts
     for part in reversed(higher):
         w = w * (1 / BOUND) + part
-    return ops.xp.clip(w * (-1 / BOUND), eps / 2 - 1, -0.5 / float(BOUND) ** len(parts))
+    return ops.xp.clip(w * (1 / BOUND), 0.5 / float(BOUND) ** len(parts), 1 - eps / 2)
 
 
 def _gumbel(ops: RuleOps, parts, eps):
-    return -ops.xp.log(-ops.xp.log1p(_minus_uniform(ops, parts, eps)))
+    w = _uniform(ops, parts, eps)
+    # That is -log1p(-w), of which XLA loses 7 bits in float64: its polynomial is good for positive arguments.
+    return -ops.xp.log(ops.xp.log1p(w / (1.0 - w)))
 
 
 def _normal(ops: RuleOps, parts, eps):
     *higher, a = parts
-    w = -_minus_uniform(ops, higher, eps)
+    w = _uniform(ops, higher, eps)
     angle = (2.0 * a + (1.0 - BOUND)) * (math.pi / BOUND)
     return ops.xp.sqrt(-2.0 * ops.xp.log(w)) * ops.xp.cos(angle)
 
