@@ -14,6 +14,7 @@ from conftest import MISSING, NAMES, PRESENT, backend_parameters
 
 from anyargmax import register_backend, soft_one_hot
 from anyargmax._calls.noise import noise
+from anyargmax._calls.validate import described
 from anyargmax._frameworks import registry, tape
 from anyargmax._frameworks.registry import select
 from anyargmax._kernels.random import of_generators
@@ -144,7 +145,7 @@ def test_the_extreme_integers_give_the_extremes_that_the_documentation_names(
 
 
 def test_the_first_integer_alone_may_make_a_rare_number(monkeypatch, rng):
-    """One in 2^24 is above 16.6, which half of all float32 generators of uniform numbers never reach."""
+    """One in 2^24 is above 16.6, where a uniform number of 24 bits alone would have one value."""
     x = np.zeros(1000, dtype="float32")
     feed(monkeypatch, select([x]))
     made = gumbel_noise(np.stack([np.zeros(1000, dtype=int), rng.integers(0, BOUND, size=1000)]), x)
@@ -213,7 +214,6 @@ def test_a_seed_gives_its_noise_again_and_a_generator_other_noise_with_each_call
 
 
 @every_framework
-@both
 @pytest.mark.parametrize(
     ("shape", "draws", "whole"),
     [
@@ -229,9 +229,9 @@ def test_a_seed_gives_its_noise_again_and_a_generator_other_noise_with_each_call
     ],
     ids=str,
 )
-def test_noise_has_axes_of_draws_before_those_of_the_scores(backend, law, shape, draws, whole):
+def test_noise_has_axes_of_draws_before_those_of_the_scores(backend, shape, draws, whole):
     x = scores(backend, np.zeros(shape))
-    made = LAWS[law](key_of(backend), x, draws=draws)
+    made = gumbel_noise(key_of(backend), x, draws=draws)
     assert tuple(made.shape) == whole
     assert isinstance(made, type(backend.asarray(np.zeros(shape))))
     values = backend.to_numpy(made)
@@ -266,23 +266,21 @@ def test_noise_is_a_constant(backend, law, rng):
 @pytest.mark.parametrize("backend", backend_parameters(("jax",)))
 def test_ours_is_fair_where_categories_in_bfloat16_are_not(backend):
     """Of 1000 equal ones, `jax.random.categorical` gives the first 10 far more than 1 %: its noise has 8 bits."""
-    jax, count = sys.modules["jax"], 20_000
+    jax, count = sys.modules["jax"], 5000
     x, key = jax.numpy.zeros(1000, "bfloat16"), jax.random.key(0)
     ours = jax.numpy.argmax(x + gumbel_noise(key, x, draws=count), axis=-1)
     theirs = jax.random.categorical(key, x, shape=(count,))
     error = math.sqrt(0.01 * 0.99 / count)
     assert abs(float((ours < 10).mean()) - 0.01) < 5 * error
-    assert abs(float((theirs < 10).mean()) - 0.01) > 50 * error
+    assert abs(float((theirs < 10).mean()) - 0.01) > 20 * error
 
 
 @pytest.mark.parametrize("backend", backend_parameters(("jax",)))
-@both
-def test_jax_draws_in_jit_and_vmap_what_it_draws_outside(backend, law):
-    jax, f = sys.modules["jax"], LAWS[law]
+def test_jax_draws_in_jit_and_vmap_what_it_draws_outside(backend):
+    jax, f = sys.modules["jax"], normal_noise
     x, keys = backend.asarray(np.zeros((2, 3)), "float32"), jax.random.split(jax.random.key(5), 4)
     one_by_one = np.stack([f(key, x) for key in keys])
     np.testing.assert_allclose(jax.vmap(f, (0, None))(keys, x), one_by_one, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(jax.jit(f)(keys[0], x), one_by_one[0], rtol=1e-6, atol=1e-6)
     raw = jax.jit(jax.vmap(f, (0, None)))(jax.random.key_data(keys), x)
     np.testing.assert_allclose(raw, one_by_one, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(f(np.asarray(jax.random.key_data(keys[0])), x), one_by_one[0], rtol=1e-6, atol=1e-6)
@@ -406,39 +404,25 @@ def refused(error, text, f, *args, **options):
 
 
 KINDS = {
-    "torch": "a torch.Generator for an array of torch, got {}. Pass such as `torch.Generator(x.device).manual_seed(0)`",
-    "jax": "one key of jax.random (several go by `jax.vmap`) for an array of jax, got {}. Pass such as `jax.random.key(0)`",
-    "tensorflow": "a tf.random.Generator for an array of tensorflow, got {}. Pass such as `tf.random.Generator.from_seed(0)`",
-    "cupy": "a cupy.random.Generator for an array of cupy, got {}. Pass such as `cupy.random.default_rng(0)`",
-    "dask": "a dask.array.random.Generator for an array of dask, got {}. Pass such as `dask.array.random.default_rng(0)`",
+    "torch": ("a torch.Generator", "torch.Generator(x.device).manual_seed(0)"),
+    "jax": ("one key of jax.random (several go by `jax.vmap`)", "jax.random.key(0)"),
+    "tensorflow": ("a tf.random.Generator", "tf.random.Generator.from_seed(0)"),
+    "cupy": ("a cupy.random.Generator", "cupy.random.default_rng(0)"),
+    "dask": ("a dask.array.random.Generator", "dask.array.random.default_rng(0)"),
 }
-OTHERS = "a numpy.random.Generator for an array of {}, got {}. Pass such as `numpy.random.default_rng(0)`"
+KEYED = ("torch", "jax", "tensorflow")  # have keys of their own, and take none of NumPy
 
 
 @every_framework
 @both
 def test_what_is_no_key_of_the_framework_is_refused(backend, law):
     x = scores(backend, np.zeros(3))
-    wrong = [0, None, "0", np.random.RandomState(0), np.random.Generator, np.zeros(3)]
-    wrong += [key_of(other) for other in PRESENT.values() if backend.name in KEYED and other.name != backend.name]
-    for key in wrong:
-        shown = f"{type(key).__name__} of shape" if hasattr(key, "shape") else f"{key!r} of type {type(key).__name__}"
-        kind = KINDS[backend.name].split("{}")[0] if backend.name in KINDS else OTHERS.split(", got")[0]
-        refused(TypeError, f"`key` must be {kind.format(backend.name)}", LAWS[law], key, x)
-        refused(TypeError, shown, LAWS[law], key, x)
-    words = KINDS.get(backend.name, OTHERS).format(*(() if backend.name in KINDS else (backend.name,)), "0 of type int")
-    refused(TypeError, f"`key` must be {words}; key and array must be of one framework.", LAWS[law], 0, x)
-
-
-KEYED = ("torch", "jax", "tensorflow")  # have keys of their own
-
-
-@every_framework
-def test_keys_of_other_frameworks_are_refused(backend):
-    x = scores(backend, np.zeros(3))
-    for name in KEYED:
-        if name in PRESENT and name != backend.name:
-            refused(TypeError, "`key` must be", gumbel_noise, key_of(PRESENT[name]), x)
+    kind, example = KINDS.get(backend.name, ("a numpy.random.Generator", "numpy.random.default_rng(0)"))
+    of_others = [PRESENT[name] for name in KEYED if name in PRESENT and name != backend.name]
+    of_others += [PRESENT["numpy"]] if backend.name in KEYED else []
+    for key in (0, None, "0", np.random.RandomState(0), np.random.Generator, np.zeros(3), *map(key_of, of_others)):
+        text = f"`key` must be {kind} for an array of {backend.name}, got {described(key)}. Pass such as `{example}`; "
+        refused(TypeError, text, LAWS[law], key, x)
 
 
 @pytest.mark.parametrize("backend", backend_parameters(("jax",)))
@@ -467,11 +451,10 @@ def test_a_generator_of_dask_is_refused_by_arrays_of_numpy():
 
 
 @every_framework
-@both
 @pytest.mark.parametrize("draws", [2.0, None, "2", True, (2, False), (2, 3.0), np.zeros(2), ((2,),)], ids=str)
-def test_draws_that_are_no_integers_are_refused(backend, law, draws):
+def test_draws_that_are_no_integers_are_refused(backend, draws):
     text = "`draws` must be an integer or a tuple of integers, got "
-    refused(TypeError, text, LAWS[law], key_of(backend), scores(backend, np.zeros(3)), draws=draws)
+    refused(TypeError, text, gumbel_noise, key_of(backend), scores(backend, np.zeros(3)), draws=draws)
 
 
 @every_framework
