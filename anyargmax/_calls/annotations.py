@@ -54,6 +54,8 @@ Windows = Annotated[int | tuple[int, ...] | None, "how many entries from the arg
 Ignored = Annotated[int | None, "the index of rows that do not count"]
 Power = Annotated[float, "greater than 0"]
 Rounds = Annotated[int, "at least 0"]
+Key = Annotated[Any, "what a framework draws random numbers with"]
+Draws = Annotated[int | Sequence[int], "one length, or several, of at least 0"]
 
 Readout = Literal["mean", "median"]
 Answer = Literal["mean", "median", "moments"]

@@ -11,6 +11,7 @@ from typing import Any
 
 from .._kernels import selection
 from .._kernels.kernel import KernelOps
+from .._kernels.random import Random
 from .._kernels.selection import DENSE_WEIGHTS, EXPECTATION, EXPECTED, WEIGHTS
 from .._kernels.traced.contraction import TOP_AND_SUMS
 from .._kernels.traced.shifted_exp import SHIFTED_EXP
@@ -64,6 +65,7 @@ class Ops(KernelOps):
     jit: Callable[..., Any] | None
     array_classes: tuple[type, ...]
     traits: Callable[[Any], Any] | None
+    random: Random
     # Rules, lifted, beside those that rules use.
     prepare: Callable[..., Array]
     log: Callable[..., Array]

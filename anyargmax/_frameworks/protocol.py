@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from .._kernels.kernel import Compiler, Functions, Kernel, Memory, Ordering
+from .._kernels.random import Random
 from .._rules.rule import Array
 from . import tape
 
@@ -80,6 +81,8 @@ class Adapter:
         A `Memory`: what kernels for plain CPU memory need. None: they do not serve.
     compiler
         A `Compiler`: what kernels in array operations need of one. None: they do not serve.
+    random
+        A `Random`: how noise is drawn. None: users make their noise by functions of the framework.
     """
 
     name: str
@@ -116,6 +119,7 @@ class Adapter:
     kernels: tuple[Kernel, ...] = ()
     memory: Memory | None = None
     compiler: Compiler | None = None
+    random: Random | None = None
 
 
 NAMES = tuple(Adapter.__annotations__)

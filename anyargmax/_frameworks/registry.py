@@ -68,7 +68,8 @@ def register_backend(adapter: Any, /) -> None:
         A module or object with ``name``, ``namespace`` (an Array API namespace), ``owns(x)``, ``detach(x)``,
         ``is_concrete(x)``, ``place(x)`` and ``default_float()``. A framework that differentiates brings
         ``lift(rule, ops)``, ``vjp(f, *arrays)`` and ``jvp(f, arrays, tangents)``; without them derivatives come from the
-        rules, of single calls of this library. `anyargmax._frameworks.protocol.Adapter` says what else there may be.
+        rules, of single calls of this library. One that draws integers brings ``random``, with which `sampling.gumbel_noise`
+        and `sampling.normal_noise` serve it. `anyargmax._frameworks.protocol.Adapter` says what else there may be.
 
     Raises
     ------

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from .._compat import PREFIX, array_namespace, device, is_dask_array
 from .._kernels import selection
 from .._kernels.kernel import Memory
+from .._kernels.random import of_generators
 from .._rules.rule import Rule
 from .standard import completed, ordering_of
 
@@ -155,19 +156,24 @@ def _is_there(x):
         return False
 
 
+def _place(x):
+    return {} if is_dask_array(x) else {"device": device(x)}
+
+
 def adapter_of(xp, ops_of=None):
     """Return what the library needs to know of a namespace without automatic differentiation.
 
     ``ops_of(namespace)`` gives the operations of another one, in which chunks are computed.
     """
     return SimpleNamespace(
+        random=of_generators(xp, _place),
         by_rows=_by_rows(xp, ops_of) if xp.__name__.endswith("dask.array") else None,
         quietly=_quietly(xp),
         name=xp.__name__.removeprefix(PREFIX).partition(".")[0],
         namespace=completed(xp),
         detach=lambda x: x,
         is_cheap_to_read=lambda x: type(x).__module__ == "numpy",
-        place=lambda x: {} if is_dask_array(x) else {"device": device(x)},
+        place=_place,
         default_float=lambda: xp.zeros(()).dtype,
         is_recorded=lambda *arrays: False,  # the tape records rules, whatever those do
         **(_in_memory(xp) or {"is_concrete": _is_there, "ordering": ordering_of(xp)}),

@@ -24,6 +24,7 @@ class Namespace:
     broadcast_to: Function
     clip: Function
     concat: Function
+    cos: Function
     cumulative_sum: Function
     exp: Function
     expand_dims: Function

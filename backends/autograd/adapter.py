@@ -10,6 +10,7 @@ from autograd.extend import defjvp, defvjp, primitive
 from autograd.tracer import getval, isbox
 
 from ..._kernels import selection
+from ..._kernels.random import of_generators
 from .memory import array_classes, memory, traits  # noqa: F401 - the library asks for them here
 
 
@@ -20,12 +21,11 @@ def _always(value):
 name = "autograd"
 takes_numpy = True  # beside a box, every other array is a constant
 namespace = anp
-owns = isbox
-detach = getval
-concat = anp.concatenate
-cumulative_sum = anp.cumsum
+owns, detach = isbox, getval
+concat, cumulative_sum = anp.concatenate, anp.cumsum
 is_concrete = is_cheap_to_read = _always(True)  # a box always carries its value
 place = _always({})  # keyword arguments that create an array beside another
+random = of_generators(np, place)
 default_float = _always(anp.float64)
 quiet = np.errstate(all="ignore")  # of NumPy's warnings, round every rule
 eagerly = partial(np.errstate, all="ignore")

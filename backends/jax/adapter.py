@@ -8,6 +8,7 @@ import jax.numpy as namespace
 from jax.custom_derivatives import SymbolicZero
 
 from .compiled import compiler, folds, maximum_drops_nan, waits  # noqa: F401 - the library asks for them here
+from .random import random  # noqa: F401
 
 name = "jax"
 takes_numpy = True  # a NumPy array beside a tracer is a constant

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from . import namespace  # noqa: F401 - the library asks for it here
 from .derivatives import jvp, placed, vjp  # noqa: F401
+from .random import random  # noqa: F401
 
 name = "tensorflow"
 takes_numpy = True  # beside a tensor, an array of NumPy is a constant

@@ -13,7 +13,8 @@ __name__ = "tensorflow"  # what messages call it
 bool = tf.bool  # noqa: A001
 float16, bfloat16, float32, float64 = tf.float16, tf.bfloat16, tf.float32, tf.float64
 int8, int32, int64, uint8 = tf.int8, tf.int32, tf.int64, tf.uint8
-abs, exp, expm1, log, log1p, sqrt, round = tf.abs, tf.exp, tf.math.expm1, tf.math.log, tf.math.log1p, tf.sqrt, tf.round  # noqa: A001
+abs, cos, exp, expm1, round = tf.abs, tf.cos, tf.exp, tf.math.expm1, tf.round  # noqa: A001
+log, log1p, sqrt = tf.math.log, tf.math.log1p, tf.sqrt
 isfinite, isinf = tf.math.is_finite, tf.math.is_inf
 _WIDTHS = {tf.float16: 16, tf.bfloat16: 16, tf.float32: 32, tf.float64: 64}
 

@@ -22,6 +22,7 @@ from .memory import (  # noqa: F401
     widens,
 )
 from .private import is_fake
+from .random import random  # noqa: F401
 
 name = "torch"
 namespace = array_namespace(torch.empty(0))
