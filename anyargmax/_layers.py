@@ -7,9 +7,60 @@ from typing import Any
 
 import numpy as np
 
+from ._calls import validate
+from ._calls.annotations import Axis, Estimator, Mask, Noise, Scores, Temperature
 from ._calls.validate import is_any_axis, is_number
+from ._rules.estimators import ESTIMATORS
+from ._rules.noise import noise_of, words
+from .sampling import sample_one_hot
+from .weights import soft_one_hot
 
 ARRAYS = ("temperature", "alpha", "positions")  # the options that may be arrays
+WITH_A_CALL = ("mask", "noise")  # what comes with the scores
+
+
+def choice(
+    x: Scores[Any],
+    axis: Axis = -1,
+    *,
+    temperature: Temperature = 1.0,
+    estimator: Estimator = "gumbel",
+    draws: int = 1,
+    mask: Mask = None,
+    noise: Noise | None = None,
+) -> Any:
+    """Return the one-hot choice of the largest score, or of the largest of scores and noise.
+
+    Parameters
+    ----------
+    x, axis, temperature, mask, noise
+        As in `sample_one_hot`; without noise the gradient is that of the softmax weights.
+    estimator
+        As in `sample_one_hot`.
+    draws
+        How many draws of noise ``"gumbel-rao"`` takes the mean over.
+    """
+    validate.choice(estimator, "estimator", tuple(ESTIMATORS))
+    if isinstance(draws, bool) or not isinstance(draws, numbers.Integral) or draws < 1:
+        raise ValueError(f"`draws` must be an integer of at least 1, got {draws!r}. Pass such as 16.")
+    if draws > 1 and estimator != "gumbel-rao":
+        raise ValueError(
+            f"`draws` must be 1 with estimator {estimator!r}, got {draws}. Pass estimator 'gumbel-rao', which takes the mean "
+            "over draws."
+        )
+    if noise is None:
+        return soft_one_hot(x, axis, temperature=temperature, mask=mask, hard=True)
+    return sample_one_hot(x, noise, axis, temperature=temperature, mask=mask, estimator=estimator)
+
+
+def noise_for(x: Any, draws: tuple[int, ...], integers: Callable[[tuple[int, ...]], Any]) -> Any:
+    """Return Gumbel noise of the shape of scores after that of the draws.
+
+    ``integers(lead)`` draws integers from 0 to ``2^24 - 1``, of the lengths of lead before those of the scores.
+    """
+    ops = validate.operations(x, "x")
+    dtype = validate.real_floating(ops, x, "x")
+    return noise_of(ops, "gumbel", integers((words(ops, "gumbel", dtype), *draws)), dtype)
 
 
 class FunctionLayer:
@@ -30,7 +81,7 @@ class FunctionLayer:
         if function is None:  # a base of layers, or a class that a user or a framework derives from one
             return
         _, axis, *others = inspect.signature(function).parameters.values()
-        options = [option for option in others if option.name != "mask"]  # it comes with a call, as the scores do
+        options = [option for option in others if option.name not in WITH_A_CALL]
         axis = axis.replace(default=inspect.signature(cls.__init__).parameters[axis.name].default)
         cls.__signature__ = inspect.Signature([axis, *options, *cls._further])
         cls._function = staticmethod(function)

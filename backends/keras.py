@@ -13,7 +13,8 @@ import numpy as np
 
 from .._calls.validate import one_axis, several_axes
 from .._frameworks.registry import select
-from .._layers import ARRAYS, FunctionLayer
+from .._layers import ARRAYS, FunctionLayer, choice, noise_for
+from .._rules.noise import BOUND
 from ..operators import soft_argmax, spatial_soft_argmax
 
 _CHOOSE = (
@@ -64,6 +65,10 @@ class _Layer(FunctionLayer, keras.layers.Layer):
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs, mask=None):
+        return self._answered(inputs, mask, {})
+
+    def _answered(self, inputs, mask, further):
+        """The answer of the function, which is given options that come with the call."""
         if select([inputs]) is None:
             raise TypeError(
                 f"`inputs` must be a tensor of a framework that soft_argmax knows (TensorFlow, PyTorch, JAX, NumPy), got a "
@@ -75,7 +80,7 @@ class _Layer(FunctionLayer, keras.layers.Layer):
         for name in ARRAYS:
             if hasattr(options.get(name), "shape"):
                 options[name] = keras.ops.convert_to_tensor(options[name], dtype=dtype)
-        answer = self._answer(inputs, self._score_mask(inputs, mask), options)
+        answer = self._answer(inputs, self._score_mask(inputs, mask), {**options, **further})
         # Nothing to do but for integers, which the framework makes its default float.
         return keras.tree.map_structure(lambda y: keras.ops.cast(y, dtype), answer)
 
@@ -260,6 +265,94 @@ class SpatialSoftArgmax(_Layer, function=spatial_soft_argmax):
         means = (*(n for axis, n in enumerate(shape) if axis not in reduced), len(reduced))
         second = {"moments": (means,), "covariance": ((*means, len(reduced)),)}
         return (means, *second.get(self.readout, ()))
+
+
+@_serializable
+class SampleOneHot(_Layer, function=choice):
+    """A one-hot choice, at random in training: `sample_one_hot` as a layer without weights.
+
+    In training it draws from ``softmax(inputs)``. Otherwise it takes the (first) largest score, with the gradient of the
+    softmax weights.
+
+    Parameters
+    ----------
+    axis
+        The axis along which one entry is chosen, the batch counting as axis 0.
+    temperature
+        Of the gradient, as in `SoftArgmax`. It does not change the choice.
+    estimator
+        As in `sample_one_hot`.
+    draws
+        How many draws of noise ``"gumbel-rao"`` takes the mean over.
+    seed
+        An integer, or None for one at random.
+    **kwargs
+        What every layer takes: ``name``, ``dtype``, ``trainable``.
+
+    Call arguments
+    --------------
+    inputs
+        Scores, of any shape.
+    mask
+        As in `SoftArgmax`. One of lower rank than the scores is passed on.
+    training
+        Whether to draw, which Keras sets in ``fit``.
+
+    Returns
+    -------
+    tensor
+        One-hot weights of the shape and the dtype of the scores, of integers in the layer's compute dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `sample_one_hot` and `SoftArgmax`.
+
+    Examples
+    --------
+    >>> layer = SampleOneHot(seed=0)
+    >>> bool(keras.ops.all(keras.ops.sum(layer(keras.ops.zeros((4, 3)), training=True), -1) == 1))
+    True
+    """
+
+    _further = (
+        inspect.Parameter("seed", inspect.Parameter.KEYWORD_ONLY, default=None),
+        inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD),
+    )
+
+    def __init__(self, axis: int = -1, *, seed: int | None = None, **kwargs: Any):
+        super().__init__(axis, kwargs)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs, mask=None, training=False):
+        return self._answered(inputs, mask, {"noise": self._noise(inputs) if training else None})
+
+    def _noise(self, inputs):
+        def integers(lead):
+            shape = (*lead, *keras.ops.shape(inputs))
+            return keras.random.randint(shape, 0, BOUND, dtype="int32", seed=self.seed_generator)
+
+        return noise_for(inputs, (self.draws,) if self.estimator == "gumbel-rao" else (), integers)
+
+    def compute_mask(self, inputs, previous_mask):
+        """The Keras mask of the scores, unless it masks scores."""
+        return None if previous_mask is None or len(previous_mask.shape) == len(inputs.shape) else previous_mask
+
+    def compute_output_spec(self, inputs, mask=None, training=False):
+        return super().compute_output_spec(inputs, mask)
+
+    def _answer_shapes(self, shape):
+        self._reduced(shape)  # which refuses an axis that is none
+        return (shape,)
+
+    def _answer_dtype(self, dtype):
+        """That of the scores: a one-hot choice is exact in any."""
+        dtype = keras.backend.standardize_dtype(dtype)
+        return dtype if "float" in dtype else self.compute_dtype
+
+    def get_config(self):
+        return {**super().get_config(), "seed": self.seed}
 
 
 def _alone(answers: tuple[Any, ...]) -> Any:

@@ -92,3 +92,11 @@ class MapOptions(TypedDict, total=False):
     zero_background: bool
     readout: Readouts
     hard: bool
+
+
+class ChoiceOptions(TypedDict, total=False):
+    """What the layers of `sample_one_hot` take by name."""
+
+    temperature: Temperature
+    estimator: Estimator
+    draws: int

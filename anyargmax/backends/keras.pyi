@@ -10,3 +10,6 @@ class SoftArgmax(_Layer):
 
 class SpatialSoftArgmax(_Layer):
     def __init__(self, axes: tuple[int, ...] = (-2, -1), **kwargs: Any) -> None: ...
+
+class SampleOneHot(_Layer):
+    def __init__(self, axis: int = -1, *, seed: int | None = None, **kwargs: Any) -> None: ...

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .layer import SoftArgmax, SpatialSoftArgmax
+    from .layer import SampleOneHot, SoftArgmax, SpatialSoftArgmax
 
-__all__ = ["SoftArgmax", "SpatialSoftArgmax"]
+__all__ = ["SampleOneHot", "SoftArgmax", "SpatialSoftArgmax"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,12 +1,14 @@
-"""The layers for PyTorch: `soft_argmax` and `spatial_soft_argmax` as modules."""
+"""The layers for PyTorch: `soft_argmax`, `spatial_soft_argmax` and `sample_one_hot` as modules."""
 
+import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 
-from ..._calls.annotations import MapOptions, PositionOptions
-from ..._layers import FunctionLayer
+from ..._calls.annotations import ChoiceOptions, MapOptions, PositionOptions
+from ..._layers import FunctionLayer, choice, noise_for
+from ..._rules.noise import BOUND
 from ...operators import soft_argmax, spatial_soft_argmax
 
 
@@ -166,3 +168,71 @@ class SpatialSoftArgmax(_Layer, function=spatial_soft_argmax):
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> Any:
         """Return the coordinates of maps, or two tensors, as `spatial_soft_argmax` does; the mask is that of it."""
         return self._answer(x, mask, self._options())
+
+
+class SampleOneHot(_Layer, function=choice):
+    """A one-hot choice, at random in training: `sample_one_hot` as a module.
+
+    In training it draws from ``softmax(x)``. In evaluation it takes the (first) largest score, with the gradient of the
+    softmax weights.
+
+    Parameters
+    ----------
+    axis
+        The axis along which one entry is chosen.
+    temperature
+        Of the gradient, as in `SoftArgmax`. It does not change the choice.
+    estimator
+        As in `sample_one_hot`.
+    draws
+        How many draws of noise ``"gumbel-rao"`` takes the mean over.
+    generator
+        The `torch.Generator` that the noise comes from, on the device of the scores; None is PyTorch's own of that device,
+        which `torch.manual_seed` sets.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `sample_one_hot`, for an option that it would refuse.
+
+    Notes
+    -----
+    `torch.compile(fullgraph=True)` follows no generator other than PyTorch's own. Under `torch.func.vmap` noise needs
+    ``randomness="different"`` or ``"same"``.
+
+    Examples
+    --------
+    >>> layer = SampleOneHot(estimator="reinmax", generator=torch.Generator().manual_seed(0))
+    >>> layer(torch.zeros(4, 3)).sum(-1)
+    tensor([1., 1., 1., 1.])
+    >>> layer.eval()(torch.tensor([0.0, 2.0, 1.0]))
+    tensor([0., 1., 0.])
+    """
+
+    _further = (inspect.Parameter("generator", inspect.Parameter.KEYWORD_ONLY, default=None),)
+    estimator: str
+    draws: int
+
+    def __init__(self, axis: int = -1, *, generator: torch.Generator | None = None, **options: Unpack[ChoiceOptions]):
+        super().__init__(axis, options)
+        if generator is not None and not isinstance(generator, torch.Generator):
+            raise TypeError(
+                f"`generator` must be a torch.Generator or None, got {generator!r}. Pass such as `torch.Generator()`."
+            )
+        self.generator = generator
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the choice in scores of any shape; the mask is that of `soft_argmax`."""
+        noise = self._noise(x) if self.training and not isinstance(x, torch.fx.Proxy) else None
+        return self._answer(x, mask, {**self._options(), "noise": noise})
+
+    def _noise(self, x):
+        def integers(lead):
+            shape = (*lead, *x.shape)
+            return torch.randint(BOUND, shape, generator=self.generator, dtype=torch.int32, device=x.device)
+
+        return noise_for(x, (self.draws,) if self.estimator == "gumbel-rao" else (), integers)
+
+    if TYPE_CHECKING:
+
+        def __call__(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor: ...

@@ -2,9 +2,9 @@ from typing import Any, Unpack
 
 import torch
 
-from ..._calls.annotations import MapOptions, PositionOptions
+from ..._calls.annotations import ChoiceOptions, MapOptions, PositionOptions
 
-__all__ = ["SoftArgmax", "SpatialSoftArgmax"]
+__all__ = ["SampleOneHot", "SoftArgmax", "SpatialSoftArgmax"]
 
 class SoftArgmax(torch.nn.Module):
     def __init__(self, axis: int | None = -1, **options: Unpack[PositionOptions]) -> None: ...
@@ -14,3 +14,10 @@ class SoftArgmax(torch.nn.Module):
 class SpatialSoftArgmax(torch.nn.Module):
     def __init__(self, axes: tuple[int, ...] = (-2, -1), **options: Unpack[MapOptions]) -> None: ...
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> Any: ...
+
+class SampleOneHot(torch.nn.Module):
+    def __init__(
+        self, axis: int = -1, *, generator: torch.Generator | None = None, **options: Unpack[ChoiceOptions]
+    ) -> None: ...
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor: ...
+    def __call__(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor: ...
