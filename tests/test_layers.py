@@ -195,7 +195,7 @@ def keras_joined(answer):
 
 @on_keras
 def test_keras_examples_of_the_layers_print_what_they_say():
-    assert doctest.testmod(keras_layers) == (0, 5)
+    assert doctest.testmod(keras_layers) == (0, 7)
 
 
 @on_keras
@@ -767,7 +767,8 @@ def test_keras_that_is_not_installed_is_named():
 )
 def test_keras_tests_pass_on_another_backend(name, request):
     here = "test_keras_ and not on_another_backend and not (fit_trains and (median or hard or map))"  # one is trained
-    files = [__file__, *([Path(__file__).with_name("keras_on_tensorflow.py")] if name == "tensorflow" else [])]
+    beside = ["test_sampling_layers.py"] + ["keras_on_tensorflow.py"] * (name == "tensorflow")
+    files = [__file__, *map(Path(__file__).with_name, beside)]
     # One process: a second one would spend more on its imports than it saves.
     command = [sys.executable, "-m", "pytest", "-q", "--numprocesses=0", "-p", "no:cacheprovider", "-k", here, *files]
     done = subprocess.run(
@@ -797,7 +798,7 @@ def torch_values(x):
 
 @on_torch
 def test_torch_examples_of_the_layers_print_what_they_say():
-    assert doctest.testmod(importlib.import_module("anyargmax.backends.torch.layer")) == (0, 7)
+    assert doctest.testmod(importlib.import_module("anyargmax.backends.torch.layer")) == (0, 10)
 
 
 @on_torch
