@@ -52,19 +52,37 @@ def bench(options: Sequence[str], program: str) -> int:
     return main(options, program)
 
 
+def estimators(options: Sequence[str], program: str) -> int:
+    """Measure bias, spread and time of the gradients that draws may have."""
+    if find_spec("numpy") is None:
+        print("The measurement needs NumPy: pip install numpy", file=sys.stderr)
+        return 1
+    from ._experiment.estimators import run
+
+    return run(options, program)
+
+
 VERBS: dict[str, Callable[[Sequence[str], str], int]] = {
     "experiment": experiment,
     "check": check,
     "vendor": vendor,
     "bench": bench,
+    "estimators": estimators,
 }
 # What each of them needs of the library: a copy in another project may have less.
-PARTS = {"experiment": "_experiment", "check": "validation", "vendor": "_vendoring", "bench": "_benchmark"}
+PARTS = {
+    "experiment": "_experiment",
+    "check": "validation",
+    "vendor": "_vendoring",
+    "bench": "_benchmark",
+    "estimators": "_experiment",
+}
 EXAMPLES = {
     "experiment": "",
     "check": "check --only sparsemax",
     "vendor": "vendor _argmax",
     "bench": "bench --list",
+    "estimators": "estimators --draws 1000",
 }
 
 
