@@ -439,6 +439,8 @@ def test_the_public_names_are_exactly_those_promised():
         "soft_one_hot",
         "soft_top_k",
         "spatial_soft_argmax",
+        "sampling",
+        "straight_through",
         "vjp",
     }
     assert set(anyargmax.__all__) == promised

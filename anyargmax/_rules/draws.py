@@ -2,10 +2,10 @@
 
 import math
 
-from .hard import first_largest
+from .hard import first_largest, ranks
 from .ops import RuleOps
 from .rule import Array, Rule
-from .scores import kept_and_reference
+from .scores import is_empty, is_tame, kept_and_reference, largest
 
 # Arguments: x scores, g noise and a mask that broadcasts against them; None keeps all. Static: axes, one non-negative integer.
 # The noise is longer than the scores by leading axes, those of draws.
@@ -48,15 +48,21 @@ def shifted(ops: RuleOps, x: Array, mask: Array | None, axes: tuple[int, ...]):
 
 
 def _perturb(ops: RuleOps, x, g, mask, *, axes):
+    if is_tame(ops, x, None, mask):
+        return x - largest(ops, ops.detach(x), axes) + g
     z, keep = shifted(ops, x, mask, axes)
     return ops.xp.where(keep, z + ops.xp.where(keep, g, 0.0), -math.inf)
 
 
 def _moved(ops: RuleOps, v, y, x, g, mask, *, axes):
+    if is_tame(ops, x, None, mask):
+        return v
     return ops.xp.where(_kept(ops, x, mask, axes)[1], v, 0.0)
 
 
 def _moved_by_noise(ops: RuleOps, v, y, x, g, mask, *, axes):
+    if mask is None and is_tame(ops, x, None, None):
+        return v
     return ops.xp.where(_kept(ops, x, mask, axes)[0], v, 0.0)
 
 
@@ -67,6 +73,9 @@ PERTURB = Rule("perturb", _perturb, (_moved, _moved_by_noise), (_moved, _moved_b
 def drawn(ops: RuleOps, s: Array, axes: tuple[int, ...]) -> Array:
     """Return the one-hot encoding of the (first) largest of perturbed scores; 0 in a row without any, NaN in that of a NaN."""
     xp, s = ops.xp, ops.detach(s)
+    if ops.is_cheap_to_read(s) and not is_empty(s) and bool(xp.all(largest(ops, s, axes) > -math.inf)):
+        first = xp.argmax(s, axis=axes[0], keepdims=True)
+        return xp.astype(ranks(ops, s, axes) == first, s.dtype)
     chosen = xp.astype(first_largest(ops, s, s != -math.inf, axes), s.dtype)
     return xp.where(xp.any(s != s, axis=axes, keepdims=True), math.nan, chosen)
 

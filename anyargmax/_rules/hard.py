@@ -5,7 +5,7 @@ import math
 from .ops import RuleOps
 from .positions import along, entries, known_length
 from .rule import Array
-from .scores import kept_and_reference, kth_largest, largest
+from .scores import is_empty, kept_and_reference, kth_largest, largest
 
 
 def comparable(ops: RuleOps, x: Array, mask: Array | None, sign: int, axes: tuple[int, ...], k: int | None = None):
@@ -27,10 +27,13 @@ def _lowest(ops: RuleOps, x: Array) -> Array:
 
 
 def first_largest(ops: RuleOps, x: Array, keep: Array, axes: tuple[int, ...]) -> Array:
-    """True at the first of the largest kept scores along the axes, counted in their order."""
+    """True at the first of the largest kept scores along the axes, counted in their order; nowhere in the row of a NaN."""
     xp = ops.xp
-    top = largest(ops, xp.where(keep, x, _lowest(ops, x)), axes)
     rank = ranks(ops, x, axes)
+    if len(axes) == 1 and not is_empty(x) and xp.isdtype(x.dtype, "real floating") and not ops.maximum_drops_nan:
+        first = xp.argmax(xp.where(keep, x, -math.inf), axis=axes[0], keepdims=True)
+        return ((rank == first) & keep & (x == x))[...]
+    top = largest(ops, xp.where(keep, x, _lowest(ops, x)), axes)
     first = -largest(ops, xp.where(keep & (x == top), -rank, -entries(x, axes)), axes)
     return (rank == first)[...]  # NumPy makes numbers of arrays without axes
 

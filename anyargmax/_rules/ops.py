@@ -18,6 +18,7 @@ class Namespace:
     all: Function
     any: Function
     arange: Function
+    argmax: Function
     asarray: Function
     astype: Function
     bitwise_invert: Function

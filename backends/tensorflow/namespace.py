@@ -51,6 +51,13 @@ def arange(n, *, dtype=tf.int32):
     return tf.cast(tf.range(n), dtype)
 
 
+def argmax(x, *, axis=None, keepdims=False):
+    first = tf.argmax(tf.reshape(x, (-1,)) if axis is None else x, axis=axis or 0)
+    if not keepdims:
+        return first
+    return tf.reshape(first, (1,) * x.shape.rank) if axis is None else tf.expand_dims(first, axis)
+
+
 def asarray(values, *, dtype=None):
     return (
         tf.cast(values, dtype)
