@@ -59,7 +59,7 @@ Readouts = Literal["mean", "median", "moments", "covariance"]
 Moments = Literal["moments"]  # which, as Pair, asks for two arrays
 Pair = Literal["moments", "covariance"]
 Coordinates = Literal["index", "corner", "center"]
-Kind = Literal["capped", "sigmoid"]
+Kind = Literal["capped", "sigmoid", "subset"]
 
 
 class PositionOptions(TypedDict, total=False):
