@@ -14,7 +14,8 @@ import math
 from .ops import RuleOps
 from .rule import Array
 
-DIRECT = 12  # so many coefficients at most are added one after the other; more in blocks, which makes a shorter program
+DIRECT = 12  # so many terms at most are added one after the other; more in blocks, which makes a shorter program
+FEW = 5  # so many are not worth a loop of a compiler
 
 
 def _zeros(ops: RuleOps, x: Array, count: int) -> list[Array]:
@@ -33,30 +34,32 @@ def _between(ops: RuleOps, before: int, x: Array, after: int) -> Array:
     return ops.concat(parts, axis=0) if len(parts) > 1 else x
 
 
-def _shifts(a, b, offset: int, size: int):
-    """Return the sum of a_s times the entries of b from offset - s, along the last but two axes of a's coefficients."""
-    total = None
-    for s, factor in enumerate(a):
-        term = factor * b(offset - s, size)
-        total = term if total is None else total + term
+def _sum_of_shifts(a: list[Array], window) -> Array:
+    """Return ``sum_s a_s window(s)``, a term after the other."""
+    total = a[0] * window(0)
+    for s, factor in enumerate(a[1:], 1):
+        total = total + factor * window(s)
     return total
 
 
 def convolved(ops: RuleOps, a: Array, b: Array, start: int, size: int) -> Array:
-    """Return so many coefficients of the product of two polynomials, from one on. The product is linear in b."""
+    """Return so many coefficients of the product of two polynomials, from one on. It is linear in b."""
     count = a.shape[0]
-    blocks = 1 if count <= DIRECT else math.isqrt(count - 1) + 1
+    blocks = 1 if count <= DIRECT or ops.sum_of_shifts else math.isqrt(count - 1) + 1
     length = -(-count // blocks)
     before = max(0, blocks * length - 1 - start)
     b = _between(ops, before, b, start + size - b.shape[0])
     first = before + start
+    if ops.sum_of_shifts and count > FEW:
+        return ops.sum_of_shifts(a, b, first, size)
     if blocks == 1:
-        return _shifts([a[s : s + 1] for s in range(count)], lambda low, n: b[low : low + n], first, size)
-    a = _between(ops, 0, a, blocks * length - count)
+        return _sum_of_shifts([a[s : s + 1] for s in range(count)], lambda s: b[first - s : first - s + size])
+    a = filled(ops, a, blocks * length)
     a = ops.xp.stack([a[c * length : (c + 1) * length] for c in range(blocks)], axis=0)
     lows = [first - (c + 1) * length + 1 for c in range(blocks)]
     b = ops.xp.stack([b[low : low + size + length - 1] for low in lows], axis=0)
-    parts = _shifts([a[:, s : s + 1] for s in range(length)], lambda low, n: b[:, low : low + n], length - 1, size)
+    low = length - 1
+    parts = _sum_of_shifts([a[:, s : s + 1] for s in range(length)], lambda s: b[:, low - s : low - s + size])
     return ops.xp.sum(parts, axis=0)
 
 

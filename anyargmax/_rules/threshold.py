@@ -41,11 +41,12 @@ def differentiable(
     return _settled(ops, p if r.k is None else ops.xp.where(keep, p, 0.0), keep, r, axes)
 
 
-def multiplied(ops: RuleOps, v: Array, z: Array, keep: Array, r: Relaxation, axes: tuple[int, ...]) -> Array:
-    """Return J v with the product that a relaxation has of its own, 0 where all that are kept win."""
+def multiplied(
+    ops: RuleOps, v: Array, p: Array, z: Array, keep: Array, r: Relaxation, axes: tuple[int, ...]
+) -> Array:
+    """Return J v at weights p with the product that a relaxation has of its own, 0 where all that are kept win."""
     moved = r.product(ops, r, v, _root(ops, ops.detach(z), keep, None, r, axes), z, keep, axes)
-    still = _are_winners(ops, keep, r, axes) & (ops.detach(moved) == ops.detach(moved))
-    return ops.xp.where(still, 0.0, moved)
+    return ops.xp.where(_are_winners(ops, keep, r, axes) & (ops.detach(p) == ops.detach(p)), 0.0, moved)
 
 
 def _are_winners(ops: RuleOps, keep, r, axes):
