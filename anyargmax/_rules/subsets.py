@@ -22,10 +22,10 @@ def _zeros(ops: RuleOps, x: Array, count: int) -> list[Array]:
     """Return so many zeros along the first axis, in a list: none for 0. Lengths of other axes need not be known."""
     if count <= 0:
         return []
-    zeros = ops.xp.zeros_like(x[:1])
+    zeros = ops.xp.zeros_like(x[:1, ...])
     while zeros.shape[0] < count:
         zeros = ops.concat([zeros, zeros], axis=0)
-    return [zeros[:count]]
+    return [zeros[:count, ...]]
 
 
 def _between(ops: RuleOps, before: int, x: Array, after: int) -> Array:
@@ -53,20 +53,20 @@ def convolved(ops: RuleOps, a: Array, b: Array, start: int, size: int) -> Array:
     if ops.sum_of_shifts and count > FEW:
         return ops.sum_of_shifts(a, b, first, size)
     if blocks == 1:
-        return _sum_of_shifts([a[s : s + 1] for s in range(count)], lambda s: b[first - s : first - s + size])
+        return _sum_of_shifts([a[s : s + 1, ...] for s in range(count)], lambda s: b[first - s : first - s + size, ...])
     a = filled(ops, a, blocks * length)
-    a = ops.xp.stack([a[c * length : (c + 1) * length] for c in range(blocks)], axis=0)
+    a = ops.xp.stack([a[c * length : (c + 1) * length, ...] for c in range(blocks)], axis=0)
     lows = [first - (c + 1) * length + 1 for c in range(blocks)]
-    b = ops.xp.stack([b[low : low + size + length - 1] for low in lows], axis=0)
+    b = ops.xp.stack([b[low : low + size + length - 1, ...] for low in lows], axis=0)
     low = length - 1
-    parts = _sum_of_shifts([a[:, s : s + 1] for s in range(length)], lambda s: b[:, low - s : low - s + size])
+    parts = _sum_of_shifts([a[:, s : s + 1, ...] for s in range(length)], lambda s: b[:, low - s : low - s + size, ...])
     return ops.xp.sum(parts, axis=0)
 
 
 def halves(a: Array) -> tuple[Array, Array]:
     """Return the left and the right children among the nodes of a level."""
     count = a.shape[1] // 2
-    return a[:, :count], a[:, count:]
+    return a[:, :count, ...], a[:, count:, ...]
 
 
 def _siblings(ops: RuleOps, a: Array) -> Array:
@@ -104,7 +104,7 @@ def grown(ops: RuleOps, leaf: Array, k: int) -> list[Array]:
 def _outside_children(ops: RuleOps, top: Array, k: int) -> Array:
     """What is outside of the children of the root: each other, of which those coefficients count that complete k."""
     width = top.shape[0]
-    return filled(ops, _siblings(ops, top), k + 1)[k + 1 - width : k + 1]
+    return filled(ops, _siblings(ops, top), k + 1)[k + 1 - width : k + 1, ...]
 
 
 def _twice(ops: RuleOps, a: Array) -> Array:
