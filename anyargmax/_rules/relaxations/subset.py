@@ -59,26 +59,28 @@ def _marginals(ops: RuleOps, r, root, z, keep, order, axes):
 def _covariances(ops: RuleOps, r, v, root, z, keep, axes):
     """Return the covariance of each indicator with ``V = sum_j v_j b_j``.
 
-    A constant of V, or of every v, as their sum is k, changes nothing. So v has its mean by the variances ``p q``
-    subtracted, and ``V = sum_j v_j (b_j - p_j)``: what is left of it is as small as in independent members. Of E[V b] and
-    -E[V (1 - b)], each an expectation less its part in E[V], the one of the rarer event is taken.
+    With the probabilities p of independent members and ``d = E[b] - p``, it is ``E[(b_i - p_i) sum_j v_j (b_j - p_j)] - d_i
+    <d, v>``, in which nothing is larger than among independent members. A constant in all v changes nothing, as their sum is
+    k. Their mean by the variances ``s = p q`` is subtracted. All is symmetric, so that its transpose has the same digits.
     """
     xp = ops.xp
     p, q, high, v = _in_front(ops, axes, *members(ops, root, z, keep), v)
     n, s, leaf = p.shape[0], p * q, leaves(ops, q, p)
     fixed = ops.detach(s)
-    spread = xp.sum(fixed, axis=0, keepdims=True)
-    v = v - xp.sum(fixed * v, axis=0, keepdims=True) / xp.where(spread == 0, 1.0, spread)
+    share = xp.sum(fixed, axis=0, keepdims=True)
+    share = fixed / xp.where(share == 0, 1.0, share)
+    v = v - xp.sum(share * v, axis=0, keepdims=True)
     moved = filled(ops, s * v, leaf.shape[1])
     outer, first = moments(ops, grown(ops, leaf, r.k), xp.stack([-moved, moved], axis=0), r.k)
     one, none = p * outer[0, :n, ...], q * outer[1, :n, ...]
     total = one + none
     total = xp.where(ops.detach(total) == 0, 1.0, total)
     one, none = one / total, none / total
-    mean = xp.sum(v * xp.where(high, q - none, one - p), axis=0, keepdims=True)
-    within = one * (q * v - mean) + p * first[0, :n, ...] / total
-    without = none * (p * v + mean) - q * first[1, :n, ...] / total
-    return xp.moveaxis(xp.where(high, without, within), 0, axes[0])
+    d = xp.where(high, q - none, one - p)
+    others = s / total * (first[0, :n, ...] - first[1, :n, ...])
+    moved = others + (q * q * one + p * p * none) * v - d * xp.sum(d * v, axis=0, keepdims=True)
+    moved = moved - share * xp.sum(moved, axis=0, keepdims=True)
+    return xp.moveaxis(moved, 0, axes[0])
 
 
 SUBSET = SIGMOID._replace(name="subset", step=_tilt, weights=_marginals, last_step=_stay, product=_covariances)
