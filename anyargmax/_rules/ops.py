@@ -29,6 +29,7 @@ class Namespace:
     expand_dims: Function
     expm1: Function
     finfo: Function
+    flip: Function
     full_like: Function
     iinfo: Function
     isdtype: Function
