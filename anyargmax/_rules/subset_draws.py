@@ -51,8 +51,9 @@ def _detached(ops: RuleOps, a):
 
 
 def _uniform(ops: RuleOps, g: Array) -> Array:
-    """Uniform numbers from 0 to less than 1 of Gumbel noise."""
-    return ops.xp.minimum(ops.xp.exp(-ops.xp.exp(-g)), 1 - float(ops.xp.finfo(g.dtype).eps))
+    """Uniform numbers from 0 to less than 1 of Gumbel noise, as far down as its exponential is finite."""
+    xp = ops.xp
+    return xp.minimum(xp.exp(-xp.exp(-xp.maximum(g, -80.0))), 1 - float(xp.finfo(g.dtype).eps))
 
 
 def _descended(ops: RuleOps, levels: list[Array], u: Array, k: int) -> Array:

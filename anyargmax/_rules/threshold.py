@@ -41,12 +41,9 @@ def differentiable(
     return _settled(ops, p if r.k is None else ops.xp.where(keep, p, 0.0), keep, r, axes)
 
 
-def multiplied(
-    ops: RuleOps, v: Array, p: Array, z: Array, keep: Array, r: Relaxation, axes: tuple[int, ...]
-) -> Array:
-    """Return J v at weights p with the product that a relaxation has of its own, 0 where all that are kept win."""
-    moved = r.product(ops, r, v, root_of(ops, ops.detach(z), keep, None, r, axes), z, keep, axes)
-    return ops.xp.where(are_winners(ops, keep, r, axes) & (ops.detach(p) == ops.detach(p)), 0.0, moved)
+def multiplied(ops: RuleOps, v: Array, z: Array, keep: Array, r: Relaxation, axes: tuple[int, ...]) -> Array:
+    """Return J v by the product that a relaxation has of its own."""
+    return r.product(ops, r, v, root_of(ops, ops.detach(z), keep, None, r, axes), z, keep, axes)
 
 
 def are_winners(ops: RuleOps, keep, r, axes):

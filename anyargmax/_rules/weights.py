@@ -45,7 +45,9 @@ def product(ops: RuleOps, v, p, x, temperature, alpha, mask, *, axes, relaxation
         moved = jacobian_product(ops, v, p, alpha, relaxation, axes, dead)
     else:
         z, keep = scaled(ops, x, temperature, mask, axes, relaxation.k, relaxation.tail)
-        moved = multiplied(ops, ops.xp.where(dead, 0.0, v), p, z, keep, relaxation, axes)
+        dead = dead | (ops.detach(p) == 1)  # as where a slope is ``p (1 - p)``
+        moved = multiplied(ops, ops.xp.where(dead, 0.0, v), z, keep, relaxation, axes)
+        moved = ops.xp.where(dead, 0.0, moved)
     moved = divided(moved, divisor)
     return moved if still is None else ops.xp.where(still, 0.0, moved)
 
