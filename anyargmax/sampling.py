@@ -9,6 +9,7 @@ from ._calls.annotations import (
     Axis,
     Baseline,
     Choice,
+    Count,
     Distribution,
     Draws,
     Estimator,
@@ -18,7 +19,7 @@ from ._calls.annotations import (
     Scores,
     Temperature,
 )
-from ._calls.draws import noise_given_choice, one_hot_drawn, replaced
+from ._calls.draws import noise_given_choice, one_hot_drawn, replaced, winners_drawn
 from ._calls.noise import noise as drawn_noise
 from ._calls.perturbed import mean_answer
 from ._frameworks.kept_calls import called
@@ -29,6 +30,7 @@ __all__ = [
     "normal_noise",
     "perturbed",
     "sample_one_hot",
+    "sample_top_k",
     "straight_through",
 ]
 
@@ -201,6 +203,68 @@ def sample_one_hot(
      [0. 1. 0.]]
     """
     return called(one_hot_drawn, x, (noise, axis, temperature, mask, estimator))
+
+
+def sample_top_k(
+    x: Scores[A],
+    k: Count,
+    noise: Noise,
+    /,
+    axis: Axis = -1,
+    *,
+    temperature: Temperature = 1.0,
+    mask: Mask = None,
+) -> A:
+    """Return random choices of k entries, exactly of the law ``P(S) ~ exp(sum_S x / T)``, with the gradient of its marginals.
+
+    Parameters
+    ----------
+    x, mask
+        As in `soft_argmax`. A masked or ``-inf`` score is never chosen.
+    k
+        How many, an integer from 1 to n.
+    noise
+        Gumbel noise, as in `sample_one_hot`. Each choice in a tree over the entries uses the uniform number
+        ``exp(-exp(-g))``: it is not added to the scores.
+    axis
+        The axis of x along which k entries are chosen.
+    temperature
+        Of the law and of the gradient, as in `soft_top_k`.
+
+    Returns
+    -------
+    array
+        Ones at the k entries chosen and zeros elsewhere, of the shape that x and the noise have together, in the dtype of x
+        where that is floating. Ones are fewer where fewer scores are kept. NaN in the row of a NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `sample_one_hot` and `soft_top_k`.
+
+    See Also
+    --------
+    soft_top_k : with ``kind="subset"``, the mean of these draws, with the same gradient.
+
+    Notes
+    -----
+    The gradient is exact in the mean for linear functions of the draw. Jacobian: the covariance matrix of the indicators, over
+    T. The k largest of ``x + noise`` have another law, that of drawing k times without putting back, whose gradient
+    this is not.
+
+    References
+    ----------
+    Ahmed, Zeng, Niepert and Van den Broeck (2023), "SIMPLE: a gradient estimator for k-subset sampling", arXiv:2210.01941.
+    Chen and Liu (1997), "Statistical applications of the Poisson-binomial and conditional Bernoulli distributions".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.asarray([2.0, 0.0, 1.0, 0.5])
+    >>> print(sample_top_k(x, 2, gumbel_noise(np.random.default_rng(0), x, draws=3)).sum(axis=-1))
+    [2. 2. 2.]
+    """
+    return called(winners_drawn, x, (k, noise, axis, temperature, mask))
 
 
 def conditional_gumbel(x: Scores[A], chosen: Choice, noise: Noise, /, axis: Axis = -1, *, mask: Mask = None) -> A:

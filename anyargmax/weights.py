@@ -76,9 +76,11 @@ def soft_top_k(
         The axis along which the weights sum to k.
     kind
         ``"capped"``: ``clip(x / T - tau, 0, 1)``, exactly 0 and 1 far from the threshold, and sparsemax at
-        k = 1; ``"sigmoid"``: ``1 / (1 + exp(tau - x / T))``, never quite either. Capped weights within 8 eps
-        of 0 or 1 are 0 or 1, so that scores that tie with the threshold do so in every framework. A sigmoid
-        weight that is rounded to 1 has gradient 0.
+        k = 1; ``"sigmoid"``: ``1 / (1 + exp(tau - x / T))``, never quite either; ``"subset"``: the probability
+        that an entry is in a random set S of k entries, which is drawn with probability proportional to
+        ``exp(sum_{i in S} x_i / T)``, softmax at k = 1. Capped weights within 8 eps of 0 or 1 are 0 or 1, so that
+        scores that tie with the threshold do so in every framework. A sigmoid weight that is rounded to 1 has
+        gradient 0.
     hard
         Straight-through: the value is exactly 1 at the k largest scores (of equal ones, the first) and 0
         elsewhere, the gradient that of the soft weights. Ones are fewer where fewer scores are kept.
@@ -95,10 +97,15 @@ def soft_top_k(
     sum of binary entropies (sigmoid). Jacobian: ``(diag(s) - s s^T / sum(s)) / T`` with s = 1 where
     ``0 < p < 1`` (capped) or ``s = p (1 - p)`` (sigmoid).
 
+    With the kind ``"subset"``, ``p = sum_S P(S) 1_S`` over the sets of k kept entries, the marginals of the conditional
+    Bernoulli distribution. Jacobian: the covariance matrix of the indicators of the entries, over T. Time is
+    O(n k) a row and memory O(n log n), where the other kinds take O(n).
+
     References
     ----------
     Blondel, Martins and Niculae (2020), "Learning with Fenchel-Young losses", section 7.3.
     Amos, Koltun and Kolter (2019), arXiv:1906.08707 (the sigmoid kind).
+    Ahmed, Zeng, Niepert and Van den Broeck (2022), arXiv:2210.01941 (the subset kind).
     """
     return called(winners, x, (k, axis, temperature, kind, mask, hard))
 

@@ -120,7 +120,7 @@ def test_capped_gradients_leave_out_what_ties_with_the_threshold(backend, rng):
     assert_close(gradient(backend, lambda x: soft_top_k(x, 3), HALVES, g), expected, "float64", "derivative")
 
 
-@pytest.mark.parametrize("kind", ["capped", "sigmoid"])
+@pytest.mark.parametrize("kind", ["capped", "sigmoid", "subset"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_large_sum_of_winners_loses_no_digits(anyargmax_backend, kind, dtype, rng):
     """Weights near 1 are counted: their sum would be rounded to multiples of k eps."""

@@ -66,7 +66,7 @@ Coordinates = Literal["index", "corner", "center"]
 Estimator = Literal["gumbel", "straight-through", "reinmax", "gumbel-rao", "gapped"]
 Distribution = Literal["normal", "gumbel"]
 Baseline = Literal["mean", "center"]
-Kind = Literal["capped", "sigmoid"]
+Kind = Literal["capped", "sigmoid", "subset"]
 
 
 class PositionOptions(TypedDict, total=False):

@@ -3,6 +3,7 @@
 from .._frameworks.registry import Ops
 from .._rules.estimators import ESTIMATORS
 from .._rules.hard import ranks
+from .._rules.subset_draws import draw_subset
 from .composition import Controls, Options, restored, scores
 
 
@@ -21,6 +22,19 @@ def one_hot(ops: Ops, x, controls: Controls, noise, *, options: Options):
     reduced = int(o.estimator == "gumbel-rao")  # whose first axis is that of draws
     axes = tuple(axis + reduced for axis in o.axes)
     return restored(ops, ESTIMATORS[o.estimator](ops, z, g, controls.temperature, controls.mask, axes), x)
+
+
+def winners(ops: Ops, x, controls: Controls, noise, *, options: Options):
+    """Scores and noise to the weights of k entries chosen at random. The axes are those of the scores."""
+    o, c = options, controls
+    z = scores(ops, x, o)
+    p = ops.weights(z, c.temperature, None, c.mask, axes=o.axes, relaxation=o.relaxation)
+    p, g = _beside(ops, p, noise)
+    chosen = draw_subset(ops, z, g, c.temperature, c.mask, axes=o.axes, relaxation=o.relaxation)
+    axes = tuple(axis + g.ndim - z.ndim for axis in o.axes)
+    broken = ops.xp.any(g != g, axis=axes, keepdims=True)
+    drawn = ops.xp.where(broken, float("nan"), ops.xp.astype(chosen, g.dtype))
+    return restored(ops, ops.straight_through(p, drawn), x)
 
 
 def given_choice(ops: Ops, x, controls: Controls, chosen, noise, *, options: Options):

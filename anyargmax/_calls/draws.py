@@ -5,6 +5,8 @@ from typing import Any, get_args
 
 from .._frameworks.kept_calls import maker
 from .._frameworks.registry import Ops
+from .._rules.positions import known_length
+from .._rules.relaxations import WINNERS
 from .._rules.rule import Array
 from . import drawn, validate
 from .annotations import Estimator
@@ -80,6 +82,19 @@ def _controls(ops: Ops, shape, full, axes, dtype, temperature, mask) -> Controls
     mask = validate.boolean_mask(ops, mask, shape)
     temperature = validate.positive_number(ops, temperature, "temperature", dtype, reduced_shape(full, axes))
     return Controls(temperature, None, mask)
+
+
+@maker
+def winners_drawn(x, k, noise, axis, temperature, mask):
+    """Validate what chooses k entries at random, and make the call."""
+    ops = validate.operations(x, "x", noise=noise, temperature=temperature, mask=mask)
+    shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
+    axis = one_axis(axis, shape, noise)
+    k = validate.count_of_winners(k, known_length(x, axis))
+    fit = partial(noise_of, ops, dtype=dtype, shape=shape, axis=axis)
+    options = Options(axes=(axis,), dtype=dtype, relaxation=WINNERS["subset"]._replace(k=k))
+    controls = _controls(ops, shape, shape, (axis,), dtype, temperature, mask)
+    return made_among(ops, drawn.winners, x, controls, noise, fit, options)
 
 
 @maker

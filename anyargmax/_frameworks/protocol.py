@@ -64,6 +64,11 @@ class Adapter:
         ``waits(x) -> bool``: whether reading a value of x waits for a device. Then options in arrays are not validated.
     concat, cumulative_sum
         Functions of arrays in place of the namespace's.
+    kth_largest
+        ``kth_largest(x, k)``: the k-th largest entry along the last axis, which is kept. None: by sorting.
+    sum_of_shifts
+        ``sum_of_shifts(a, b, first, size)``: ``sum_s a[s] * b[first - s : first - s + size]`` along the first axis, as a loop
+        of the compiler, differentiable in b. None: a term after the other.
     is_recorded
         ``is_recorded(*arrays) -> bool``: whether something differentiates what is computed now from arrays, or may.
     maximum_drops_nan, folds
@@ -109,6 +114,8 @@ class Adapter:
     waits: Callable[[Array], bool] = staticmethod(lambda x: False)
     concat: Callable[..., Array] | None = None
     cumulative_sum: Callable[..., Array] | None = None
+    kth_largest: Callable[..., Array] | None = None
+    sum_of_shifts: Callable[..., Array] | None = None
     is_recorded: Callable[..., bool] = staticmethod(lambda *arrays: True)
     maximum_drops_nan: bool = False
     folds: Callable[[Array], bool] = staticmethod(lambda x: False)

@@ -31,6 +31,7 @@ class Namespace:
     expand_dims: Function
     expm1: Function
     finfo: Function
+    flip: Function
     full_like: Function
     iinfo: Function
     isdtype: Function
@@ -71,6 +72,8 @@ class RuleOps:
     by_rows: Callable[..., Array]
     concat: Callable[..., Array]
     cumulative_sum: Callable[..., Array]
+    kth_largest: Callable[..., Array] | None
+    sum_of_shifts: Callable[..., Array] | None
     maximum_drops_nan: bool
     folds: Callable[[Array], bool]
     compiler: Any

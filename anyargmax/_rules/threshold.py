@@ -16,7 +16,7 @@ def solved(
         return _settled(ops, r.value(ops, z, keep, None)[0], keep, r, axes)
     order = r.order(alpha)
     form = r.form(ops, r, z, order, axes)
-    root = _root(ops, z, keep, alpha, form, axes)
+    root = root_of(ops, z, keep, alpha, form, axes)
     return _settled(ops, form.weights(ops, form, root, z, keep, order, axes), keep, r, axes)
 
 
@@ -31,17 +31,22 @@ def differentiable(
     if r.alpha == 1:
         return _settled(ops, r.value(ops, z, keep, None)[0], keep, r, axes)
     if r.k is not None:  # where all that are kept win, nothing moves, and a step has no derivative
-        z = ops.xp.where(_are_winners(ops, keep, r, axes), ops.detach(z), z)
+        z = ops.xp.where(are_winners(ops, keep, r, axes), ops.detach(z), z)
     order = r.order(alpha)
     form = r.form(ops, r, z, order, axes)
-    root = _root(ops, ops.detach(z), keep, None if alpha is None else ops.detach(alpha), form, axes)
+    root = root_of(ops, ops.detach(z), keep, None if alpha is None else ops.detach(alpha), form, axes)
     for _ in range(2):
         root = root + (form.last_step or form.step)(ops, form, root, z, keep, order, axes)[0]
     p = form.weights(ops, form, root, z, keep, order, axes)
     return _settled(ops, p if r.k is None else ops.xp.where(keep, p, 0.0), keep, r, axes)
 
 
-def _are_winners(ops: RuleOps, keep, r, axes):
+def multiplied(ops: RuleOps, v: Array, z: Array, keep: Array, r: Relaxation, axes: tuple[int, ...]) -> Array:
+    """Return J v by the product that a relaxation has of its own."""
+    return r.product(ops, r, v, root_of(ops, ops.detach(z), keep, None, r, axes), z, keep, axes)
+
+
+def are_winners(ops: RuleOps, keep, r, axes):
     """Whether at most k scores of a row are kept: all of them have weight 1."""
     return ops.xp.sum(ops.xp.astype(keep, ops.xp.int32), axis=axes, keepdims=True) <= r.k
 
@@ -51,7 +56,7 @@ def _settled(ops: RuleOps, p, keep, r, axes):
     xp = ops.xp
     if r.k is not None:
         p = p * (1 + 0 * xp.sum(ops.detach(p), axis=axes, keepdims=True))  # NaN everywhere in the row of a NaN
-        winners = _are_winners(ops, keep, r, axes)
+        winners = are_winners(ops, keep, r, axes)
         return xp.where(winners & (ops.detach(p) == ops.detach(p)), xp.astype(keep, p.dtype), p)
     total = xp.sum(p, axis=axes, keepdims=True)
     if keep is None and r.alpha == 1:
@@ -60,7 +65,7 @@ def _settled(ops: RuleOps, p, keep, r, axes):
     return xp.where(ops.detach(p) < float(xp.finfo(p.dtype).smallest_normal), 0.0, p)
 
 
-def _root(ops: RuleOps, z, keep, alpha, r, axes):
+def root_of(ops: RuleOps, z, keep, alpha, r, axes):
     """Return the unknown of a relaxation, of the shape of z with the axes reduced and kept; the row of a NaN gets anything."""
     return ops.by_rows(partial(_root_of_rows, r=r, axes=axes), z, keep, alpha, axes=axes)
 

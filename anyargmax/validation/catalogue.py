@@ -100,6 +100,10 @@ CALLS = [
     Call("capped weights of all", "soft_top_k", (2, 4), {"k": 4}, {}),
     Call("sigmoid weights of two winners", "soft_top_k", (3, 6), {"k": 2, "kind": "sigmoid"}, {}),
     Call("sigmoid weights of four winners at a temperature a row", "soft_top_k", (3, 6), {"k": 4, "kind": "sigmoid"}, {"temperature": ROWS}),
+    Call("subset weights of two of six", "soft_top_k", (3, 6), {"k": 2, "kind": "subset"}, {}),
+    Call("subset weights of three under a mask along the first axis", "soft_top_k", (6, 4), {"k": 3, "kind": "subset", "axis": 0}, {"mask": _mask((6, 4))}),
+    Call("subset weights of four at a temperature a row", "soft_top_k", (3, 6), {"k": 4, "kind": "subset"}, {"temperature": ROWS}),
+    Call("subset weights of one", "soft_top_k", (3, 5), {"k": 1, "kind": "subset", "temperature": 0.5}, {}),
     Call("position within a window", "soft_argmax", (4, 7), {"axis": -1, "window": 1}, {}),
     Call("1.5-entmax position within a window under a mask", "soft_argmax", (7, 3), {"axis": 0, "window": 2, "alpha": 1.5}, {"mask": _mask((7, 3))}),
     Call("coordinates within a window", "spatial_soft_argmax", (2, 4, 5), {"window": (1, 2)}, {}),
@@ -150,6 +154,8 @@ CALLS = [
     Call("draws with an averaged gradient", "sample_one_hot", (3, 5), {"estimator": "gumbel-rao", "temperature": 0.5}, {"noise": _noise(4, 3, 5)}),
     Call("more draws with an averaged gradient under a mask at a temperature a row", "sample_one_hot", (3, 5), {"estimator": "gumbel-rao"}, {"noise": _noise(3, 2, 3, 5), "mask": KEPT, "temperature": ROWS}),
     Call("a draw with a gapped gradient", "sample_one_hot", (3, 5), {"estimator": "gapped", "temperature": 0.5}, {"noise": _noise(3, 5)}),
+    Call("draws of two entries", "sample_top_k", (3, 6), {"k": 2, "temperature": 2.0}, {"noise": _noise(2, 3, 6)}),
+    Call("draws of three entries along the first axis under a mask", "sample_top_k", (6, 4), {"k": 3, "axis": 0}, {"noise": _noise(6, 4), "mask": _mask((6, 4))}),
     Call("noise given indices of what it chooses", "conditional_gumbel", (3, 5), {}, {"chosen": np.asarray([0, 4, 2]), "noise": _noise(3, 5)}),
     Call("noise of draws given a one-hot choice under a mask", "conditional_gumbel", (3, 5), {}, {"chosen": CHOSEN * KEPT + 0.0, "noise": _noise(2, 3, 5), "mask": KEPT}),
     Call("mean argmax under Gumbel noise", "perturbed", (5,), {"scale": 0.5}, {"noise": _noise(6, 5)}),
@@ -166,6 +172,7 @@ def _perturbed_argmax(x, noise, **options):
 # Functions of scores and noise, which none draws at random yet.
 DRAWS = {
     "sample_one_hot": sampling.sample_one_hot,
+    "sample_top_k": sampling.sample_top_k,
     "conditional_gumbel": sampling.conditional_gumbel,
     "perturbed": _perturbed_argmax,
 }

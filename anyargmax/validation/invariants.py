@@ -71,6 +71,7 @@ def _bounds_of_capped(p, z):
 
 # Bounds that weights and scores put on the threshold of weights that share a sum of k.
 BOUNDS = {"capped": _bounds_of_capped, "sigmoid": _bounds_of_sigmoid}
+WITHOUT_THRESHOLD = ("subset",)  # kinds whose weights are no function of a score and a threshold
 
 
 def _threshold_bounds(call: Any, p: np.ndarray, z: np.ndarray, alpha: np.ndarray):
@@ -110,7 +111,8 @@ def _of_weights(call: Any, given: Inputs, p: np.ndarray, stored: str) -> Iterato
     yield "weights of masked scores are 0", float(np.max(np.abs(p[~keep]), initial=0.0)) / eps, 0
     error = np.abs(p.sum(axis=1) - total) / (eps * np.maximum(total, 1))
     yield "weights sum to what they must", float(np.max(error, initial=0.0)), TOLERANCE["value"]
-    if call.function != "sharpen" and given.dtype in ("float32", "float64"):
+    explained = call.function != "sharpen" and call.options.get("kind") not in WITHOUT_THRESHOLD
+    if explained and given.dtype in ("float32", "float64"):
         yield _optimality(call, p, x, axes, eps)
 
 

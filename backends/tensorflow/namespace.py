@@ -123,6 +123,10 @@ def expand_dims(x, *, axis=0):
     return tf.expand_dims(x, axis)
 
 
+def flip(x, *, axis):
+    return tf.reverse(x, [axis])
+
+
 def moveaxis(x, source, destination):
     return tf.experimental.numpy.moveaxis(x, source, destination)
 

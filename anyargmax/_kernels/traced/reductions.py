@@ -86,8 +86,13 @@ def _weights_tangent_temperature(
     return _weights_moved(ops, slopes, -z * t, temperature, axes)
 
 
-def _product(ops: KernelOps, v, p, x, temperature, alpha, mask, *, axes, relaxation, divisor, limits) -> Array:
-    """``J v / divisor`` at weights p of any relaxation. What does not move shows in a score and its weight: no row is looked at."""
+def _product(ops: KernelOps, v, p, x, temperature, alpha, mask, *, axes, relaxation, divisor, limits) -> Array | None:
+    """``J v / divisor`` at weights p of a relaxation with slopes; None if it has none.
+
+    What does not move shows in a score and its weight: no row is looked at.
+    """
+    if relaxation.product is not None:
+        return None
     xp, value, score = ops.xp, ops.detach(p), ops.detach(kept(ops, x, mask))
     still = (score == -math.inf) | ((score == math.inf) & (value == value))
     moved = jacobian_product(ops, v, p, alpha, relaxation, axes, still | (value == 0))

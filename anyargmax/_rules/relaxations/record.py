@@ -94,6 +94,9 @@ class Relaxation(NamedTuple):
     last_step
         Newton's step at the solution, with value 0 and an exact derivative. None: `step`, which is enough where the slope
         is finite.
+    product
+        ``(ops, r, v, root, z, keep, axes) -> J v`` with the symmetric Jacobian J of weights that are not each a function of its
+        score and the threshold. None: that of `slope`.
     shortest
         The least size of the unknown in the stopping test: 1 if the unknown may be 0.
     tail
@@ -112,6 +115,7 @@ class Relaxation(NamedTuple):
     form: Callable[..., Any] = _as_it_is
     is_convex: Callable[[Any], Any] = _always
     last_step: Callable[..., tuple[Array, Any]] | None = None
+    product: Callable[..., Array] | None = None
     shortest: int = 1
     tail: Callable[..., float] = log_smallest
     alpha: float | None = None

@@ -7,6 +7,7 @@ is computed of those.
 import numpy as np
 
 from .decimals import INF, NAN, ONE, ZERO, number, precise
+from .rows import top_k_row
 
 
 def _rows(x, axis):
@@ -166,6 +167,58 @@ def conditional_gumbel(x, *, chosen, noise, axis=-1, mask=None):
         return [NAN] * len(g) if index is None or scores[index] is None else _conditioned(scores, g, index)
 
     return d.rows(row, x, d.noise, chosen)
+
+
+def _masses(weights, most):
+    """The sums of products of 0, 1, ... of some weights."""
+    masses = [ONE]
+    for w in weights:
+        masses = [a + w * b for a, b in zip([*masses, ZERO], [ZERO, *masses], strict=True)]
+    return (masses + [ZERO] * most)[: most + 1]
+
+
+def _members(weights, noise, k, parents=1, node=0):
+    """The indices of a subset of k: of a node's leaves, those of every other one are chosen by number first, by one uniform.
+
+    The node has the leaves that are it modulo the number of parents, its left child every other one of these.
+    """
+    leaves = range(node, len(weights), parents)
+    if k == 0 or len(leaves) <= 1:
+        return [*leaves][:k]
+    left, right = (_masses([weights[i] for i in half], k) for half in (leaves[::2], leaves[1::2]))
+    shares = [a * b for a, b in zip(left, reversed(right), strict=True)]
+    level = (-(-noise[parents + node]).exp()).exp() * sum(shares)
+    count = next(j for j in range(k + 1) if sum(shares[: j + 1]) > level)
+    first = _members(weights, noise, count, 2 * parents, node)
+    return first + _members(weights, noise, k - count, 2 * parents, node + parents)
+
+
+@precise
+def sample_top_k(x, *, k, noise, axis=-1, temperature=1, mask=None):
+    d = _Draws(x, noise, axis, temperature, mask)
+
+    def row(scores, g, temperatures):
+        z = _divided(scores, temperatures)
+        weights = [ZERO if score is None else score.exp() for score in z]
+        alive = sum(score is not None for score in z)
+        chosen = range(len(z)) if alive <= k else _members(weights, [number(a) for a in g], k)
+        return [ONE if i in chosen and score is not None else ZERO for i, score in enumerate(z)]
+
+    return d.rows(row, x, d.noise, d.temperature)
+
+
+@precise
+def smooth_sample_top_k(x, at, *, k, noise, axis=-1, temperature=1, mask=None):
+    d = _Draws(x, noise, axis, temperature, mask)
+
+    def row(scores, temperatures):
+        z = _divided(scores, temperatures)
+        alive = [i for i, score in enumerate(z) if score is not None]
+        marginals = top_k_row([z[i] for i in alive], k, "subset") if alive else []
+        share = dict(zip(alive, marginals, strict=True))
+        return [share.get(i, ZERO) for i in range(len(z))]
+
+    return d.rows(row, x, d.temperature)
 
 
 def _first_largest(x):

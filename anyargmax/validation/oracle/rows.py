@@ -1,4 +1,4 @@
-"""Weights of one row of decimal scores: softmax, entmax, k winners, and softmax on a zero background."""
+"""Weights of one row of decimal scores: softmax, entmax, k winners, k-subsets, and softmax on a zero background."""
 
 import math
 from collections.abc import Callable
@@ -78,11 +78,34 @@ WINNERS = {
 }
 
 
+FAR = Decimal(2000)  # from the k-th largest score: ``exp(-2000)`` is nothing in 50 digits, also where it is summed
+
+
+def _extended(counts, weight):
+    """Sums of products over the subsets of each size below some size, with one more entry to choose from."""
+    return [counts[0], *(counts[j] + weight * counts[j - 1] for j in range(1, len(counts)))]
+
+
+@precise
+def subset_row(scores, k):
+    """In how much of the weight of all k-subsets an entry is: by what comes before it, and by what comes behind it."""
+    reference = sorted(scores)[-k]
+    w = [min(max(score - reference, -FAR), FAR).exp() for score in scores]
+    before, behind = [[ONE] + [ZERO] * k], [[ONE] + [ZERO] * k]
+    for i in range(len(w)):
+        before.append(_extended(before[-1], w[i]))
+        behind.append(_extended(behind[-1], w[-1 - i]))
+    others = [sum(before[i][j] * behind[-2 - i][k - 1 - j] for j in range(k)) for i in range(len(w))]
+    return [value * rest / before[-1][k] for value, rest in zip(w, others, strict=True)]
+
+
 @precise
 def top_k_row(scores, k, kind):
-    """Weights ``phi(x - t)`` that sum to k."""
+    """Weights ``phi(x - t)`` that sum to k, or the marginals of random subsets."""
     if len(scores) <= k:
         return [ONE] * len(scores)
+    if kind == "subset":
+        return subset_row(scores, k)
     reference, winners = sorted(scores)[-k], WINNERS[kind]
     z = [score - reference for score in scores]
     floats = [float(value) for value in z]

@@ -1,0 +1,93 @@
+"""The marginals of a random k-subset whose probability is proportional to ``exp(sum of its scores)``: softmax at k = 1.
+
+The weights are no function of one score and a threshold, but any threshold may be taken from the scores: it multiplies the
+weights of all subsets by one number. With that of the sigmoid, the probabilities of independent members that sum to k, the
+weight of k members is among the largest of all numbers of them, so that nothing underflows.
+"""
+
+from ..ops import RuleOps
+from ..rule import Array
+from ..scores import log_smallest
+from ..subsets import filled, grown, leaves, moments, outside
+from .sigmoid import SIGMOID
+
+
+def _tilt(ops: RuleOps, r, root, z, keep, order, axes):
+    """Take a step to the threshold of the sigmoid, none if the sum is within 1/2 of k: it need not be exact."""
+    move, over = SIGMOID.step(ops, r, root, z, keep, order, axes)
+    return ops.xp.where(ops.xp.abs(over) < 0.5, 0.0, move), over
+
+
+def _stay(ops: RuleOps, r, root, z, keep, order, axes):
+    """Leave the threshold as it is: nothing moves with it."""
+    return ops.xp.zeros_like(root), None
+
+
+def members(ops: RuleOps, root: Array, z: Array, keep: Array) -> tuple[Array, Array, Array]:
+    """Return the probabilities of members and of others, each without a difference from 1, and where the first are larger.
+
+    A constant factor of the odds is the threshold: subtracted from the scores, it would cost them digits.
+    """
+    xp = ops.xp
+    far = -log_smallest(ops, z.dtype)
+    root = xp.clip(root, -far, far)
+    high = ops.detach(z) >= root
+    odds = xp.exp(xp.where(high, -z, z)) * xp.where(high, xp.exp(root), xp.exp(-root))  # at most 1, or its rounding
+    larger = 1 / (1 + odds)
+    smaller = odds * larger
+    p, q = xp.where(high, larger, smaller), xp.where(high, smaller, larger)
+    return xp.where(keep, p, 0.0), xp.where(keep, q, 1.0), high
+
+
+def _in_front(ops: RuleOps, axes, *arrays):
+    """Return arrays with the axis of rows in front of the others."""
+    return (ops.xp.moveaxis(a, axes[0], 0) for a in arrays)
+
+
+def _marginals(ops: RuleOps, r, root, z, keep, order, axes):
+    xp = ops.xp
+    p, q = _in_front(ops, axes, *members(ops, root, z, keep)[:2])
+    n, leaf = p.shape[0], leaves(ops, q, p)
+    outer = outside(ops, grown(ops, leaf, r.k), r.k)
+    one = p * outer[0, :n, ...]
+    total = q * outer[1, :n, ...] + one
+    mu = one / xp.where(ops.detach(total) == 0, 1.0, total)
+    mu = xp.where(ops.detach(mu) < float(xp.finfo(mu.dtype).smallest_normal), 0.0, mu)
+    return xp.moveaxis(mu, 0, axes[0])
+
+
+def _covariances(ops: RuleOps, r, v, root, z, keep, axes):
+    """Return the covariance of each indicator with ``V = sum_j v_j b_j``.
+
+    With the probabilities p of independent members and ``d = E[b] - p``, it is ``E[(b_i - p_i) sum_j v_j (b_j - p_j)] - d_i
+    <d, v>``, in which nothing is larger than among independent members. A constant in all v changes nothing, as their sum is
+    k. Their mean by the variances ``s = p q`` is subtracted. All is symmetric, so that its transpose has the same digits.
+    """
+    xp = ops.xp
+    p, q, high, v = _in_front(ops, axes, *members(ops, root, z, keep), v)
+    n, s, leaf = p.shape[0], p * q, leaves(ops, q, p)
+    fixed = ops.detach(s)
+    share = xp.sum(fixed, axis=0, keepdims=True)
+    share = fixed / xp.where(share == 0, 1.0, share)
+    v = v - xp.sum(share * v, axis=0, keepdims=True)
+    moved = filled(ops, s * v, leaf.shape[1])
+    outer, first = moments(ops, grown(ops, leaf, r.k), xp.stack([-moved, moved], axis=0), r.k)
+    one, none = p * outer[0, :n, ...], q * outer[1, :n, ...]
+    total = one + none
+    total = xp.where(ops.detach(total) == 0, 1.0, total)
+    one, none = one / total, none / total
+    d = xp.where(high, q - none, one - p)
+    others = s / total * (first[0, :n, ...] - first[1, :n, ...])
+    moved = others + (q * q * one + p * p * none) * v - d * xp.sum(d * v, axis=0, keepdims=True)
+    moved = moved - share * xp.sum(moved, axis=0, keepdims=True)
+    return xp.moveaxis(moved, 0, axes[0])
+
+
+SUBSET = SIGMOID._replace(
+    name="subset",
+    steps=8,  # of 24,000 adversarial rows, none took more than 5
+    step=_tilt,
+    weights=_marginals,
+    last_step=_stay,
+    product=_covariances,
+)
