@@ -17,6 +17,8 @@ from .._kernels.traced.shifted_exp import SHIFTED_EXP
 from .._rules.background import COMPENSATED
 from .._rules.logarithms import LOG_WEIGHTS
 from .._rules.losses import FENCHEL_YOUNG
+from .._rules.normal import LOG_NDTR
+from .._rules.probability import PROBABILITY
 from .._rules.readouts import READOUTS
 from .._rules.rule import Array
 from .._rules.steps import BLANK, FINISH, HALVES, KEPT, LOG, NORMALISE, PREPARE, STRAIGHT_THROUGH, WITH_MATRIX
@@ -32,6 +34,7 @@ RULES = (
     *(PREPARE, LOG, NORMALISE),
     *(WEIGHTS, DENSE_WEIGHTS, EXPECTATION, COMPENSATED, LOG_WEIGHTS, FENCHEL_YOUNG),
     *(*READOUTS.values(), EXPECTED, SHIFTED_EXP, TOP_AND_SUMS),
+    *(LOG_NDTR, PROBABILITY),
     *(STRAIGHT_THROUGH, BLANK, KEPT, FINISH, HALVES, WITH_MATRIX),
 )
 
@@ -68,6 +71,7 @@ class Ops(KernelOps):
     log_weights: Callable[..., Array]
     fenchel_young: Callable[..., Array]
     expected: Callable[..., Array]
+    argmax_probability: Callable[..., Array]
     straight_through: Callable[..., Array]
     blank: Callable[..., Array]
     kept: Callable[..., Array]

@@ -76,3 +76,4 @@ class RuleOps:
     weights: Callable[..., Array]
     dense_weights: Callable[..., Array]
     product: Callable[..., Array]
+    log_ndtr: Callable[..., Array]

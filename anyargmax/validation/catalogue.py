@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import expectations, losses, operators, weights
+from .. import expectations, losses, operators, sampling, weights
 from .invariants import READERS, rows_of
 from .problems import Inputs, rounded
 
@@ -32,6 +32,7 @@ KEPT = np.asarray(
     [[True, False, True, True, False], [False, True, True, True, True], [True, False, True, False, False]]
 )
 KEPT_SHARES = np.asarray([[0.25, 0, 0.75, 0, 0], [0, 0.5, 0.125, 0.25, 0.125], [0.625, 0, 0.375, 0, 0]])
+SCALES = np.asarray([[0.5, 2.0, 1.0], [1.5, 0.25, 1.0]])
 BINS = np.asarray([-2.0, -0.5, 0.0, 3.0, 8.0])
 CALLS = [
     Call("position along the last axis", "soft_argmax", (3, 5), {"axis": -1}, {}),
@@ -136,6 +137,10 @@ CALLS = [
     Call("covariance along three axes of given weights under a mask", "spatial_expectation", (2, 3, 2), {"readout": "covariance", "axes": (0, 2, 1)}, {"mask": _mask((2, 3, 2))}),
     Call("sharpened weights", "sharpen", (3, 5), {"power": 3.0, "rounds": 2}, {}),
     Call("normalised weights along the first axis", "sharpen", (5, 3), {"rounds": 0, "axis": 0}, {}),
+    Call("probabilities under Normal noise", "argmax_probability", (2, 4), {"scale": 1.5}, {}),
+    Call("probabilities under Normal noise of a scale an entry", "argmax_probability", (2, 3), {}, {"scale": SCALES}),
+    Call("probabilities under Normal noise along the first axis under a mask", "argmax_probability", (4, 2), {"axis": 0, "scale": 2.0}, {"mask": _mask((4, 2))}),
+    Call("probabilities under Gumbel noise of a scale a row", "argmax_probability", (3, 5), {"distribution": "gumbel"}, {"scale": ROWS}),
 ]  # fmt: skip
 
 
@@ -145,6 +150,7 @@ FUNCTIONS = {
         (operators, ("soft_argmax", "soft_argmin", "soft_argmax_moments", "spatial_soft_argmax")),
         (weights, ("soft_one_hot", "soft_top_k", "sharpen")),
         (losses, ("fenchel_young_loss",)),
+        (sampling, ("argmax_probability",)),
         (expectations, ("expectation", "spatial_expectation")),
     )
     for name in names
@@ -156,7 +162,7 @@ KINDS = tuple(
         (
             c.function,
             *sorted(
-                c.options.keys() & {"readout", "alpha", "kind", "window", "zero_background", "log", "ignore_index"}
+                c.options.keys() & {"readout", "alpha", "kind", "window", "zero_background", "log", "ignore_index", "distribution"}
             ),
             *c.arrays,
         ): c
