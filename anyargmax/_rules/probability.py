@@ -74,20 +74,18 @@ class _Row(NamedTuple):
     step: Array  # of t between nodes, NaN where they are too few
 
 
-def _reaching(ops: RuleOps, x, scale, live, flat, top, axes, reach):
-    """Return the reference and scale of the score with the highest lower end, which scores matter, and the upper end.
+def _reference(ops: RuleOps, x, scale, live, flat, top, axes, reach):
+    """Return the score with the highest lower end, or one as good: ends that are measured from it are right to their digits.
 
-    Ends are measured from that score: from another one, they would have the rounding errors of its distance.
+    A compiler may round products in one place and not in another. So ends that are equal but for that are taken for equal.
     """
     xp = ops.xp
     shifted = xp.where(live & ~flat, x, top) - top
     low = xp.where(live, shifted - reach * scale, -math.inf)
-    first = live & (low == largest(ops, low, axes))
-    reference = largest(ops, xp.where(first, xp.where(flat, 0.0, x), -math.inf), axes)
-    own = largest(ops, xp.where(first, scale, 0.0), axes)
-    high = xp.where(live & ~flat, x, reference) - reference + reach * scale
-    matters = live & ~(high <= -reach * own)  # so that NaN stays and shows
-    return reference, own, matters, largest(ops, xp.where(matters, high, -math.inf), axes)
+    slack = 8 * float(xp.finfo(x.dtype).eps) * (xp.abs(shifted) + reach * scale)
+    highest = largest(ops, low, axes)
+    chosen = live & (low + slack >= highest)
+    return largest(ops, xp.where(chosen, xp.where(flat, 0.0, x), -math.inf), axes) + 0 * highest
 
 
 def _row(ops: RuleOps, x, scale, mask, axes, count) -> _Row:
@@ -100,9 +98,13 @@ def _row(ops: RuleOps, x, scale, mask, axes, count) -> _Row:
     flat, live = peak | empty, kept | empty  # whose scores are all 0, and scales 1
     still = xp.where(flat | ~live, 1.0, ops.detach(scale))
     value, top = ops.detach(x), xp.where(flat, 0.0, top)
-    reference, own, matters, high = _reaching(ops, value, still, live, flat, top, axes, reach)
+    reference = _reference(ops, value, still, live, flat, top, axes, reach)
+    place = xp.where(live & ~flat, value, reference) - reference
+    low = largest(ops, xp.where(live, place - reach * still, -math.inf), axes)
+    matters = live & ~(place + reach * still <= low)  # so that NaN stays and shows
+    high = largest(ops, xp.where(matters, place + reach * still, -math.inf), axes)
     unit = -largest(ops, xp.where(matters, -still, -math.inf), axes)
-    rise = 2 * reach * xp.log1p((high + reach * own) / (2 * reach * unit))
+    rise = 2 * reach * xp.log1p((high - low) / (2 * reach * unit))
     step = rise / (count - 1)
     fits = step * _density(precision, x.shape[axis]) <= 1.01
     alone = xp.sum(xp.astype(matters, xp.int32), axis=axes, keepdims=True) <= 1
@@ -114,7 +116,7 @@ def _row(ops: RuleOps, x, scale, mask, axes, count) -> _Row:
         moves=moves,
         kept=kept,
         unit=unit,
-        start=-reach * own / unit,
+        start=low / unit,
         step=xp.where(fits, step, math.nan),
     )
 

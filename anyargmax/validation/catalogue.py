@@ -32,7 +32,7 @@ KEPT = np.asarray(
     [[True, False, True, True, False], [False, True, True, True, True], [True, False, True, False, False]]
 )
 KEPT_SHARES = np.asarray([[0.25, 0, 0.75, 0, 0], [0, 0.5, 0.125, 0.25, 0.125], [0.625, 0, 0.375, 0, 0]])
-SCALES = np.asarray([[0.5, 2.0, 1.0], [1.5, 0.25, 1.0]])
+SCALES = np.asarray([[0.5, 2.0, 1.0], [1.5, 0.5, 0.75]])
 BINS = np.asarray([-2.0, -0.5, 0.0, 3.0, 8.0])
 CALLS = [
     Call("position along the last axis", "soft_argmax", (3, 5), {"axis": -1}, {}),
@@ -162,7 +162,8 @@ KINDS = tuple(
         (
             c.function,
             *sorted(
-                c.options.keys() & {"readout", "alpha", "kind", "window", "zero_background", "log", "ignore_index", "distribution"}
+                c.options.keys()
+                & {"readout", "alpha", "kind", "window", "zero_background", "log", "ignore_index", "distribution"}
             ),
             *c.arrays,
         ): c

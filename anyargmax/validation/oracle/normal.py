@@ -6,7 +6,7 @@ from functools import lru_cache
 from .decimals import ONE, ZERO, precise
 
 REACH = 14  # scales: the density beyond is below 1e-42
-SPACING = Decimal("0.2")  # of the points, in the smallest scale: the error of a sum of few scores is below 1e-40
+SPACING = Decimal("0.25")  # of the points, in the smallest scale: the error of a sum of few scores is below 1e-40
 
 
 @lru_cache(maxsize=2)
