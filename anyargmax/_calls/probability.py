@@ -1,5 +1,6 @@
 """The arguments of the probability that each score is the largest under noise, validated together, and the call made of them."""
 
+from functools import partial
 from typing import Any, get_args
 
 from .._frameworks.kept_calls import maker
@@ -9,7 +10,7 @@ from . import composition, validate
 from .annotations import Distribution
 from .arguments import reduced_shape
 from .composition import Controls, Options
-from .making import made
+from .making import Given, made
 
 RATIO = 1e4  # of scales in a row, where they cannot be looked at
 MOST = 2**13  # nodes
@@ -21,12 +22,19 @@ def chances(x, axis, scale, distribution, mask):
     ops = validate.operations(x, "x", scale=scale, mask=mask)
     shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
     axes = (validate.one_axis(axis, shape),)
-    mask, options = validate.boolean_mask(ops, mask, shape), Options(axes=axes, dtype=dtype)
+    options = Options(axes=axes, dtype=dtype)
     if validate.choice(distribution, "distribution", get_args(Distribution)) == "gumbel":
-        scale = validate.positive_number(ops, scale, "scale", dtype, reduced_shape(shape, axes))
-        return made(ops, composition.weights, x, (Controls(scale, None, mask),), options)
+        given = Given(partial(_of_softmax, ops, shape, axes, dtype), scale, mask)
+        return made(ops, composition.weights, x, (given.fitted(scale, mask),), options, given)
+    mask = validate.boolean_mask(ops, mask, shape)
     scale, nodes = _scale_and_nodes(ops, scale, dtype, shape, axes[0])
     return made(ops, composition.probability, x, (Controls(scale, None, mask),), options._replace(nodes=nodes))
+
+
+def _of_softmax(ops: Ops, shape, axes, dtype, scale, mask) -> Controls:
+    """Validate a scale of Gumbel noise, which is a temperature, and a mask."""
+    temperature = validate.positive_number(ops, scale, "scale", dtype, reduced_shape(shape, axes))
+    return Controls(temperature, None, validate.boolean_mask(ops, mask, shape))
 
 
 def _scale_and_nodes(ops: Ops, value: Any, dtype, shape, axis) -> tuple[Any, int]:

@@ -67,6 +67,7 @@ class _Row(NamedTuple):
     place: Array
     width: Array  # of the noise: the unit over the scale
     matters: Array
+    alone: Array  # what matters alone, and has probability 1
     moves: Array
     kept: Array
     unit: Array
@@ -107,12 +108,13 @@ def _row(ops: RuleOps, x, scale, mask, axes, count) -> _Row:
     rise = 2 * reach * xp.log1p((high - low) / (2 * reach * unit))
     step = rise / (count - 1)
     fits = step * _density(precision, x.shape[axis]) <= 1.01
-    alone = xp.sum(xp.astype(matters, xp.int32), axis=axes, keepdims=True) <= 1
+    alone = matters & (xp.sum(xp.astype(matters, xp.int32), axis=axes, keepdims=True) == 1)
     moves = matters & ~flat & ~alone
     return _Row(
         place=(xp.where(moves, x, reference) - reference) / unit,
         width=unit / xp.where(moves, scale, unit),
         matters=matters,
+        alone=alone,
         moves=moves,
         kept=kept,
         unit=unit,
@@ -152,7 +154,7 @@ def _probability(ops: RuleOps, x, scale, mask, *, axes, count):
     xp = ops.xp
     row = _row(ops, x, scale, mask, axes, count)
     p = _integral(ops, row, axes, count, lambda h, u: h)
-    p = p / xp.sum(p, axis=axes, keepdims=True)
+    p = xp.where(row.alone, 1.0, p / xp.sum(p, axis=axes, keepdims=True))
     p = xp.where(ops.detach(p) < float(xp.finfo(p.dtype).smallest_normal), 0.0, p)
     return xp.where(row.kept, p, 0.0) + xp.where(row.step == row.step, 0.0, row.step)
 
