@@ -46,8 +46,8 @@ def _log_ndtr(ops: RuleOps, u):
     low = xp.log(half) - u * u / 2
     near = xp.where(size > GONE, GONE, size)
     coarse = xp.round(near * 16) / 16
-    tail = xp.exp(-coarse * coarse / 2) * half
-    tail = tail + tail * xp.expm1(-(near - coarse) * (near + coarse) / 2)  # XLA makes one exp of a product of two
+    # In this order: XLA makes one exponential of a product of two.
+    tail = xp.exp(-coarse * coarse / 2) * half * xp.exp(-(near - coarse) * (near + coarse) / 2)
     return xp.where(u < 0, low, _log_less(ops, tail))
 
 

@@ -140,11 +140,11 @@ def _integral(ops: RuleOps, row: _Row, axes, count, term: Callable[[Array, Array
     xp, inner, total = ops.xp, axes[0] + 1, None
     length = 2 * _precision(ops, row.place.dtype).reach
     for number in _pieces(ops, row, count):
-        t = number * row.step / length
-        m = row.start + length * xp.expm1(t)
+        grown = xp.exp(number * (row.step / length))
+        m = row.start + length * (grown - 1)
         u = xp.where(row.matters, (m - row.place) * row.width, GONE)
         y = ops.log_ndtr(u)
-        weight = row.step * xp.exp(t + xp.sum(y, axis=inner, keepdims=True))
+        weight = row.step * grown * xp.exp(xp.sum(y, axis=inner, keepdims=True))
         part = xp.sum(weight * term(row.width * hazard(ops, u, y), u), axis=0)
         total = part if total is None else total + part
     return total

@@ -39,7 +39,7 @@ def rows_of(call: Any, x: np.ndarray) -> np.ndarray:
 def derivative_scale(call: Any) -> float:
     """The size that derivatives of a call may have, which their rounding errors are relative to: positions over T."""
     name = "scale" if call.function == "argmax_probability" else "temperature"
-    temperature = min(1.0, float(np.min(call.arrays.get(name, call.options.get(name, 1.0)))))
+    temperature = float(np.min(call.arrays.get(name, call.options.get(name, 1.0)), initial=1.0))
     if call.function in (*WEIGHTS, "fenchel_young_loss"):
         return 1 / temperature
     n = max(call.shape) if call.options.get("axis") is not None or call.function in MAPS else 0

@@ -61,9 +61,9 @@ def largest_row(scores, scales):
 @precise
 def _largest(scores, scales):
     # The points are at round numbers, so that a score that is moved for a difference leaves those of the others in place.
-    low = max(x - REACH * s for x, s in zip(scores, scales, strict=True)).to_integral_value()
-    high = max(x + REACH * s for x, s in zip(scores, scales, strict=True)).to_integral_value()
-    step = Decimal(f"{SPACING * min(scales):.1g}")
+    unit, step = Decimal(f"{max(scales):.1g}"), Decimal(f"{SPACING * min(scales):.1g}")
+    low = unit * (max(x - REACH * s for x, s in zip(scores, scales, strict=True)) / unit).to_integral_value()
+    high = unit * (max(x + REACH * s for x, s in zip(scores, scales, strict=True)) / unit).to_integral_value()
     count = int((high - low) / step) + 1
     tables = [_table(x, s, low, step, count) for x, s in zip(scores, scales, strict=True)]
     answers = []
