@@ -43,6 +43,7 @@ Axes = Annotated[tuple[int, ...], "one axis or more, in order"]
 
 # Arrays beside the scores may be of another class (a parameter, an array of other axes) and say nothing of the answer's.
 Temperature = Annotated[float | AnyArray, "greater than 0, a number or an array of the reduced shape"]
+Scale = Annotated[float | AnyArray, "greater than 0, a number or an array that broadcasts against the scores"]
 Order = Annotated[float | AnyArray, "at least 1, a number or an array of the reduced shape"]
 OrderNumber = Annotated[float, "at least 1"]
 Mask = Annotated[AnyArray | None, "Boolean, broadcasts against the scores"]

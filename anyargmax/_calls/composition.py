@@ -29,6 +29,7 @@ class Options(NamedTuple):
     log: bool = False
     ignored: int | None = None  # the index of rows that do not count
     estimator: str = ""  # of the gradient of a choice at random
+    nodes: int = 0  # of an integral
     dense: bool = False  # whether to ask no kernel for the weights, because one has declined the whole call
 
 
@@ -220,6 +221,12 @@ def _one_hot_target(ops: Ops, x, target, o: Options):
         inside,
         None if o.ignored is None else expand(ops, target != o.ignored, o.axes),
     )
+
+
+def probability(ops: Ops, x, controls: Controls, *, options: Options):
+    """Scores to the probability that each is the largest once Normal noise, whose scale is the temperature, is added."""
+    o, (scale, _, mask) = options, controls
+    return restored(ops, ops.argmax_probability(scores(ops, x, o), scale, mask, axes=o.axes, count=o.nodes), x)
 
 
 def restored(ops: Ops, p: Array, x: Array) -> Array:

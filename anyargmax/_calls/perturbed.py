@@ -20,7 +20,8 @@ def mean_answer(f: Any, x: Any, noise: Any, scale: Any, distribution: Any, basel
     if baseline is not None:
         baseline = validate.choice(baseline, "baseline", get_args(Baseline))
     noise = _draws(ops, noise, dtype, shape, baseline)
-    scale = validate.positive_number(ops, scale, "scale", dtype, shape)
+    positive = validate.positive_number if validate.is_number(scale) else validate.positive_entries
+    scale = positive(ops, scale, "scale", dtype, shape)
     x = x if x.dtype == dtype else ops.prepare(x, dtype=dtype, sign=1, flat=False)
     return _mean(ops, f, x, noise, scale, distribution, baseline)
 

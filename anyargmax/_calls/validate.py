@@ -188,11 +188,21 @@ def positive_number(ops: Ops, value: Any, name: str, dtype: Any, reduced: tuple[
             raise ValueError(f"`{name}` must be in the range of floats, got {described(value)}. Pass a smaller number.")
         limits = ops.xp.finfo(dtype)
         return None if number == 1 else min(max(number, float(limits.smallest_normal)), float(limits.max))
+    _check_is_array(value, name)
+    return _positive(ops, _fitted(ops, value, name, dtype, reduced), value, name)
+
+
+def positive_entries(ops: Ops, value: Any, name: str, dtype: Any, shape: tuple[int, ...]) -> Array:
+    """Return an array of one positive number for each of the scores, which have this shape."""
+    _check_is_array(value, name)
+    return _positive(ops, _fitted(ops, value, name, dtype, shape, f"the scores' shape {shape}"), value, name)
+
+
+def _check_is_array(value: Any, name: str) -> None:
     if is_boolean(value) or not is_array_like(value):
         raise TypeError(
             f"`{name}` must be a real number or an array, got {described(value)}. Pass a number greater than 0."
         )
-    return _broadcast_temperature(ops, value, name, dtype, reduced)
 
 
 def is_readable(ops: Ops, value) -> bool:
@@ -208,8 +218,8 @@ def _breaks(ops: Ops, value, condition) -> bool:
         return bool(ops.xp.any(~condition(ops.detach(value))))
 
 
-def _broadcast_temperature(ops: Ops, value, name, dtype, reduced):
-    array = _fitted(ops, value, name, dtype, reduced)
+def _positive(ops: Ops, array, value, name):
+    """Refuse an array, made of a value, that is not positive everywhere; make NaN of what is not looked at."""
     if _breaks(ops, array, lambda v: v > 0):
         raise ValueError(f"`{name}` must be greater than 0 everywhere, got {ops.detach(value)}. Pass positive values.")
     return _nan_unless(ops, array, value, lambda v: v > 0)
@@ -233,14 +243,19 @@ def _laid_out(ops: Ops, value, shape):
     return value
 
 
-def _fitted(ops: Ops, value, name, dtype, reduced):
-    """Return an array of one number a row, in the compute dtype and broadcast to the reduced shape."""
+def _fitted(ops: Ops, value, name, dtype, reduced, against=None):
+    """Return an array of one number a row, in the compute dtype and broadcast to the reduced shape, or `against` another."""
     xp = ops.xp
     if not has_kind(ops, value, ("real floating", "integral")):
         raise TypeError(f"`{name}` must be real, got dtype {value.dtype}. Convert it to the dtype of the scores.")
     shape = tuple(value.shape)
     padded = (1,) * (len(reduced) - len(shape)) + shape
-    if len(shape) > len(reduced) or not broadcasts(padded, reduced):
+    fits = len(shape) <= len(reduced) and broadcasts(padded, reduced)
+    if not fits and against is not None:
+        raise ValueError(
+            f"`{name}` must broadcast against {against}, got shape {shape}. Give it one number a score, or length 1."
+        )
+    if not fits:
         raise ValueError(
             f"`{name}` must broadcast against the reduced shape {reduced} (reduced axes kept, with length 1), "
             f"got shape {shape}. Add the reduced axis to it, such as with `{name}[..., None]`."

@@ -21,7 +21,9 @@ from .._rules.draws import AVERAGE, PERTURB, SPREAD
 from .._rules.estimators.reinmax import REINMAX
 from .._rules.logarithms import LOG_WEIGHTS
 from .._rules.losses import FENCHEL_YOUNG
+from .._rules.normal import LOG_NDTR
 from .._rules.perturbations import PERTURBED
+from .._rules.probability import PROBABILITY
 from .._rules.readouts import READOUTS
 from .._rules.rule import Array
 from .._rules.steps import BLANK, FINISH, HALVES, KEPT, LOG, NORMALISE, PREPARE, REPLACED, STRAIGHT_THROUGH, WITH_MATRIX
@@ -38,6 +40,7 @@ RULES = (
     *(WEIGHTS, DENSE_WEIGHTS, EXPECTATION, COMPENSATED, LOG_WEIGHTS, FENCHEL_YOUNG),
     *(*READOUTS.values(), EXPECTED, SHIFTED_EXP, TOP_AND_SUMS),
     *(SPREAD, PERTURB, AVERAGE, CONDITIONAL, REINMAX, PERTURBED, REPLACED),
+    *(LOG_NDTR, PROBABILITY),
     *(STRAIGHT_THROUGH, BLANK, KEPT, FINISH, HALVES, WITH_MATRIX),
 )
 
@@ -78,6 +81,7 @@ class Ops(KernelOps):
     conditional: Callable[..., Array]
     perturbed: Callable[..., Array]
     replaced: Callable[..., Array]
+    argmax_probability: Callable[..., Array]
     blank: Callable[..., Array]
     kept: Callable[..., Array]
     finish: Callable[..., Any]

@@ -82,6 +82,7 @@ class RuleOps:
     dense_weights: Callable[..., Array]
     product: Callable[..., Array]
     straight_through: Callable[..., Array]
+    log_ndtr: Callable[..., Array]
     # Of draws.
     spread: Callable[..., Array]
     perturb: Callable[..., Array]

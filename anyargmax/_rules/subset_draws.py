@@ -1,5 +1,7 @@
 """Random k-subsets with probabilities proportional to ``exp(sum of scores / T)``, from Gumbel noise that the caller brings."""
 
+from typing import Any
+
 from .ops import RuleOps
 from .positions import along
 from .relaxations import Relaxation
@@ -27,7 +29,8 @@ def draw_subset(
     its right child: of n entries, each but the first one serves one node. What of a row's noise is NaN only changes the
     choice. A row with NaN among its scores has any answer.
     """
-    xp, k = ops.xp, relaxation.k
+    xp = ops.xp
+    k: Any = relaxation.k
     x, noise = ops.detach(x), ops.detach(noise)
     draws = noise.ndim - x.ndim
     axes = (axes[0] + draws,)

@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from typing import Any
 
 from .ops import RuleOps
 from .relaxations import Relaxation
@@ -43,7 +44,8 @@ def differentiable(
 
 def multiplied(ops: RuleOps, v: Array, z: Array, keep: Array, r: Relaxation, axes: tuple[int, ...]) -> Array:
     """Return J v by the product that a relaxation has of its own."""
-    return r.product(ops, r, v, root_of(ops, ops.detach(z), keep, None, r, axes), z, keep, axes)
+    product: Any = r.product
+    return product(ops, r, v, root_of(ops, ops.detach(z), keep, None, r, axes), z, keep, axes)
 
 
 def are_winners(ops: RuleOps, keep, r, axes):

@@ -1,5 +1,6 @@
 """Calls of the built-in functions with every option, and their scores."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,6 +39,7 @@ KEPT = np.asarray(
 )
 KEPT_SHARES = np.asarray([[0.25, 0, 0.75, 0, 0], [0, 0.5, 0.125, 0.25, 0.125], [0.625, 0, 0.375, 0, 0]])
 CHOSEN = np.asarray([[0, 0, 1, 0, 0], [0, 1, 0, 0, 0], [1, 0, 0, 0, 0]]).astype("float64")
+SCALES = np.asarray([[0.5, 2.0, 1.0], [1.5, 0.5, 0.75]])
 BINS = np.asarray([-2.0, -0.5, 0.0, 3.0, 8.0])
 CALLS = [
     Call("position along the last axis", "soft_argmax", (3, 5), {"axis": -1}, {}),
@@ -161,6 +163,10 @@ CALLS = [
     Call("mean argmax under Gumbel noise", "perturbed", (5,), {"scale": 0.5}, {"noise": _noise(6, 5)}),
     Call("mean argmax under normal noise of a scale an entry, about that of the center", "perturbed", (2, 3), {"distribution": "normal", "baseline": "center"}, {"noise": _noise(5, 2, 3) / 2, "scale": np.asarray([[0.5, 1.0, 2.0]])}),
     Call("mean argmax without a baseline", "perturbed", (4,), {"baseline": None}, {"noise": _noise(3, 4)}),
+    Call("probabilities under Normal noise", "argmax_probability", (2, 4), {"scale": 1.5}, {}),
+    Call("probabilities under Normal noise of a scale an entry", "argmax_probability", (2, 3), {}, {"scale": SCALES}),
+    Call("probabilities under Normal noise along the first axis under a mask", "argmax_probability", (4, 2), {"axis": 0, "scale": 2.0}, {"mask": _mask((4, 2))}),
+    Call("probabilities under Gumbel noise of a scale a row", "argmax_probability", (3, 5), {"distribution": "gumbel"}, {"scale": ROWS}),
 ]  # fmt: skip
 
 
@@ -169,8 +175,8 @@ def _perturbed_argmax(x, noise, **options):
     return sampling.perturbed(lambda scores: weights.soft_one_hot(scores, None, hard=True), x, noise, **options)
 
 
-# Functions of scores and noise, which none draws at random yet.
-DRAWS = {
+# Functions of scores and noise, which random calls leave out.
+DRAWS: dict[str, Callable[..., Any]] = {
     "sample_one_hot": sampling.sample_one_hot,
     "sample_top_k": sampling.sample_top_k,
     "conditional_gumbel": sampling.conditional_gumbel,
@@ -182,6 +188,7 @@ FUNCTIONS = {
         (operators, ("soft_argmax", "soft_argmin", "soft_argmax_moments", "spatial_soft_argmax")),
         (weights, ("soft_one_hot", "soft_top_k", "sharpen")),
         (losses, ("fenchel_young_loss",)),
+        (sampling, ("argmax_probability",)),
         (expectations, ("expectation", "spatial_expectation")),
     )
     for name in names

@@ -9,7 +9,8 @@ from .problems import Answers, Inputs, cotangents
 from .tolerance import COMPUTED_IN, EPS, TOLERANCE
 
 Condition = tuple[str, float, float]  # what must hold, the error in eps, how many are allowed
-WEIGHTS = ("soft_one_hot", "soft_top_k", "sharpen")
+WEIGHTS = ("soft_one_hot", "soft_top_k", "sharpen", "argmax_probability")
+BY_NO_THRESHOLD = ("sharpen", "argmax_probability")
 READERS = ("expectation", "spatial_expectation")  # of weights that are given, of any sign and sum
 CHOICES = ("sample_one_hot", "sample_top_k", "perturbed")  # with a gradient that is not their value's
 MAPS = ("spatial_soft_argmax", "spatial_expectation")
@@ -38,7 +39,8 @@ def rows_of(call: Any, x: np.ndarray) -> np.ndarray:
 
 def derivative_scale(call: Any) -> float:
     """The size that derivatives of a call may have, which their rounding errors are relative to: positions over T."""
-    temperature = min(1.0, float(np.min(call.arrays.get("temperature", call.options.get("temperature", 1.0)))))
+    name = "scale" if call.function == "argmax_probability" else "temperature"
+    temperature = float(np.min(_option(call, name, 1.0), initial=1.0))
     if call.function == "perturbed":
         return float(np.max(np.abs(np.expm1(-call.arrays["noise"])))) / float(np.min(_option(call, "scale", 1.0)))
     if call.function in (*WEIGHTS, *CHOICES, "fenchel_young_loss", "conditional_gumbel"):
@@ -111,7 +113,7 @@ def _of_weights(call: Any, given: Inputs, p: np.ndarray, stored: str) -> Iterato
     yield "weights of masked scores are 0", float(np.max(np.abs(p[~keep]), initial=0.0)) / eps, 0
     error = np.abs(p.sum(axis=1) - total) / (eps * np.maximum(total, 1))
     yield "weights sum to what they must", float(np.max(error, initial=0.0)), TOLERANCE["value"]
-    explained = call.function != "sharpen" and call.options.get("kind") not in WITHOUT_THRESHOLD
+    explained = call.function not in BY_NO_THRESHOLD and call.options.get("kind") not in WITHOUT_THRESHOLD
     if explained and given.dtype in ("float32", "float64"):
         yield _optimality(call, p, x, axes, eps)
 

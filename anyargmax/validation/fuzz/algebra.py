@@ -57,7 +57,7 @@ def shift(case: Case) -> None:
     )
 
 
-@prop("permuted scores have permuted weights", functions=("soft_one_hot", "soft_top_k", "sharpen"), longest=5000)
+@prop("permuted scores have permuted weights", functions=WEIGHTS, longest=5000)
 def permuted_weights(case: Case) -> None:
     """Of tied scores the hard choice takes the first, so that these are told from their permutation."""
     if case.option("hard") and has_ties(case):
@@ -183,6 +183,6 @@ def sliced(array: np.ndarray, case: Case, axis: int, k: int) -> np.ndarray:
 
 def answer_axis(case: Case, axis: int) -> int:
     """Where an axis of the scores is in the answer."""
-    if case.call.function in ("soft_one_hot", "soft_top_k", "sharpen") or case.option("keepdims"):
+    if case.call.function in WEIGHTS or case.option("keepdims"):
         return axis
     return axis - sum(k < axis for k in case.axes)

@@ -80,6 +80,10 @@ KINDS: dict[Any, Kind] = {
         values.of_reduced(TEMPERATURES),
         (*NO_NUMBER, *NO_NUMBER_ARRAY, "0", "-1.0", "float('nan')", "-float('inf')", "-(10**400)", "like(np.asarray(0.0))"),
     ),
+    named.Scale: Kind(  # a number a row at most, as Gumbel noise has it
+        values.of_reduced(TEMPERATURES),
+        (*NO_NUMBER, *NO_NUMBER_ARRAY, "0", "-1.0", "float('nan')", "-float('inf')", "-(10**400)", "like(np.asarray(0.0))"),
+    ),
     named.Order: Kind(
         values.of_reduced(ORDERS),
         (*NO_NUMBER, *NO_NUMBER_ARRAY, "0.5", "-1", "float('nan')", "float('inf')", "like(np.asarray(float('inf')))", "like(np.asarray(0.5))"),

@@ -103,6 +103,9 @@ def neighbours(case: Case):
     if case.call.function in functions and not case.option("zero_background"):
         plain = case.with_options(zero_background=None)
         yield plain._replace(call=plain.call._replace(function=functions[case.call.function]))
+    if case.call.function == "argmax_probability":
+        yield from (case.with_options(scale=scale) for scale in (1, 1.0, 2.0))
+        return
     if case.call.function not in ("sharpen", "soft_top_k", *READERS) and not case.option("zero_background"):
         yield from (case.with_options(alpha=alpha) for alpha in (1, 2, 1.5))
     if case.call.function not in ("sharpen", *READERS):

@@ -5,8 +5,9 @@ from decimal import Decimal
 import numpy as np
 
 from .decimals import INF, NAN, ONE, ZERO, number, precise
+from .normal import largest_row
 from .rows import background_row, top_k_row
-from .weights import weights
+from .weights import along_axis, weights
 
 
 def _coordinate(n, kind):
@@ -123,6 +124,29 @@ def _logarithms(p):
 @precise
 def soft_top_k(x, *, k, axis=-1, kind="capped", **options):
     return weights(x, axes=(axis,), row=lambda scores, k=k: top_k_row(scores, k, kind), k=k, **options)
+
+
+@precise
+def argmax_probability(x, *, axis=-1, scale=1, distribution="normal", mask=None):
+    if distribution == "gumbel":
+        return weights(x, axes=(axis,), temperature=scale, mask=mask)
+    scale = np.broadcast_to(np.asarray(scale, dtype=object), x.shape)
+    keep = np.ones(x.shape, dtype=bool) if mask is None else np.broadcast_to(mask, x.shape)
+    return along_axis(_chances, axis, x, scale, keep)
+
+
+def _chances(scores, scales, keep):
+    """Probabilities of one row: 0 for what is not kept."""
+    alive = [i for i in range(len(scores)) if keep[i] and scores[i] != -INF]
+    peaks = [i for i in alive if scores[i] == INF]
+    p = np.full(len(scores), ZERO, dtype=object)
+    if any(scores[i].is_nan() for i in alive):
+        p[:] = NAN
+    elif peaks:
+        p[peaks] = ONE / len(peaks)
+    elif alive:
+        p[alive] = largest_row([scores[i] for i in alive], [number(scales[i]) for i in alive])
+    return p
 
 
 @precise

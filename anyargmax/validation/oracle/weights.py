@@ -16,6 +16,15 @@ def _rows(x, axes):
     return flat, lambda rows: np.transpose(rows.reshape(shape), np.argsort(others + axes))
 
 
+def along_axis(f, axis, *arrays):
+    """A function of rows, of arrays of one shape, applied to each row along an axis."""
+    rows = [_rows(array, (axis,)) for array in arrays]
+    out = np.empty(rows[0][0].shape, dtype=object)
+    for r, row in enumerate(zip(*(found for found, _ in rows), strict=True)):
+        out[r] = f(*row)
+    return rows[0][1](out)
+
+
 def _near(keep, x, axes, window):
     """The kept entries within a window of the (first) largest kept one."""
     windows = window if isinstance(window, tuple) else (window,) * len(axes)
