@@ -73,7 +73,7 @@ def test_the_pages_tests_of_a_project_pass(tmp_path):
 
 
 def test_the_pages_have_their_commands():
-    assert sorted(line.split()[3] for line, _ in COMMANDS) == ["bench", "check", "vendor"]
+    assert sorted(line.split()[3] for line, _ in COMMANDS) == ["bench", "check", "estimators", "vendor"]
 
 
 def test_the_main_page_is_short():
