@@ -3,7 +3,8 @@
 import torch
 
 from anyargmax import fenchel_young_loss, soft_argmax, soft_argmax_moments, spatial_soft_argmax, vjp
-from anyargmax.backends.torch import SoftArgmax, SpatialSoftArgmax
+from anyargmax.backends.torch import SampleOneHot, SoftArgmax, SpatialSoftArgmax
+from anyargmax.sampling import argmax_probability, sample_one_hot, straight_through
 
 t = torch.ones(3, 4)
 
@@ -21,3 +22,9 @@ SoftArgmax(readout="Median")  # refused: arg-type, reportArgumentType
 SoftArgmax(tau=1.0)  # refused: call-arg, reportCallIssue
 SpatialSoftArgmax(axes=0)  # refused: arg-type, reportArgumentType
 SpatialSoftArgmax(coordinates="centre")  # refused: arg-type, reportArgumentType
+sample_one_hot(t, t, estimator="rebar")  # refused: arg-type, reportArgumentType
+sample_one_hot(t)  # refused: call-arg, reportCallIssue
+argmax_probability(t, distribution="cauchy")  # refused: arg-type, reportArgumentType
+straight_through(1.0, t)  # refused: arg-type, reportArgumentType
+SampleOneHot(estimator="rebar")  # refused: arg-type, reportArgumentType
+SampleOneHot(generator=0)  # refused: arg-type, reportArgumentType

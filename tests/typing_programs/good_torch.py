@@ -5,7 +5,15 @@ from typing import assert_type
 import torch
 
 from anyargmax import expectation, fenchel_young_loss, jvp, soft_argmax, soft_argmax_moments, spatial_soft_argmax, vjp
-from anyargmax.backends.torch import SoftArgmax, SpatialSoftArgmax
+from anyargmax.backends.torch import SampleOneHot, SoftArgmax, SpatialSoftArgmax
+from anyargmax.sampling import (
+    argmax_probability,
+    gumbel_noise,
+    perturbed,
+    sample_one_hot,
+    sample_top_k,
+    straight_through,
+)
 
 
 def functions(x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -28,6 +36,18 @@ def derivatives(x: torch.Tensor) -> None:
     assert_type(jvp(soft_argmax, (x,), (x,)), tuple[torch.Tensor, torch.Tensor])
 
 
+def draws(x: torch.Tensor, key: torch.Generator) -> None:
+    noise = gumbel_noise(key, x, draws=(4,))
+    assert_type(noise, torch.Tensor)
+    assert_type(sample_one_hot(x, noise, estimator="gumbel-rao", temperature=0.5), torch.Tensor)
+    assert_type(sample_top_k(x, 2, noise, mask=x > -1), torch.Tensor)
+    assert_type(argmax_probability(x, scale=torch.ones(4)), torch.Tensor)
+    assert_type(perturbed(torch.sort, x, noise, baseline=None) if x.ndim > 9 else x, torch.Tensor)
+    assert_type(straight_through(x > 0, x), torch.Tensor)
+    layer = SampleOneHot(estimator="reinmax", generator=key)
+    assert_type(layer(x), torch.Tensor)
+
+
 class Pointer(torch.nn.Module):
     """A module of a user."""
 
@@ -46,4 +66,5 @@ def run() -> None:
     x = torch.asarray([[0.0, 1.0, 5.0, 2.0], [3.0, 0.0, 0.5, 1.0]])
     functions(x, torch.asarray([0, 1]))
     derivatives(x)
+    draws(x, torch.Generator())
     Pointer()(x)
