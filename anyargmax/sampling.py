@@ -349,7 +349,7 @@ def argmax_probability(
 
     The integrals are taken by the trapezium rule, right to some eps absolutely. An entry whose noise within 9 scales
     (6 in float32) of it does not reach that of another has probability 0, with gradient 0: of equal scales, one that is more
-    than 18 (12) below another. The cost is that of x times 30 to 250 nodes for scales that are equal in a row, and grows with
+    than 18 (12) below another. The cost is that of x times 20 to 250 nodes for scales that are equal in a row, and grows with
     the logarithm of their ratio. Where scales for each entry cannot be looked at, as in a compiled function or on an
     accelerator, ratios up to 1e4 are served; a row that would need more nodes than there are, at most 8192, is NaN.
 

@@ -108,7 +108,8 @@ def _row(ops: RuleOps, x, scale, mask, axes, count) -> _Row:
     rise = 2 * reach * xp.log1p((high - low) / (2 * reach * unit))
     step = rise / (count - 1)
     fits = step * _density(precision, x.shape[axis]) <= 1.01
-    alone = matters & (xp.sum(xp.astype(matters, xp.int32), axis=axes, keepdims=True) == 1)
+    step = xp.where(fits, step, math.nan)
+    alone = matters & fits & (xp.sum(xp.astype(matters, xp.int32), axis=axes, keepdims=True) == 1)
     moves = matters & ~flat & ~alone
     return _Row(
         place=(xp.where(moves, x, reference) - reference) / unit,
@@ -119,7 +120,7 @@ def _row(ops: RuleOps, x, scale, mask, axes, count) -> _Row:
         kept=kept,
         unit=unit,
         start=low / unit,
-        step=xp.where(fits, step, math.nan),
+        step=step,
     )
 
 
@@ -136,27 +137,38 @@ def _pieces(ops: RuleOps, row: _Row, count: int) -> Iterator[Array]:
 
 
 def _integral(ops: RuleOps, row: _Row, axes, count, term: Callable[[Array, Array], Array]) -> Array:
-    """``int F term(h, u) dm`` by the trapezium rule in t, of terms with a first axis of nodes."""
-    xp, inner, total = ops.xp, axes[0] + 1, None
+    """``int F term(h, u) dm`` by the trapezium rule in t, of terms with a first axis of nodes.
+
+    It is divided by ``int F H dm``, which is 1 but for what the sums over long rows have added to the logarithms of F.
+    """
+    xp, inner, total, mass = ops.xp, axes[0] + 1, 0.0, 0.0
     length = 2 * _precision(ops, row.place.dtype).reach
     for number in _pieces(ops, row, count):
         grown = xp.exp(number * (row.step / length))
         m = row.start + length * (grown - 1)
         u = xp.where(row.matters, (m - row.place) * row.width, GONE)
         y = ops.log_ndtr(u)
-        weight = row.step * grown * xp.exp(xp.sum(y, axis=inner, keepdims=True))
-        part = xp.sum(weight * term(row.width * hazard(ops, u, y), u), axis=0)
-        total = part if total is None else total + part
-    return total
+        h = row.width * hazard(ops, u, y)
+        weight = grown * xp.exp(xp.sum(y, axis=inner, keepdims=True))
+        total = total + xp.sum(weight * term(h, u), axis=0)
+        mass = mass + xp.sum(ops.detach(weight) * xp.sum(ops.detach(h), axis=inner, keepdims=True), axis=0)
+    return total / mass
 
 
 def _probability(ops: RuleOps, x, scale, mask, *, axes, count):
     xp = ops.xp
     row = _row(ops, x, scale, mask, axes, count)
     p = _integral(ops, row, axes, count, lambda h, u: h)
-    p = xp.where(row.alone, 1.0, p / xp.sum(p, axis=axes, keepdims=True))
+    p = xp.where(row.alone, 1.0, _summing_to_1(ops, p, axes))
     p = xp.where(ops.detach(p) < float(xp.finfo(p.dtype).smallest_normal), 0.0, p)
-    return xp.where(row.kept, p, 0.0) + xp.where(row.step == row.step, 0.0, row.step)
+    return xp.where(row.kept | (p != p), p, 0.0)
+
+
+def _summing_to_1(ops: RuleOps, p, axes):
+    """Divide by the sum, and then by what rounding has left: a sum of differences from their mean has smaller errors."""
+    xp, n = ops.xp, p.shape[axes[0]]
+    p = p / xp.sum(p, axis=axes, keepdims=True)
+    return p if n is None else p - p * xp.sum(p - 1 / n, axis=axes, keepdims=True)
 
 
 def _moved(ops: RuleOps, v, x, scale, mask, axes, count, before=False, behind=False):

@@ -60,6 +60,11 @@ class Case(NamedTuple):
         """An option of the call, number or array."""
         return self.call.arrays.get(name, self.call.options.get(name, default))
 
+    @property
+    def temperature(self) -> Any:
+        """What scores are divided by, number or array; the scale of noise is one."""
+        return self.option("temperature", self.option("scale", 1.0))
+
     def rows(self, values) -> np.ndarray:
         """One row for each answer of something that broadcasts against the scores."""
         return rows_of(self.call, np.broadcast_to(values, self.x.shape))

@@ -70,7 +70,7 @@ def is_smooth(case: Case, wanted) -> bool:
     if case.option("window") is not None and has_ties(case):
         return False
     # Its step of 1e-20 must be little beside a temperature, and be there at all beside a score, in 50 digits.
-    temperature = np.asarray(case.option("temperature", 1.0))
+    temperature = np.asarray(case.temperature)
     if np.any(np.abs(x) > 1e10) or np.any(temperature < 1e-6) or np.any(temperature > 1e6):
         return False
     if case.option("readout") == "median" and has_median_kink(case):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..invariants import READERS, derivative_scale
+from ..invariants import READERS, WEIGHTS, derivative_scale
 from ..problems import cotangents
 from .case import Case
 from .kinks import rows
@@ -27,7 +27,7 @@ def bend(case: Case) -> float:
 def span(case: Case) -> float:
     """The size of what weights are multiplied by: positions, squared for a variance; for a loss the scores and T."""
     name, call = case.call.function, case.call
-    if name in ("soft_one_hot", "soft_top_k", "sharpen"):
+    if name in WEIGHTS:
         return 1.0
     if name == "fenchel_young_loss":
         x = np.asarray(case.x, dtype=np.float64)
@@ -105,7 +105,7 @@ def _heat(case: Case) -> float:
         q = np.exp(log - np.max(log, axis=1, keepdims=True, initial=-np.inf))
         x = np.where(case.rows(case.x) > 0, case.rows(case.x), np.inf).astype(float)
         return max(1.0, _total(case) * float(np.max(q / x, initial=0.0))) * _value_scale(case)
-    temperature = np.asarray(case.option("temperature", 1.0), dtype=float)
+    temperature = np.asarray(case.temperature, dtype=float)
     heat = 1 / min(1.0, float(np.min(temperature, initial=np.inf)))
     if case.option("zero_background"):
         kept = np.where(case.mask & np.isfinite(case.x), case.x, 0.0)

@@ -100,8 +100,8 @@ def option_gradients(case: Case) -> None:
         return  # of which another property tells
     names = ["scores", *moving]
     # dp/dT is J z / T, one 1 / T more than dp/dx; z is at most about ln n where there is weight.
-    coldest = float(np.min(np.asarray(case.option("temperature", 1.0)), initial=1.0))
-    least = gradient_scale(case) * max(4.0, 4.0 / coldest if "temperature" in moving else 4.0)
+    coldest = float(np.min(np.asarray(case.temperature), initial=1.0))
+    least = gradient_scale(case) * max(4.0, 4.0 / coldest if {"temperature", "scale"} & set(moving) else 4.0)
     for k, name in enumerate(names):
         what = f"gradient by {name} of {case.frameworks[1]} (got) against {case.frameworks[0]} (expected)"
         by = Closeness(dtype, (want.gradient_stored[k],), "derivative", least)
@@ -161,7 +161,7 @@ def second_order(case: Case) -> None:
     if rows(case).margin < 1e-3 or smallest < 1e-3 or has_median_kink(case):
         return
     # One more slope, one more 1 / T and the tangent; third powers of p come back as third powers of its inverse.
-    coldest = float(np.min(np.asarray(case.option("temperature", 1.0)), initial=1.0))
+    coldest = float(np.min(np.asarray(case.temperature), initial=1.0))
     least = gradient_scale(case) ** 2 * 4 / min(coldest, 1.0) / smallest
     what = f"second derivative of {case.frameworks[1]} (got) against {case.frameworks[0]} (expected)"
     assert_near(found[1], found[0], what, Closeness("float64", ("float64",), "derivative", least))

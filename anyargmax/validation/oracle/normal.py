@@ -54,7 +54,8 @@ def _table(score: Decimal, scale: Decimal, first: Decimal, step: Decimal, count:
 
 def largest_row(scores, scales):
     """The probability of each score of being the largest once its noise is added."""
-    return _largest(tuple(scores), tuple(scales))
+    shift = max(scores).to_integral_value()  # of which the digits of a huge score are
+    return _largest(tuple(x - shift for x in scores), tuple(scales))
 
 
 @lru_cache(maxsize=256)
