@@ -289,7 +289,7 @@ def conditional_gumbel(x: Scores[A], chosen: Choice, noise: Noise, /, axis: Axis
     -------
     array
         Noise of the shape that x and the noise have together, in x's floating dtype but at least float32, with gradients for
-        x and the noise. Where a score is masked it is the noise as it was given. NaN in a row whose choice is masked.
+        x and the noise. Where a score is masked it is the noise as it was given. NaN in a row whose choice is masked, or no entry.
 
     Notes
     -----

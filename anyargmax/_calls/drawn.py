@@ -21,7 +21,8 @@ def one_hot(ops: Ops, x, controls: Controls, noise, *, options: Options):
     z, g = _beside(ops, scores(ops, x, o), noise)
     reduced = int(o.estimator == "gumbel-rao")  # whose first axis is that of draws
     axes = tuple(axis + reduced for axis in o.axes)
-    return restored(ops, ESTIMATORS[o.estimator](ops, z, g, controls.temperature, controls.mask, axes), x)
+    estimate = ops.quietly(ESTIMATORS[o.estimator])
+    return restored(ops, estimate(ops, z, g, controls.temperature, controls.mask, axes), x)
 
 
 def winners(ops: Ops, x, controls: Controls, noise, *, options: Options):
@@ -30,7 +31,7 @@ def winners(ops: Ops, x, controls: Controls, noise, *, options: Options):
     z = scores(ops, x, o)
     p = ops.weights(z, c.temperature, None, c.mask, axes=o.axes, relaxation=o.relaxation)
     p, g = _beside(ops, p, noise)
-    chosen = draw_subset(ops, z, g, c.temperature, c.mask, axes=o.axes, relaxation=o.relaxation)
+    chosen = ops.quietly(draw_subset)(ops, z, g, c.temperature, c.mask, axes=o.axes, relaxation=o.relaxation)
     axes = tuple(axis + g.ndim - z.ndim for axis in o.axes)
     broken = ops.xp.any(g != g, axis=axes, keepdims=True)
     drawn = ops.xp.where(broken, float("nan"), ops.xp.astype(chosen, g.dtype))

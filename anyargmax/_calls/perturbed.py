@@ -3,6 +3,7 @@
 from typing import Any, get_args
 
 from .._frameworks.registry import Ops, select
+from .._rules.perturbations import mean_of_others
 from .._rules.rule import Array
 from . import validate
 from .annotations import Baseline, Distribution
@@ -61,8 +62,8 @@ def _mean(ops: Ops, f, x, noise, scale, distribution, baseline):
     if baseline == "center":
         less = less + _answer(ops, f, still, x.dtype)
     elif baseline == "mean":
-        less = (ops.xp.sum(y, axis=0) - y) / (y.shape[0] - 1)
-    return ops.perturbed(x, scale, y, ops.detach(noise), less, distribution=distribution)
+        less = ops.quietly(mean_of_others)(ops, y)
+    return ops.quietly(ops.perturbed)(x, scale, y, ops.detach(noise), less, distribution=distribution)
 
 
 def _answer(ops: Ops, f, x, dtype):

@@ -9,6 +9,11 @@ from .rule import Rule
 # ``mean_m (y_m - b_m) nu(z_m)^T / scale``.
 
 
+def mean_of_others(ops: RuleOps, y):
+    """Return for each answer the mean of the others."""
+    return (ops.xp.sum(y, axis=0) - y) / (y.shape[0] - 1)
+
+
 def _log_density(ops: RuleOps, z, distribution):
     return -z - ops.xp.exp(-z) if distribution == "gumbel" else -(z**2) / 2
 

@@ -27,7 +27,7 @@ is_concrete = is_cheap_to_read = _always(True)  # a box always carries its value
 place = _always({})  # keyword arguments that create an array beside another
 random = of_generators(np, place)
 default_float = _always(anp.float64)
-quiet = np.errstate(all="ignore")  # of NumPy's warnings, round every rule
+quietly = np.errstate(all="ignore")  # of NumPy's warnings, round every rule
 eagerly = partial(np.errstate, all="ignore")
 
 
@@ -44,19 +44,19 @@ def _in_dtype_of(x, dx):
 def lift(rule, ops):
     """Register a rule: reverse mode by its VJPs, forward mode by its JVPs, both differentiable again."""
     if rule.inlined:
-        return quiet(partial(rule.forward, ops))
+        return quietly(partial(rule.forward, ops))
 
     @primitive
-    @quiet
+    @quietly
     def op(*args, **static):
         return _whole(selection.forward(rule, ops, args, static))
 
     def maker(k, product):
-        product = quiet(product)
+        product = quietly(product)
         return lambda ans, *args, **static: lambda g: _in_dtype_of(args[k], product(ops, g, ans, *args, **static))
 
     defvjp(op, *map(maker, range(len(rule.vjps)), rule.vjps))
-    defjvp(op, *(partial(quiet(product), ops) for product in rule.jvps))
+    defjvp(op, *(partial(quietly(product), ops) for product in rule.jvps))
     return op
 
 
@@ -67,12 +67,12 @@ def _boxed(y):
 def vjp(f, *arrays):
     if len(arrays) == 1:  # out of a tuple, the gradient would be added to zeros
         pullback, value = make_vjp(lambda x: _boxed(f(x)))(*arrays)
-        return value, quiet(lambda g: (_whole(pullback(g)),))
+        return value, quietly(lambda g: (_whole(pullback(g)),))
     pullback, value = make_vjp(lambda arrays: _boxed(f(*arrays)))(arrays)
-    return value, quiet(lambda g: tuple(map(_whole, pullback(g))))
+    return value, quietly(lambda g: tuple(map(_whole, pullback(g))))
 
 
-@quiet
+@quietly
 def jvp(f, arrays, tangents):
     value, tangent = make_jvp(lambda arrays: _boxed(f(*arrays)))(arrays)(tangents)
     if isinstance(value, tuple):
