@@ -490,7 +490,12 @@ def adversarial_rows(rng, count, n):
 
 @pytest.mark.parametrize(
     "relaxation",
-    [*(f"alpha_{alpha}" for alpha in (1.000001, 1.01, 1.1, 4 / 3, 1.5, 1.75, 1.99, 2.0, 3.0)), "capped", "sigmoid", "subset"],
+    [
+        *(f"alpha_{alpha}" for alpha in (1.000001, 1.01, 1.1, 4 / 3, 1.5, 1.75, 1.99, 2.0, 3.0)),
+        "capped",
+        "sigmoid",
+        "subset",
+    ],
 )
 def test_no_row_of_a_random_search_breaks_an_invariant(relaxation, monkeypatch, request):
     """3,000 rows for each relaxation: no sign, sum, order or convergence fails; the steps needed are printed."""

@@ -91,5 +91,7 @@ def test_a_heavy_tail_is_not_cut_off_where_that_of_exp_ends(backend):
 
 
 def test_an_unknown_kind_is_refused_and_the_message_names_those_there_are():
-    with pytest.raises(ValueError, match="`kind` must be 'capped' or 'sigmoid' or 'subset' or 'algebraic', got 'logistic'"):
+    with pytest.raises(
+        ValueError, match="`kind` must be 'capped' or 'sigmoid' or 'subset' or 'algebraic', got 'logistic'"
+    ):
         soft_top_k(np.zeros(3), 1, kind="logistic")

@@ -26,7 +26,9 @@ with_derivatives = pytest.mark.parametrize("backend", backend_parameters(DIFFERE
 quick = pytest.mark.parametrize("backend", backend_parameters(tuple(name for name in NAMES if name != "dask")))
 SIZES = [(4, 2), (5, 4), (6, 1), (6, 3)]
 # JAX compiles each shape and dtype: it has one of each, beside the calls of tests/test_matrix.py.
-COMPILED = {("jax", n, k, dtype) for n, k in SIZES for dtype in ("float32", "float64") if (n, k, dtype) != (6, 3, "float64")}
+COMPILED = {
+    ("jax", n, k, dtype) for n, k in SIZES for dtype in ("float32", "float64") if (n, k, dtype) != (6, 3, "float64")
+}
 
 
 def each_size(names):
@@ -204,7 +206,7 @@ def test_nan_blanks_its_own_row_and_a_masked_one_no_row(backend, rng):
     mask = np.ones(x.shape, dtype=bool)
     x[0, 2] = x[2, 4] = NAN
     mask[2, 4] = False
-    f = lambda x: weights(2, mask=backend.asarray(mask))(x)  # noqa: E731
+    f = weights(2, mask=backend.asarray(mask))
     p, dx = value(backend, f, x), gradient(backend, f, x, g)
     assert np.all(np.isnan(p[0]))
     np.testing.assert_array_equal(p[2, 4], 0)

@@ -27,7 +27,7 @@ def draw_subset(
     its right child: of n entries, each but the first one serves one node. What of a row's noise is NaN only changes the
     choice. A row with NaN among its scores has any answer.
     """
-    xp, k = ops.xp, relaxation.k
+    xp, k = ops.xp, relaxation.k or 1
     x, noise = ops.detach(x), ops.detach(noise)
     draws = noise.ndim - x.ndim
     axes = (axes[0] + draws,)

@@ -15,7 +15,7 @@ from .ops import RuleOps
 from .rule import Array
 
 DIRECT = 12  # so many terms at most are added one after the other; more in blocks, which makes a shorter program
-FEW = 5  # so many are not worth a loop of a compiler
+FEW = 2  # so many are not worth a loop of a compiler
 
 
 def _zeros(ops: RuleOps, x: Array, count: int) -> list[Array]:

@@ -41,11 +41,6 @@ def differentiable(
     return _settled(ops, p if r.k is None else ops.xp.where(keep, p, 0.0), keep, r, axes)
 
 
-def multiplied(ops: RuleOps, v: Array, z: Array, keep: Array, r: Relaxation, axes: tuple[int, ...]) -> Array:
-    """Return J v by the product that a relaxation has of its own."""
-    return r.product(ops, r, v, root_of(ops, ops.detach(z), keep, None, r, axes), z, keep, axes)
-
-
 def are_winners(ops: RuleOps, keep, r, axes):
     """Whether at most k scores of a row are kept: all of them have weight 1."""
     return ops.xp.sum(ops.xp.astype(keep, ops.xp.int32), axis=axes, keepdims=True) <= r.k
