@@ -19,10 +19,13 @@ FEW = 2  # so many are not worth a loop of a compiler
 
 
 def _zeros(ops: RuleOps, x: Array, count: int) -> list[Array]:
-    """Return so many zeros along the first axis, in a list: none for 0. Lengths of other axes need not be known."""
+    """Return so many zeros along the first axis, in a list: none for 0. Lengths of other axes need not be known.
+
+    They are NaN in the row of one. A product, unlike `zeros_like`, keeps what a namespace knows of lengths.
+    """
     if count <= 0:
         return []
-    zeros = ops.xp.zeros_like(x[:1, ...])
+    zeros = 0 * x[:1, ...]
     while zeros.shape[0] < count:
         zeros = ops.concat([zeros, zeros], axis=0)
     return [zeros[:count, ...]]
