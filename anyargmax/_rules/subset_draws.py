@@ -37,7 +37,7 @@ def draw_subset(
     p, q, _ = members(ops, root_of(ops, z, keep, None, relaxation, axes), z, keep)
     none, one, g = (xp.moveaxis(a, axes[0], 0) for a in (q, p, noise))
     levels = grown(ops, leaves(ops, none, one), k)
-    u = _uniform(ops, filled(ops, g if g.dtype == one.dtype else xp.astype(g, one.dtype), levels[0].shape[1]))
+    u = filled(ops, _uniform(ops, g if g.dtype == one.dtype else xp.astype(g, one.dtype)), levels[0].shape[1])
     chosen = xp.moveaxis(_descended(ops, levels, u, k)[: one.shape[0], ...] == 1, 0, axes[0])
     return keep & (chosen | are_winners(ops, keep, relaxation, axes))
 
