@@ -35,10 +35,10 @@ def draw_subset(
         x, temperature, mask = (_widened(ops, a) for a in (x, temperature, mask))
     z, keep = scaled(ops, x, _detached(ops, temperature), mask, axes, k, relaxation.tail)
     p, q, _ = members(ops, root_of(ops, z, keep, None, relaxation, axes), z, keep)
-    none, one, g = (xp.moveaxis(a, axes[0], 0) for a in (q, p, noise))
+    none, one, g = (ops.moveaxis(a, axes[0], 0) for a in (q, p, noise))
     levels = grown(ops, leaves(ops, none, one), k)
     u = filled(ops, _uniform(ops, g if g.dtype == one.dtype else xp.astype(g, one.dtype)), levels[0].shape[1])
-    chosen = xp.moveaxis(_descended(ops, levels, u, k)[: one.shape[0], ...] == 1, 0, axes[0])
+    chosen = ops.moveaxis(_descended(ops, levels, u, k)[: one.shape[0], ...] == 1, 0, axes[0])
     return keep & (chosen | are_winners(ops, keep, relaxation, axes))
 
 
