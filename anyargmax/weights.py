@@ -99,7 +99,7 @@ def soft_top_k(
 
     With the kind ``"subset"``, ``p = sum_S P(S) 1_S`` over the sets of k kept entries, the marginals of the conditional
     Bernoulli distribution. Jacobian: the covariance matrix of the indicators of the entries, over T. Time is
-    O(n k) a row and memory O(n log n), where the other kinds take O(n).
+    O(n k) a row and memory O(n sqrt(k)), where the other kinds take O(n).
 
     References
     ----------

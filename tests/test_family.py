@@ -411,6 +411,7 @@ FUNCTIONS = {
     **{f"{name}_weights": partial(soft_one_hot, alpha=alpha) for name, alpha in (("softmax", 1), ("1.1-entmax", 1.1), ("4/3-entmax", 4 / 3), ("1.5-entmax", 1.5), ("sparsemax", 2))},
     "capped_winners": lambda x: soft_top_k(x, 2),
     "sigmoid_winners": lambda x: soft_top_k(x, 2, kind="sigmoid"),
+    "subset_winners": lambda x: soft_top_k(x, 2, kind="subset"),
     "windowed_position": partial(soft_argmax, axis=-1, window=1, alpha=1.5),
     "zero_background": lambda x: soft_argmax(x * x, axis=-1, zero_background=True),
     "moments": lambda x: soft_argmax_moments(x, axis=-1, alpha=1.5)[1],

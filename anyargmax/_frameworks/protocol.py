@@ -62,7 +62,7 @@ class Adapter:
         they read of it, without a copy of x in float32 where a kernel needs none.
     waits
         ``waits(x) -> bool``: whether reading a value of x waits for a device. Then options in arrays are not validated.
-    concat, cumulative_sum
+    concat, cumulative_sum, moveaxis
         Functions of arrays in place of the namespace's.
     kth_largest
         ``kth_largest(x, k)``: the k-th largest entry along the last axis, which is kept. None: by sorting.
@@ -114,6 +114,7 @@ class Adapter:
     waits: Callable[[Array], bool] = staticmethod(lambda x: False)
     concat: Callable[..., Array] | None = None
     cumulative_sum: Callable[..., Array] | None = None
+    moveaxis: Callable[..., Array] | None = None
     kth_largest: Callable[..., Array] | None = None
     sum_of_shifts: Callable[..., Array] | None = None
     is_recorded: Callable[..., bool] = staticmethod(lambda *arrays: True)

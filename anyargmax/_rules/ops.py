@@ -72,6 +72,7 @@ class RuleOps:
     by_rows: Callable[..., Array]
     concat: Callable[..., Array]
     cumulative_sum: Callable[..., Array]
+    moveaxis: Callable[..., Array]
     kth_largest: Callable[..., Array] | None
     sum_of_shifts: Callable[..., Array] | None
     maximum_drops_nan: bool

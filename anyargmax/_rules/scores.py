@@ -49,7 +49,7 @@ def kth_largest(ops: RuleOps, x: Array, k: int, axes: tuple[int, ...]) -> Array:
         n = x.shape[axis]
         kth = xp.sort(x, axis=axis)[(*(slice(None),) * axis, slice(n - k, n - k + 1), ...)]
     else:
-        kth = xp.moveaxis(ops.kth_largest(xp.moveaxis(x, axis, -1), k), -1, axis)
+        kth = ops.moveaxis(ops.kth_largest(ops.moveaxis(x, axis, -1), k), -1, axis)
     if not xp.isdtype(x.dtype, "real floating"):
         return kth
     return xp.where(xp.any(x != x, axis=axes, keepdims=True), math.nan, kth)

@@ -1,7 +1,5 @@
 """Random k-subsets with probabilities proportional to ``exp(sum of scores / T)``, from Gumbel noise that the caller brings."""
 
-from typing import Any
-
 from .ops import RuleOps
 from .positions import along
 from .relaxations import Relaxation
@@ -29,8 +27,7 @@ def draw_subset(
     its right child: of n entries, each but the first one serves one node. What of a row's noise is NaN only changes the
     choice. A row with NaN among its scores has any answer.
     """
-    xp = ops.xp
-    k: Any = relaxation.k
+    xp, k = ops.xp, relaxation.k or 1
     x, noise = ops.detach(x), ops.detach(noise)
     draws = noise.ndim - x.ndim
     axes = (axes[0] + draws,)
@@ -38,10 +35,10 @@ def draw_subset(
         x, temperature, mask = (_widened(ops, a) for a in (x, temperature, mask))
     z, keep = scaled(ops, x, _detached(ops, temperature), mask, axes, k, relaxation.tail)
     p, q, _ = members(ops, root_of(ops, z, keep, None, relaxation, axes), z, keep)
-    none, one, g = (xp.moveaxis(a, axes[0], 0) for a in (q, p, noise))
+    none, one, g = (ops.moveaxis(a, axes[0], 0) for a in (q, p, noise))
     levels = grown(ops, leaves(ops, none, one), k)
-    u = _uniform(ops, filled(ops, g if g.dtype == one.dtype else xp.astype(g, one.dtype), levels[0].shape[1]))
-    chosen = xp.moveaxis(_descended(ops, levels, u, k)[: one.shape[0], ...] == 1, 0, axes[0])
+    u = filled(ops, _uniform(ops, g if g.dtype == one.dtype else xp.astype(g, one.dtype)), levels[0].shape[1])
+    chosen = ops.moveaxis(_descended(ops, levels, u, k)[: one.shape[0], ...] == 1, 0, axes[0])
     return keep & (chosen | are_winners(ops, keep, relaxation, axes))
 
 

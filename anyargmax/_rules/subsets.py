@@ -15,17 +15,25 @@ from .ops import RuleOps
 from .rule import Array
 
 DIRECT = 12  # so many terms at most are added one after the other; more in blocks, which makes a shorter program
-FEW = 5  # so many are not worth a loop of a compiler
+FEW = 2  # so many are not worth a loop of a compiler
+
+
+def _cut(x: Array, low: int, high: int) -> Array:
+    """Return entries along the first axis; x itself if these are all: torch cannot batch a view of the whole."""
+    return x if (low, high) == (0, x.shape[0]) else x[low:high, ...]
 
 
 def _zeros(ops: RuleOps, x: Array, count: int) -> list[Array]:
-    """Return so many zeros along the first axis, in a list: none for 0. Lengths of other axes need not be known."""
+    """Return so many zeros along the first axis, in a list: none for 0. Lengths of other axes need not be known.
+
+    They are NaN in the row of one. A product, unlike `zeros_like`, keeps what a namespace knows of lengths.
+    """
     if count <= 0:
         return []
-    zeros = ops.xp.zeros_like(x[:1, ...])
+    zeros = 0 * _cut(x, 0, 1)
     while zeros.shape[0] < count:
         zeros = ops.concat([zeros, zeros], axis=0)
-    return [zeros[:count, ...]]
+    return [_cut(zeros, 0, count)]
 
 
 def _between(ops: RuleOps, before: int, x: Array, after: int) -> Array:
@@ -53,7 +61,7 @@ def convolved(ops: RuleOps, a: Array, b: Array, start: int, size: int) -> Array:
     if ops.sum_of_shifts and count > FEW:
         return ops.sum_of_shifts(a, b, first, size)
     if blocks == 1:
-        return _sum_of_shifts([a[s : s + 1, ...] for s in range(count)], lambda s: b[first - s : first - s + size, ...])
+        return _sum_of_shifts([_cut(a, s, s + 1) for s in range(count)], lambda s: _cut(b, first - s, first - s + size))
     a = filled(ops, a, blocks * length)
     a = ops.xp.stack([a[c * length : (c + 1) * length, ...] for c in range(blocks)], axis=0)
     lows = [first - (c + 1) * length + 1 for c in range(blocks)]
@@ -104,7 +112,7 @@ def grown(ops: RuleOps, leaf: Array, k: int) -> list[Array]:
 def _outside_children(ops: RuleOps, top: Array, k: int) -> Array:
     """What is outside of the children of the root: each other, of which those coefficients count that complete k."""
     width = top.shape[0]
-    return filled(ops, _siblings(ops, top), k + 1)[k + 1 - width : k + 1, ...]
+    return _cut(filled(ops, _siblings(ops, top), k + 1), k + 1 - width, k + 1)
 
 
 def _twice(ops: RuleOps, a: Array) -> Array:

@@ -2,7 +2,6 @@
 
 import math
 from functools import partial
-from typing import Any
 
 from .ops import RuleOps
 from .relaxations import Relaxation
@@ -40,12 +39,6 @@ def differentiable(
         root = root + (form.last_step or form.step)(ops, form, root, z, keep, order, axes)[0]
     p = form.weights(ops, form, root, z, keep, order, axes)
     return _settled(ops, p if r.k is None else ops.xp.where(keep, p, 0.0), keep, r, axes)
-
-
-def multiplied(ops: RuleOps, v: Array, z: Array, keep: Array, r: Relaxation, axes: tuple[int, ...]) -> Array:
-    """Return J v by the product that a relaxation has of its own."""
-    product: Any = r.product
-    return product(ops, r, v, root_of(ops, ops.detach(z), keep, None, r, axes), z, keep, axes)
 
 
 def are_winners(ops: RuleOps, keep, r, axes):

@@ -6,7 +6,7 @@ from .readouts.mean import mean, mean_tangent, mean_transposed
 from .relaxations.entmax import alpha_derivative
 from .rule import Rule
 from .scores import divided, is_tame, kept_and_reference, scaled, square_root
-from .threshold import differentiable, multiplied, solved
+from .threshold import differentiable, root_of, solved
 
 # Arguments of both rules: x scores; temperature (None is 1) and alpha (None is that of the relaxation)
 # of the reduced shape with the reduced axes kept; mask (None keeps all); `expectation` also takes the
@@ -42,13 +42,13 @@ def product(ops: RuleOps, v, p, x, temperature, alpha, mask, *, axes, relaxation
     still = _still(ops, x, temperature, mask, axes, relaxation)
     dead = _dead(ops, p, still)
     if relaxation.product is None:
-        moved = jacobian_product(ops, v, p, alpha, relaxation, axes, dead)
+        moved = divided(jacobian_product(ops, v, p, alpha, relaxation, axes, dead), divisor)
     else:
+        still = dead = dead | (ops.detach(p) == 1)  # as where a slope is ``p (1 - p)``
         z, keep = scaled(ops, x, temperature, mask, axes, relaxation.k, relaxation.tail)
-        dead = dead | (ops.detach(p) == 1)  # as where a slope is ``p (1 - p)``
-        moved = multiplied(ops, ops.xp.where(dead, 0.0, v), z, keep, relaxation, axes)
-        moved = ops.xp.where(dead, 0.0, moved)
-    moved = divided(moved, divisor)
+        root = root_of(ops, ops.detach(z), keep, None, relaxation, axes)
+        v = ops.xp.where(dead, 0.0, v)
+        moved = divided(relaxation.product(ops, relaxation, v, root, z, keep, axes), divisor)
     return moved if still is None else ops.xp.where(still, 0.0, moved)
 
 

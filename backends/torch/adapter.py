@@ -5,7 +5,7 @@ from functools import partial
 import torch
 
 from ..._compat import array_namespace
-from .compiled import cumulative_sum, functions, opaque, ordering  # noqa: F401 - the library asks for them here
+from .compiled import concat, cumulative_sum, functions, moveaxis, opaque, ordering  # noqa: F401 - the library asks here
 from .derivatives import jvp, vjp  # noqa: F401
 from .kernels import kernels  # noqa: F401
 from .memory import (  # noqa: F401

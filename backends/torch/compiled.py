@@ -17,6 +17,14 @@ def cumulative_sum(x, *, axis):
     return torch.cumsum(x, dim=axis)
 
 
+def concat(arrays, *, axis):
+    """The namespace's own has no rule for batches of gradients, as `torch.autograd.grad(..., is_grads_batched=True)` has them."""
+    return torch.cat(arrays, dim=axis)
+
+
+moveaxis = torch.movedim  # for the same reason
+
+
 def _contract(p, c):
     """A product of matrices, unless those are computed in fewer digits than p has."""
     if private.autocast() or private.precision() != "highest":
