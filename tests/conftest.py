@@ -26,6 +26,14 @@ KERAS_BACKENDS = [name for name in ("torch", "jax", "tensorflow", "numpy") if fi
 KERAS_BACKEND = os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or KERAS_BACKENDS[0]
 _keras_home = tempfile.TemporaryDirectory()
 os.environ["KERAS_HOME"] = _keras_home.name
+# What one process has compiled by XLA, the other worker and the processes that tests start need not compile again.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _compiled = tempfile.TemporaryDirectory()
+    os.environ |= {
+        "JAX_COMPILATION_CACHE_DIR": _compiled.name,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
 if "tensorflow" in installed() and find_spec("triton"):
     import triton  # noqa: F401 - the process ends where Triton, as by torch.compile, comes after TensorFlow: each has its LLVM
 if "jax" in installed():

@@ -1,5 +1,7 @@
 """Values and gradients of a function in any framework, along cotangents that are always the same."""
 
+from functools import partial
+
 import numpy as np
 
 from anyargmax.validation.tolerance import assert_close, dtype_name
@@ -19,10 +21,20 @@ def direction_of(y):
 
 def pulled(backend, f, *arrays):
     """The values of a function of arrays, as NumPy's, and the gradients along a direction."""
+    values, gradients = _pulled(backend, f, *arrays)
+    return [*map(backend.to_numpy, values)], [g if g is None else backend.to_numpy(g) for g in gradients]
+
+
+def pulled_at_once(backend, f, *arrays):
+    """The same, which JAX compiles together: for what is no one call of the library, each operation of which it compiles."""
+    values, gradients = backend.compile(partial(_pulled, backend, f))(*arrays)
+    return [*map(backend.to_numpy, values)], [g if g is None else backend.to_numpy(g) for g in gradients]
+
+
+def _pulled(backend, f, *arrays):
     y, pullback = backend.vjp(f, *arrays)
     g = tuple(backend.asarray(d, dtype_name(part)) for d, part in zip(direction_of(y), parts_of(y), strict=True))
-    gradients = pullback(g if isinstance(y, tuple) else g[0])
-    return [*map(backend.to_numpy, parts_of(y))], [g if g is None else backend.to_numpy(g) for g in gradients]
+    return parts_of(y), pullback(g if isinstance(y, tuple) else g[0])
 
 
 def pulled_twice(backend, f, p):

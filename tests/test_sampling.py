@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 from conftest import backend_parameters
-from pullbacks import direction_of, pulled
+from pullbacks import direction_of, pulled, pulled_at_once
 
 from anyargmax import soft_one_hot, straight_through
 from anyargmax.sampling import conditional_gumbel, perturbed, sample_one_hot
@@ -50,11 +50,23 @@ def _draw(noise, options, x):
     return sample_one_hot(x, noise, **options)
 
 
-def gradient(backend, x, noise, v, **options):
+def pulled_back(backend, x, noise, v, **options):
     """The cotangent of the scores, of one of the draw."""
-    y, pullback = backend.vjp(draw(backend, noise, **options), backend.asarray(x))
-    (g,) = pullback(backend.asarray(np.broadcast_to(v, tuple(y.shape)).copy()))
-    return backend.to_numpy(g)
+    y, pullback = backend.vjp(draw(backend, noise, **options), x)
+    return pullback(backend.asarray(np.broadcast_to(v, tuple(y.shape)).copy()))[0]
+
+
+def gradient(backend, x, noise, v, **options):
+    return backend.to_numpy(pulled_back(backend, backend.asarray(x), noise, v, **options))
+
+
+def gradients(backend, x, noises, vs, **options):
+    """Those of several draws of the same scores, which JAX compiles together."""
+
+    def all_of_them(x):
+        return [pulled_back(backend, x, noise, v, **options) for noise, v in zip(noises, vs, strict=True)]
+
+    return [*map(backend.to_numpy, backend.compile(all_of_them)(backend.asarray(x)))]
 
 
 @pytest.fixture
@@ -185,8 +197,7 @@ def test_draws_are_leading_axes_of_the_noise(anyargmax_backend, estimator):
     for axis in few(anyargmax_backend, (0, -1, 1)):
         v = direction_of(NOISE)[0]
         options = {"axis": axis, "estimator": estimator, "temperature": 0.7}
-        whole = gradient(anyargmax_backend, X, noise, v, **options)
-        each = [gradient(anyargmax_backend, X, part, v[k], **options) for k, part in enumerate(parts)]
+        whole, *each = gradients(anyargmax_backend, X, (noise, *parts), (v, *v), **options)
         assert_close(whole, sum(each), "float64", "derivative")
 
 
@@ -378,7 +389,7 @@ def test_the_gradient_of_a_perturbed_function_is_the_published_one(anyargmax_bac
     nu = z if distribution == "normal" else 1 - np.exp(-z)
     noise, options = anyargmax_backend.asarray(z), {"scale": 0.5, "distribution": distribution, "baseline": baseline}
     f = lambda x: perturbed(largest, x, noise, **options)  # noqa: E731
-    (value,), (found,) = pulled(anyargmax_backend, f, anyargmax_backend.asarray(SCORES))
+    (value,), (found,) = pulled_at_once(anyargmax_backend, f, anyargmax_backend.asarray(SCORES))
     assert_close(value, y.mean(axis=0), "float64", "value")
     assert_close(found, direction_of(value)[0] @ ((y - less).T @ nu) / (7 * 0.5), "float64", "derivative")
 
@@ -408,7 +419,7 @@ def test_a_scale_of_noise_has_the_gradient_of_its_density(backend):
     y = np.eye(4)[np.argmax(SCORES + scale * z, axis=-1)]
     noise = backend.asarray(z)
     f = lambda x, s: perturbed(largest, x, noise, scale=s, baseline=None)  # noqa: E731
-    (value,), (_, found) = pulled(backend, f, backend.asarray(SCORES), backend.asarray(scale))
+    (value,), (_, found) = pulled_at_once(backend, f, backend.asarray(SCORES), backend.asarray(scale))
     change = (z * (1 - np.exp(-z)) - 1) / scale
     assert_close(found, (y @ direction_of(value)[0]) @ change / 6, "float64", "derivative")
 
@@ -418,7 +429,7 @@ def test_what_else_a_perturbed_function_depends_on_gets_its_own_gradient(backend
     noise = backend.asarray(NOISE[:, 0])
     w = np.asarray([1.0, 2.0, 3.0, 4.0])
     f = lambda w: perturbed(lambda x: largest(x) * w, backend.asarray(SCORES), noise)  # noqa: E731
-    (value,), (found,) = pulled(backend, f, backend.asarray(w))
+    (value,), (found,) = pulled_at_once(backend, f, backend.asarray(w))
     share = np.eye(4)[np.argmax(SCORES + NOISE[:, 0], axis=-1)].mean(axis=0)
     assert_close(value, share * w, "float64", "value")
     assert_close(found, share * direction_of(value)[0], "float64", "derivative")
@@ -428,7 +439,7 @@ def test_an_infinite_score_of_a_perturbed_function_has_gradient_0(anyargmax_back
     x = np.asarray([0.5, -INF, 1.25, 0.0])
     noise = anyargmax_backend.asarray(np.random.default_rng(14).normal(size=(8, 4)))
     f = lambda x: perturbed(largest, x, noise, distribution="normal")  # noqa: E731
-    (value,), (found,) = pulled(anyargmax_backend, f, anyargmax_backend.asarray(x))
+    (value,), (found,) = pulled_at_once(anyargmax_backend, f, anyargmax_backend.asarray(x))
     assert value[1] == 0
     assert found[1] == 0
     assert np.all(np.isfinite(found))

@@ -317,25 +317,26 @@ class TestJax:
         import jax.numpy as jnp
 
         f, x = loss(name, jnp), jnp.asarray(X)
-        expected = jax.grad(f)(x)
+        expected = jax.jit(jax.grad(f))(x)
         with jax.numpy_rank_promotion("raise"):
-            same(jax_backend, jax.grad(f)(x + 0), expected)
+            same(jax_backend, jax.jit(jax.grad(f))(x + 0), expected)
 
     @every_call
     def test_jit_keeps_value_and_gradient(self, jax_backend, name):
         import jax
         import jax.numpy as jnp
 
-        x = jax_backend.asarray(X)
-        same(jax_backend, jax.jit(CALLS[name])(x), CALLS[name](x))
-        same(jax_backend, jax.jit(jax.grad(loss(name, jnp)))(x), jax.grad(loss(name, jnp))(x))
+        x, slope = jax_backend.asarray(X), jax.grad(loss(name, jnp))
+        value, gradient = jax.jit(lambda x: (CALLS[name](x), slope(x)))(x)
+        same(jax_backend, value, CALLS[name](x))
+        same(jax_backend, gradient, slope(x))
 
     @every_call
     def test_jacobians_of_both_modes_agree(self, jax_backend, name):
         import jax
 
-        x = jax_backend.asarray(X)
-        same(jax_backend, jax.jacfwd(CALLS[name])(x), jax.jacrev(CALLS[name])(x))
+        f = CALLS[name]
+        same(jax_backend, *jax.jit(lambda x: (jax.jacfwd(f)(x), jax.jacrev(f)(x)))(jax_backend.asarray(X)))
 
     @every_call
     def test_vmap_is_a_loop(self, jax_backend, name):
@@ -343,9 +344,14 @@ class TestJax:
         import jax.numpy as jnp
 
         xs = jax_backend.asarray(np.stack([X, X[::-1], -X]))
-        same(jax_backend, jax.vmap(CALLS[name])(xs), jnp.stack([CALLS[name](x) for x in xs]))
         slope = jax.grad(loss(name, jnp))
-        same(jax_backend, jax.vmap(slope)(xs), jnp.stack([slope(x) for x in xs]))
+
+        def both(x):
+            return CALLS[name](x), slope(x)
+
+        alone = [*map(jax.jit(both), xs)]
+        for mapped, each in zip(jax.jit(jax.vmap(both))(xs), zip(*alone, strict=True), strict=True):
+            same(jax_backend, mapped, jnp.stack(each))
 
     @every_call
     @torch_only
@@ -354,9 +360,12 @@ class TestJax:
         import jax.numpy as jnp
 
         f, x = loss(name, jnp), jax_backend.asarray(X)
-        expected = jax.jit(jax.hessian(f))(x)
-        for outer, inner in ((jax.jacfwd, jax.jacfwd), (jax.jacrev, jax.jacfwd), (jax.jacrev, jax.jacrev)):
-            same(jax_backend, jax.jit(outer(inner(f)))(x), expected, 256)  # the hessian is forward over reverse
+        # The hessian is forward over reverse.
+        modes = ((jax.jacfwd, jax.jacfwd), (jax.jacrev, jax.jacfwd), (jax.jacrev, jax.jacrev))
+        everything = [jax.hessian(f), *(outer(inner(f)) for outer, inner in modes)]
+        expected, *others = jax.jit(lambda x: [h(x) for h in everything])(x)  # together, in half of the time
+        for actual in others:
+            same(jax_backend, actual, expected, 256)
         same(jax_backend, expected, jax_backend.asarray(torch_hessian(name)), 256)
 
     def test_a_temperature_may_be_traced_and_annealed_without_compiling_again(self, jax_backend):
