@@ -29,11 +29,8 @@ os.environ["KERAS_HOME"] = _keras_home.name
 # What one process has compiled by XLA, the other worker and the processes that tests start need not compile again.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _compiled = tempfile.TemporaryDirectory()
-    os.environ |= {
-        "JAX_COMPILATION_CACHE_DIR": _compiled.name,
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
+os.environ |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
 if "tensorflow" in installed() and find_spec("triton"):
     import triton  # noqa: F401 - the process ends where Triton, as by torch.compile, comes after TensorFlow: each has its LLVM
 if "jax" in installed():
@@ -90,6 +87,15 @@ def pytest_report_header():
     """Name the frameworks: tests with the fixture `anyargmax_backend` run in those that are there."""
     there = ", ".join(f"{backend.name} {backend.version}" for backend in PRESENT.values())
     return [f"frameworks: {there}", *MISSING.values()]
+
+
+# Files with tests of many seconds each, most of them in processes of their own.
+LONG = ("test_layers", "test_triton", "test_vendoring", "test_typing", "test_experiment", "test_private", "test_plugin")
+
+
+def pytest_collection_modifyitems(items):
+    """Put long tests first, so that workers share out short ones at last and none waits for another's long one."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
 
 
 def pytest_terminal_summary(terminalreporter):
