@@ -213,14 +213,9 @@ def test_keras_value_is_that_of_the_function(rng, function, options):
     assert_same(keras_layer(function, **options)(x), expected, numpy)
 
 
-# JAX compiles two more programs for each: one in three is enough there, since a layer knows no backend, each option is in the
-# test of values on JAX too, and each gradient is compared on torch.
-GRADIENTS = CASES[::3] if KERAS_BACKEND == "jax" and "torch" in KERAS_BACKENDS else CASES
-
-
 @on_keras
 @differentiates
-@pytest.mark.parametrize(("function", "options"), GRADIENTS)
+@pytest.mark.parametrize(("function", "options"), CASES)
 def test_keras_gradient_is_that_of_the_function(rng, function, options):
     x = tensor(scores(rng, options))
     layer = keras_layer(function, **options)
