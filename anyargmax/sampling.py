@@ -146,7 +146,7 @@ def sample_one_hot(
     ----------
     x
         Scores, as in `soft_argmax`. A masked or ``-inf`` score is never chosen. Among ``+inf`` scores the noise decides, and
-        the gradient of the row is 0.
+        x has gradient 0 in that row.
     noise
         Floating-point array that broadcasts against x, with x's length along the axis. Leading axes that x lacks are those
         of draws. The first axis of the noise for ``estimator="gumbel-rao"`` is reduced.
@@ -257,7 +257,7 @@ def sample_top_k(
 
     References
     ----------
-    Ahmed, Zeng, Niepert and Van den Broeck (2023), "SIMPLE: a gradient estimator for k-subset sampling", arXiv:2210.01941.
+    Ahmed, Zeng, Niepert and Van den Broeck (2022), "SIMPLE: a gradient estimator for k-subset sampling", arXiv:2210.01941.
     Chen and Liu (1997), "Statistical applications of the Poisson-binomial and conditional Bernoulli distributions".
 
     Examples
@@ -278,8 +278,8 @@ def conditional_gumbel(x: Scores[A], chosen: Choice, noise: Noise, /, axis: Axis
     x, mask
         As in `soft_argmax`.
     chosen
-        The choice of each row: a one-hot array, such as `sample_one_hot` returns, or integer indices of the shape of the
-        result without the axis.
+        The choice of each row: a one-hot array of floats or Booleans, such as `sample_one_hot` returns, or integer indices of
+        the shape of the result without the axis. An array of integers is read as indices.
     noise
         Gumbel noise, as in `sample_one_hot`.
     axis
@@ -318,7 +318,7 @@ def argmax_probability(
 ) -> A:
     """Return the exact probability that each entry is the argmax of ``x + scale * noise`` along the axis.
 
-    It is what the mean of the hard argmax over draws tends to, without a draw: a softmax for Normal noise.
+    It is the limit of the mean one-hot argmax over many draws: for Normal noise what softmax is for Gumbel noise.
 
     Parameters
     ----------
@@ -349,7 +349,7 @@ def argmax_probability(
 
     The integrals are taken by the trapezium rule, right to some eps absolutely. An entry whose noise within 9 scales
     (6 in float32) of it does not reach that of another has probability 0, with gradient 0: of equal scales, one that is more
-    than 18 (12) below another. The cost is that of x times 20 to 250 nodes for scales that are equal in a row, and grows with
+    than 18 (12) below another. The cost is that of x times about 14 to 300 nodes for scales that are equal in a row, and grows with
     the logarithm of their ratio. Where scales for each entry cannot be looked at, as in a compiled function or on an
     accelerator, ratios up to 1e4 are served; a row that would need more nodes than there are, at most 8192, is NaN.
 
@@ -394,7 +394,7 @@ def perturbed(
     Returns
     -------
     array
-        The mean of the answers, of their shape.
+        The mean of the answers, of their shape. Where an answer is NaN or infinite it is NaN, and so is the gradient.
 
     Raises
     ------

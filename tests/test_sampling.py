@@ -308,7 +308,9 @@ def test_a_nan_blanks_its_own_row(anyargmax_backend, estimator):
         x, noise = X.copy(), NOISE.copy()
         (x if at == "scores" else noise)[..., 1, 2] = NAN
         f = draw(anyargmax_backend, noise, estimator=estimator)
-        (value,), _ = pulled(anyargmax_backend, f, anyargmax_backend.asarray(x))
+        (value,), (found,) = pulled(anyargmax_backend, f, anyargmax_backend.asarray(x))
+        assert at == "noise" or np.all(np.isnan(found[1]))
+        assert np.all(np.isfinite(found[[0, 2]]))
         assert np.all(np.isnan(value[..., 1, :]))
         assert np.array_equal(value[..., 0, :].sum(axis=-1), np.ones(value.shape[:-2]))
 
@@ -352,6 +354,19 @@ def _gradient_in(backend, dtype, x, noise, v, options):
     noise = backend.asarray(noise, dtype)
     _, pullback = backend.vjp(lambda x: sample_one_hot(x, noise, **options), backend.asarray(x, dtype))
     return backend.to_numpy(pullback(backend.asarray(v, dtype))[0]).astype("float64")
+
+
+def test_a_choice_that_is_none_gives_nan(anyargmax_backend):
+    """An index out of range, also one that 32 bits would wrap to one in range, and a one-hot array with a NaN."""
+    x, g = (anyargmax_backend.asarray(a) for a in (X, NOISE[0]))
+    for chosen in (
+        np.asarray([0, 4, -1]),
+        np.asarray([0, 2**32 + 1, 7]),
+        np.asarray([[1.0, 0, 0, 0], [NAN, 0, 0, 0], [0, 0, 0, 0]]),
+    ):
+        y = anyargmax_backend.to_numpy(conditional_gumbel(x, anyargmax_backend.asarray(chosen), g))
+        assert np.all(np.isfinite(y[0]))
+        assert np.all(np.isnan(y[1:]))
 
 
 def test_half_precision_scores_are_perturbed_in_float32(anyargmax_backend):
@@ -444,6 +459,28 @@ def test_an_infinite_score_of_a_perturbed_function_has_gradient_0(anyargmax_back
     assert found[1] == 0
     assert np.all(np.isfinite(found))
     assert np.any(found != 0)
+
+
+def test_an_answer_that_is_not_finite_shows_in_value_and_gradient(anyargmax_backend):
+    """A gradient of 0 would hide it."""
+    bad = anyargmax_backend.asarray(np.asarray([NAN, 1.0]))
+    noise = anyargmax_backend.asarray(NOISE[0])
+    for baseline in ("mean", None):
+        f = lambda x, b=baseline: perturbed(lambda x: bad * x[0], x, noise, baseline=b)  # noqa: E731
+        (value,), (found,) = pulled(anyargmax_backend, f, anyargmax_backend.asarray(SCORES))
+        assert np.isnan(value[0])
+        assert np.isfinite(value[1])
+        assert np.all(np.isnan(found))
+
+
+def test_a_function_that_writes_into_its_argument_leaves_the_scores():
+    def sort(x):
+        x.sort()
+        return x
+
+    x = SCORES.copy()
+    perturbed(sort, x, NOISE[0], baseline="center")
+    assert np.array_equal(x, SCORES)
 
 
 # A value with another gradient.

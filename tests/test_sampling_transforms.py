@@ -8,7 +8,7 @@ import pytest
 from conftest import backend_parameters
 
 from anyargmax import jvp, soft_one_hot, soft_top_k, spatial_soft_argmax, straight_through, vjp
-from anyargmax.sampling import conditional_gumbel, perturbed, sample_one_hot
+from anyargmax.sampling import argmax_probability, conditional_gumbel, perturbed, sample_one_hot
 from anyargmax.validation.tolerance import assert_close
 
 ESTIMATORS = ("gumbel", "straight-through", "reinmax", "gumbel-rao", "gapped")
@@ -98,6 +98,24 @@ def test_torch_compiles_draws_in_one_graph(backend):
     assert_close(compiled(x, noise).numpy(), loss(x, noise).numpy(), "float32", "value")
 
 
+@every_estimator
+@torch_only
+def test_a_temperature_that_is_changed_before_the_backward_pass_is_noticed(backend, estimator):
+    """As by an optimizer's step or an annealing between forward and backward."""
+    import torch
+
+    x, t = backend.asarray(X).requires_grad_(), torch.ones((), dtype=torch.float64)
+    draw = sample_one_hot(x, backend.asarray(NOISE), temperature=t, estimator=estimator)
+    expected = torch.autograd.grad(draw.sum(-1).sum() + draw[..., 0].sum(), x, retain_graph=True)[0]
+    t.fill_(3.0)
+    try:
+        (found,) = torch.autograd.grad(draw.sum(-1).sum() + draw[..., 0].sum(), x)
+    except RuntimeError as error:
+        assert "modified by an inplace operation" in str(error)  # noqa: PT017
+    else:
+        assert torch.equal(found, expected)
+
+
 @jax_only
 @every_call
 def test_jax_transforms_draws_as_anything(backend, f):
@@ -184,6 +202,7 @@ def refused(error, text, f, *args, **options):
         (ValueError, "`noise` must have a shape that broadcasts against that of the scores, (3, 4), with length 4 along axis 1, after any number of leading axes for draws, got shape (3, 1).", NOISE[0, :, :1], {}),
         (ValueError, "got shape (2, 4).", NOISE[:, 0], {}),
         (ValueError, "`noise` must have a leading axis of draws, and then a shape", NOISE[0], {"estimator": "gumbel-rao"}),
+        (ValueError, "`noise` must have at least 1 draw to take a mean over, got shape (0, 3, 4).", NOISE[:0], {"estimator": "gumbel-rao"}),
         (ValueError, "got 2. Pass one that the array has. It counts among the axes of the scores, without those of the draws.", NOISE, {"axis": 2}),
         (ValueError, "got -3. Pass one that the array has. It counts among the axes", NOISE, {"axis": -3}),
         (ValueError, "`temperature` must be greater than 0, got -1.0.", NOISE, {"temperature": -1.0}),
@@ -197,6 +216,22 @@ def test_bad_arguments_of_a_draw_are_refused(error, text, noise, options):
 
 def test_bad_arguments_of_the_others_are_refused():
     refused(TypeError, "`x` must be an array", sample_one_hot, [1.0, 2.0], NOISE)
+    refused(ValueError, "`x` must have an axis to choose along, got shape ().", sample_one_hot, np.asarray(1.0), NOISE)
+    refused(
+        ValueError,
+        "got shape (3, 4). Convert one-hot integers to Booleans.",
+        conditional_gumbel,
+        X,
+        np.ones((3, 4), int),
+        NOISE[0],
+    )
+    refused(
+        ValueError,
+        "`scale` must be finite everywhere, got [ 1. inf  1.  1.].",
+        argmax_probability,
+        X,
+        scale=np.asarray([1, np.inf, 1, 1]),
+    )
     refused(
         ValueError,
         "`chosen` must be indices, of the shape of the result without the axis, (3,), got shape (4,).",

@@ -43,7 +43,8 @@ def given_choice(ops: Ops, x, controls: Controls, chosen, noise, *, options: Opt
     o = options
     z, g = _beside(ops, scores(ops, x, o), noise)
     if chosen.dtype != ops.xp.bool:  # indices
-        chosen = ranks(ops, z, o.axes) == ops.xp.astype(chosen, ops.xp.int32)
+        rank, inside = ranks(ops, z, o.axes), (chosen >= 0) & (chosen < z.shape[o.axes[0]])
+        chosen = inside & (rank == ops.xp.astype(ops.xp.where(inside, chosen, 0), rank.dtype))
     return ops.conditional(z, g, chosen, controls.mask, axes=o.axes)
 
 

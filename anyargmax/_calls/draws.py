@@ -38,6 +38,10 @@ def noise_of(ops: Ops, value: Any, dtype: Any, shape: tuple[int, ...], axis: int
             f"`noise` must have {draws}a shape that broadcasts against that of the scores, {shape}, with length {shape[axis]} "
             f"along axis {axis}, after any number of leading axes for draws, got shape {got}. Make it with `gumbel_noise`."
         )
+    if leading and got[0] == 0:
+        raise ValueError(
+            f"`noise` must have at least 1 draw to take a mean over, got shape {got}. Make it with `draws=(16,)`."
+        )
     if value.dtype != dtype:
         value = ops.prepare(value, dtype=dtype, sign=1, flat=False)
     for _ in range(-lead):
@@ -54,6 +58,8 @@ def result_shape(noise: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, .
 
 def one_axis(axis: Any, shape: tuple[int, ...], noise: Any) -> int:
     """Return an axis of the scores, which are told from those of the draws."""
+    if not shape:
+        raise ValueError("`x` must have an axis to choose along, got shape (). Pass several scores.")
     try:
         return validate.one_axis(axis, shape)
     except ValueError as error:
@@ -135,10 +141,16 @@ def _choice(ops: Ops, value, full, axis):
             if indices
             else "one-hot, of the shape of the result,"
         )
-        raise ValueError(f"`chosen` must be {what} {wanted}, got shape {got}. Give one choice a row.")
+        raise ValueError(
+            f"`chosen` must be {what} {wanted}, got shape {got}. "
+            + ("Convert one-hot integers to Booleans." if indices and got == full else "Give one choice a row.")
+        )
     for _ in range(len(wanted) - len(got)):
         value = ops.xp.expand_dims(value, axis=0)
-    return ops.xp.expand_dims(value, axis=axis) if indices else ops.detach(value) != 0
+    if indices:
+        return ops.xp.expand_dims(value, axis=axis)
+    value = ops.detach(value)
+    return (value == value) & (value != 0)
 
 
 @maker

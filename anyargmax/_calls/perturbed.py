@@ -60,7 +60,7 @@ def _mean(ops: Ops, f, x, noise, scale, distribution, baseline):
     y = ops.xp.stack(answers, axis=0)
     less = ops.xp.zeros_like(y)
     if baseline == "center":
-        less = less + _answer(ops, f, still, x.dtype)
+        less = less + _answer(ops, f, still + ops.xp.zeros_like(still), x.dtype)  # f may write into what it is given
     elif baseline == "mean":
         less = ops.quietly(mean_of_others)(ops, y)
     return ops.quietly(ops.perturbed)(x, scale, y, ops.detach(noise), less, distribution=distribution)

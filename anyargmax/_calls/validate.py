@@ -193,9 +193,12 @@ def positive_number(ops: Ops, value: Any, name: str, dtype: Any, reduced: tuple[
 
 
 def positive_entries(ops: Ops, value: Any, name: str, dtype: Any, shape: tuple[int, ...]) -> Array:
-    """Return an array of one positive number for each of the scores, which have this shape."""
+    """Return an array of one positive, finite number for each of the scores, which have this shape."""
     _check_is_array(value, name)
-    return _positive(ops, _fitted(ops, value, name, dtype, shape, f"the scores' shape {shape}"), value, name)
+    array = _positive(ops, _fitted(ops, value, name, dtype, shape, f"the scores' shape {shape}"), value, name)
+    if _breaks(ops, array, lambda v: v < math.inf):
+        raise ValueError(f"`{name}` must be finite everywhere, got {ops.detach(value)}. Pass a large number instead.")
+    return _nan_unless(ops, array, value, lambda v: v < math.inf)
 
 
 def _check_is_array(value: Any, name: str) -> None:

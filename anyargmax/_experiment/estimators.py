@@ -92,22 +92,22 @@ def seconds(estimator: Estimator, rounds: int = 15) -> float:
     return float(np.median(times))
 
 
-def _row(estimator: Estimator, draws: int, seed: int, unit: float | None) -> str:
+def _row(estimator: Estimator, draws: int, seed: int, took: str) -> str:
     cells = []
     for f in FUNCTIONS.values():
         bias, error, spread = measured(estimator, f, draws, seed)
         cells.append(f"{'0' if bias < max(5 * error, 1e-9) else f'{bias:.2f}':>6}{spread:7.2f}")
-    took = "" if unit is None else f"{seconds(estimator) / unit:8.1f}"
     return f"{estimator.name:17}{estimator.temperature:4.1f}  " + "  ".join(cells) + took
 
 
 def table(draws: int, seed: int, timed: bool) -> list[str]:
     """Return the lines of the table."""
-    unit = seconds(ESTIMATORS[0]) if timed else None
+    times = [seconds(estimator) for estimator in ESTIMATORS] if timed else []
+    took = [f"{time / times[0]:8.1f}" for time in times] or [""] * len(ESTIMATORS)
     head = "  ".join(f"{name:>13}" for name in FUNCTIONS)
     under = "  ".join(["  bias spread"] * len(FUNCTIONS))
     lines = [f"{'':23}{head}{'    time' if timed else ''}", f"{'estimator':18}{'T':>3}  {under}"]
-    return lines + [_row(estimator, draws, seed, unit) for estimator in ESTIMATORS]
+    return lines + [_row(estimator, draws, seed, cell) for estimator, cell in zip(ESTIMATORS, took, strict=True)]
 
 
 def _number_of_draws(text: str) -> int:

@@ -51,9 +51,9 @@ def _detached(ops: RuleOps, a):
 
 
 def _uniform(ops: RuleOps, g: Array) -> Array:
-    """Uniform numbers from 0 to less than 1 of Gumbel noise, as far down as its exponential is finite."""
-    xp = ops.xp
-    return xp.minimum(xp.exp(-xp.exp(-xp.maximum(g, -80.0))), 1 - float(xp.finfo(g.dtype).eps))
+    """Uniform numbers above 0 and below 1 of Gumbel noise: smaller or larger ones it has not."""
+    xp, eps = ops.xp, float(ops.xp.finfo(g.dtype).eps)
+    return xp.clip(xp.exp(-xp.exp(-xp.maximum(g, -80.0))), eps / 2, 1 - eps)
 
 
 def _descended(ops: RuleOps, levels: list[Array], u: Array, k: int) -> Array:

@@ -60,9 +60,9 @@ def _recorded(rule, ops):
         @staticmethod
         def backward(ctx, g):
             needed = ctx.needs_input_grad[2:]
+            y, *saved = ctx.saved_tensors  # which raises if one was changed in place, also where a kernel needs none
             grads = pulled(ctx.pull, g, needed[: len(rule.vjps)])
             if grads is None:
-                y, *saved = ctx.saved_tensors
                 rest = iter(saved)
                 args = widened([next(rest) if other is None else other[0] for other in ctx.others])
                 products = [product if needs else None for product, needs in zip(rule.vjps, needed, strict=False)]

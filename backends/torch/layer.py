@@ -223,6 +223,8 @@ class SampleOneHot(_Layer, function=choice):
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Return the choice in scores of any shape; the mask is that of `soft_argmax`."""
+        if self.training and not isinstance(x, torch.Tensor | torch.fx.Proxy):
+            raise TypeError(f"`x` must be a torch.Tensor, got a {type(x).__name__}. Convert it first.")
         noise = self._noise(x) if self.training and not isinstance(x, torch.fx.Proxy) else None
         return self._answer(x, mask, {**self._options(), "noise": noise})
 

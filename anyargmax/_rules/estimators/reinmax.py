@@ -36,8 +36,8 @@ def _chosen(ops: RuleOps, x, chosen, temperature, mask, *, axes):
     The product is taken at ``x + dx / 2`` of ``dx = x - detach(x)``, which is 0.
     """
     xp, still = ops.xp, ops.detach(x)
-    finite = xp.isfinite(still)
-    moved = xp.where(finite, x - xp.where(finite, still, 0.0), 0.0)
+    infinite = xp.isinf(still)
+    moved = xp.where(infinite, 0.0, x - xp.where(infinite, 0.0, still))
     middle = still + moved / 2
     return chosen + _product(ops, moved, middle, chosen, temperature, mask, axes)
 
