@@ -15,7 +15,7 @@ from anyargmax._frameworks import binding
 from anyargmax._kernels import selection
 from anyargmax._rules.relaxations import ENTMAX, SOFTMAX
 from anyargmax.validation import load
-from anyargmax.validation.catalogue import KINDS
+from anyargmax.validation.catalogue import DRAWS, KINDS
 from anyargmax.validation.checking import assert_call_agrees
 from anyargmax.validation.invariants import READERS
 from anyargmax.validation.oracle import decimals
@@ -44,8 +44,11 @@ def alone(way="registers"):
 def is_served(call):
     """Whether a call is one of those that the kernels are for."""
     neighbours = call.id != "weights over two axes"
-    general = "alpha" in call.arrays or call.options.get("kind") == "sigmoid" or call.options.get("zero_background")
-    given = call.function in ("sharpen", "fenchel_young_loss", *READERS) or call.options.get("log")
+    general = (
+        "alpha" in call.arrays or call.options.get("kind", "capped") != "capped" or call.options.get("zero_background")
+    )
+    others = ("sharpen", "fenchel_young_loss", "argmax_probability", *DRAWS, *READERS)
+    given = call.function in others or call.options.get("log")
     return neighbours and not general and not given
 
 

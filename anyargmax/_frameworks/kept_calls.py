@@ -70,7 +70,8 @@ def called(make: Callable[..., Any], x: Any, arguments: tuple[Any, ...]) -> Any:
     validates. It returns the call, which is a function of x, how many bytes it holds, and what may be kept: a function of x
     and of the arrays among the arguments, or None.
     """
-    if _is_compiling():
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "compiler") and torch.compiler.is_compiling():
         for load in _loading:
             load()
         return in_one(make.__name__, x, *arguments)
