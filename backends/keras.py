@@ -44,7 +44,7 @@ _serializable = keras.saving.register_keras_serializable(package="soft_argmax")
 class _Layer(FunctionLayer, keras.layers.Layer):
     """What both layers are: a function without weights, with the masks, dtypes and shapes of Keras."""
 
-    _further = (inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD),)
+    _further: tuple[inspect.Parameter, ...] = (inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD),)
 
     def __init__(self, axis: Any, kwargs: dict[str, Any]):
         options = self._with_defaults({option: kwargs.pop(option) for option in self._defaults if option in kwargs})
