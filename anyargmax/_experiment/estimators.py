@@ -124,7 +124,7 @@ def run(options: Sequence[str], program: str, stream: TextIO | None = None) -> i
         "that, and their time relative to the first. A bias within 5 standard errors is shown as 0."
     )
     parser = argparse.ArgumentParser(description=text, **with_examples(program, ["", "--draws 1000 --no-time"]))
-    parser.add_argument("--draws", type=_number_of_draws, default=100_000, metavar="N", help="draws of each (100000)")
+    parser.add_argument("--draws", type=_number_of_draws, default=20_000, metavar="N", help="draws of each (20000)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (0)")
     parser.add_argument("--no-time", action="store_true", help="measure no time: what is left is the same every time")
     asked = parser.parse_args(options)

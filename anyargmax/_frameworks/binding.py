@@ -97,7 +97,7 @@ class Ops(KernelOps):
         self.cumulative_sum = given["cumulative_sum"] or self.xp.cumulative_sum
         self.moveaxis = given["moveaxis"] or self.xp.moveaxis
         self.iterate = given["iterate"] or self._iterate
-        self.by_rows = given["by_rows"] or (lambda f, *arrays, axes: f(self, *arrays))
+        self.by_rows = given["by_rows"] or (lambda f, *arrays, axes, kept=False: f(self, *arrays))
         self.compiled: dict[Any, Callable] = {}
         selection.when_changed(self.compiled.clear)
         self.ways = selection.ways(self)

@@ -54,7 +54,8 @@ class Adapter:
         ``iterate(advance, state, unrolled)``: a state, advanced until its last entry is False everywhere. None: a loop of
         Python, of so many steps where values cannot be looked at.
     by_rows
-        ``by_rows(f, x, *others, axes)``: ``f(ops, x, *others)`` on whole rows of arrays in chunks. None: on the whole arrays.
+        ``by_rows(f, x, *others, axes, kept=False)``: ``f(ops, x, *others)`` on whole rows of arrays in chunks; it reduces the
+        axes to length 1 unless they are kept. None: on the whole arrays.
     is_cheap_to_read
         ``is_cheap_to_read(x) -> bool``: whether reading a value of x waits for no device.
     widens

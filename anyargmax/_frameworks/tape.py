@@ -46,10 +46,10 @@ def lift(rule, ops):
 def _by_rows(xp, ops_of):
     """Have Dask run a function of whole rows chunk by chunk: a loop in its graph would be seconds a step.
 
-    The function takes operations and arrays and reduces the axes to length 1. Arrays may be None.
+    The function takes operations and arrays and reduces the axes to length 1, unless they are `kept`. Arrays may be None.
     """
 
-    def by_rows(f, x, *others, axes):
+    def by_rows(f, x, *others, axes, kept=False):
         def whole(a):
             lead = x.ndim - a.ndim
             sizes = {k: -1 if k + lead in axes else x.chunks[k + lead] for k, n in enumerate(a.shape) if n > 1}
@@ -62,7 +62,7 @@ def _by_rows(xp, ops_of):
 
         present = [a is not None for a in (x, *others)]
         arrays = [whole(a) for a in (x, *others) if a is not None]
-        chunks = tuple((1,) if axis in axes else sizes for axis, sizes in enumerate(arrays[0].chunks))
+        chunks = tuple((1,) if axis in axes and not kept else sizes for axis, sizes in enumerate(arrays[0].chunks))
         return xp.map_blocks(block, *arrays, dtype=x.dtype, chunks=chunks, meta=x._meta)
 
     return by_rows

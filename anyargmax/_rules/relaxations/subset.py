@@ -5,6 +5,8 @@ weights of all subsets by one number. With that of the sigmoid, the probabilitie
 weight of k members is among the largest of all numbers of them, so that nothing underflows.
 """
 
+from functools import partial
+
 from ..ops import RuleOps
 from ..rule import Array
 from ..scores import log_smallest
@@ -45,6 +47,10 @@ def _in_front(ops: RuleOps, axes, *arrays):
 
 
 def _marginals(ops: RuleOps, r, root, z, keep, order, axes):
+    return ops.by_rows(partial(_marginals_of_rows, r=r, axes=axes), z, keep, root, axes=axes, kept=True)
+
+
+def _marginals_of_rows(ops: RuleOps, z, keep, root, r, axes):
     xp = ops.xp
     p, q = _in_front(ops, axes, *members(ops, root, z, keep)[:2])
     n, leaf = p.shape[0], leaves(ops, q, p)
@@ -57,6 +63,10 @@ def _marginals(ops: RuleOps, r, root, z, keep, order, axes):
 
 
 def _covariances(ops: RuleOps, r, v, root, z, keep, axes):
+    return ops.by_rows(partial(_covariances_of_rows, r=r, axes=axes), v, root, z, keep, axes=axes, kept=True)
+
+
+def _covariances_of_rows(ops: RuleOps, v, root, z, keep, r, axes):
     """Return the covariance of each indicator with ``V = sum_j v_j b_j``.
 
     With the probabilities p of independent members and ``d = E[b] - p``, it is ``E[(b_i - p_i) sum_j v_j (b_j - p_j)] - d_i
