@@ -15,7 +15,7 @@ pytest_plugins = ["anyargmax.pytest_plugin"]
 # CuPy needs a GPU, and is tested where there is one.
 NAMES = tuple(name for name in MODULES if name != "cupy" or name in installed())
 MANDATORY = tuple(filter(None, os.environ.get("ANYARGMAX_BACKENDS", "").split(",")))
-KNOWN = (*MODULES, "keras", "triton", "ndonnx", "mypy", "basedpyright")  # the last two check types
+KNOWN = (*MODULES, "keras", "triton", "ndonnx", "mypy", "basedpyright", "optax", "jaxopt")
 
 unknown = [name for name in MANDATORY if name not in KNOWN]
 if unknown:

@@ -1,6 +1,7 @@
 """Draws: what is chosen, how often, and what the estimators' gradients are the means of."""
 
 from functools import partial
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from conftest import backend_parameters
 from pullbacks import direction_of, pulled, pulled_at_once
 
 from anyargmax import soft_one_hot, straight_through
-from anyargmax.sampling import conditional_gumbel, perturbed, sample_one_hot
+from anyargmax.sampling import conditional_gumbel, perturbed, sample_one_hot, sample_top_k
 from anyargmax.validation.tolerance import EPS, TOLERANCE, assert_close
 
 INF, NAN = np.inf, np.nan
@@ -151,6 +152,20 @@ def test_reinmax_is_exact_for_quadratic_functions_and_straight_through_is_not(an
     assert_close(found, expected, "float64", "derivative")
     other = mean_gradient(anyargmax_backend, lambda d: a @ d + c, estimator="straight-through")
     assert np.max(np.abs(other - expected)) > 0.1
+
+
+def test_draws_of_subsets_are_exact_for_linear_functions(anyargmax_backend):
+    """Against the gradient of the mean over all six subsets of two: ``sum_S P(S) <c, S> (S - mean)``."""
+    c = np.asarray([1.0, -2.0, 0.5, 3.0])
+    subsets = np.asarray([np.eye(4)[[i, j]].sum(axis=0) for i, j in combinations(range(4), 2)])
+    p = softmax(subsets @ SCORES)
+    expected = (p * (subsets @ c)) @ (subsets - p @ subsets)
+    for noise in (NOISE[0, 0], NOISE[1, 0]):
+        g = anyargmax_backend.asarray(noise)
+        f = lambda x, g=g: sample_top_k(x, 2, g)  # noqa: E731
+        _, pullback = anyargmax_backend.vjp(f, anyargmax_backend.asarray(SCORES))
+        found = anyargmax_backend.to_numpy(pullback(anyargmax_backend.asarray(c))[0])
+        assert_close(found, expected, "float64", "derivative")
 
 
 def test_the_averaged_gradient_has_the_mean_of_gumbel_softmax_and_less_variance(numpy_backend):

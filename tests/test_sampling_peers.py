@@ -1,9 +1,13 @@
 """Draws beside those of other libraries, of the same noise: equal where those are right, and right where those are not."""
 
 import inspect
+import warnings
+from importlib import import_module
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from conftest import MANDATORY
 
 from anyargmax import soft_one_hot
 from anyargmax.sampling import perturbed, sample_one_hot
@@ -14,24 +18,34 @@ C = np.random.default_rng(2).normal(size=4)
 DRAWS, SIGMA = 12, 0.5
 
 
+def there(name, module=None):
+    """A package; where it is missing, a failure if it is mandatory and a skip that says so if not."""
+    if not find_spec(name):
+        assert name not in MANDATORY, f"{name} is not installed"
+        pytest.skip(f"{name} is not installed")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "JAXopt is no longer maintained", DeprecationWarning)
+        return import_module(module or name)
+
+
 @pytest.fixture
 def torch():
-    return pytest.importorskip("torch")
+    return there("torch")
 
 
 @pytest.fixture
 def jax():
-    return pytest.importorskip("jax")
+    return there("jax")
 
 
 @pytest.fixture
 def optax(jax):
-    return pytest.importorskip("optax")
+    return there("optax")
 
 
 @pytest.fixture
 def jaxopt(jax):
-    return pytest.importorskip("jaxopt.perturbations")
+    return there("jaxopt", "jaxopt.perturbations")
 
 
 def largest(x):
@@ -107,7 +121,7 @@ def test_perturbed_functions_of_optax_are_ours_with_their_noise(jax, optax, dist
 
 
 def jaxopt_argmax(jaxopt, distribution, control):
-    jax = pytest.importorskip("jax")
+    jax = there("jax")
     argmax = lambda x: jax.nn.one_hot(jax.numpy.argmax(x), x.size)  # noqa: E731 - without a gradient, which they would take
     law = getattr(jaxopt, distribution.title())()
     return jaxopt.make_perturbed_argmax(argmax, DRAWS, SIGMA, law, control_variate=control)
