@@ -70,7 +70,7 @@ def called(make: Callable[..., Any], x: Any, arguments: tuple[Any, ...]) -> Any:
     validates. It returns the call, which is a function of x, how many bytes it holds, and what may be kept: a function of x
     and of the arrays among the arguments, or None.
     """
-    torch = sys.modules.get("torch")
+    torch = sys.modules.get("torch")  # written out here: each kept call comes this way, and a function more is felt
     if torch is not None and hasattr(torch, "compiler") and torch.compiler.is_compiling():
         for load in _loading:
             load()
