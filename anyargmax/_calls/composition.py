@@ -6,7 +6,7 @@ from .._frameworks.registry import Ops
 from .._rules.hard import at, comparable, first_largest, k_largest, near, ranks
 from .._rules.losses import are_weights, have_scores
 from .._rules.positions import entries, table
-from .._rules.readouts.stacked import expand
+from .._rules.readouts.stacked import expand, squeezed
 from .._rules.relaxations import SOFTMAX, Relaxation
 from .._rules.rule import Array
 
@@ -170,7 +170,7 @@ def given_answers(ops: Ops, p, controls: Controls, positions, *, options: Option
     value = ops.detach(q)
     there = xp.any(value != 0, axis=o.axes, keepdims=True) & ~xp.any(value != value, axis=o.axes, keepdims=True)
     y = getattr(ops, o.readout)(ops.kept(q, there), places, axes=o.axes, given=True)
-    return ops.blank(y, xp.expand_dims(xp.any(there, axis=o.axes), axis=-1))
+    return ops.blank(y, xp.expand_dims(squeezed(there, o.axes), axis=-1))
 
 
 def given_position(ops: Ops, p, controls: Controls, positions, *, options: Options):
