@@ -67,6 +67,7 @@ class Ops(KernelOps):
     eagerly: Callable[[], Any]
     opaque: Callable[..., Any]
     jit: Callable[..., Any] | None
+    by_chunks: Callable[..., Any] | None
     array_classes: tuple[type, ...]
     traits: Callable[[Any], Any] | None
     random: Random
@@ -98,6 +99,7 @@ class Ops(KernelOps):
         self.cumulative_sum = given["cumulative_sum"] or self.xp.cumulative_sum
         self.moveaxis = given["moveaxis"] or self.xp.moveaxis
         self.iterate = given["iterate"] or self._iterate
+        self.search = given["search"] or self._search
         self.totals = given["totals"] or self._totals
         self.running = given["running"] or self._running
         self.span = given["span"] or (lambda x, axis: (0, known_length(x, axis)))
@@ -120,6 +122,14 @@ class Ops(KernelOps):
                 break
             state = advance(state)
         return state
+
+    def _search(self, advance, state, z, keep, order, r, axes):
+        """Return the unknown of a relaxation, the first of a state that ``advance(ops, state, sums, order)`` takes further."""
+
+        def step(state):
+            return advance(self, state, self.totals(axes, *r.terms(self, r, state[0], z, keep, order)), order)
+
+        return self.iterate(step, state, r.steps)[0]
 
     def _totals(self, axes, *arrays, keepdims=True):
         """Return the sums of arrays along the axes."""

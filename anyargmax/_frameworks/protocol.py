@@ -54,8 +54,15 @@ class Adapter:
         ``iterate(advance, state, unrolled)``: a state, advanced until its last entry is False everywhere. None: a loop of
         Python, of so many steps where values cannot be looked at.
     by_rows
-        ``by_rows(f, x, *others, axes, kept=False)``: ``f(ops, x, *others)`` on whole rows of arrays in chunks; it reduces the
-        axes to length 1 unless they are kept. None: on the whole arrays.
+        ``by_rows(f, x, *others, axes, kept=False)``: ``f(ops, x, *others)`` on arrays in chunks, of which each holds whole rows
+        if the axes are kept. If not, f reduces them to length 1. None: on the whole arrays.
+    search
+        ``search(advance, state, z, keep, order, r, axes)``: the first of a state, of one number a row each, after the steps of
+        a search: ``advance(ops, state, sums, order)``, with the sums of what the relaxation r sums up at it, until the last is
+        False everywhere. None: by `iterate`.
+    by_chunks
+        ``by_chunks(run, x, beside, axes, answers)``: ``run(ops, x, *beside)`` on each chunk as a function of x, None where
+        chunks do not hold whole rows: see `chunks.py`. None: arrays have no chunks.
     totals
         ``totals(axes, *arrays, keepdims=True)``: the sum of each along the axes. None: one after the other.
     running
@@ -118,6 +125,8 @@ class Adapter:
     jit: Callable[..., Any] | None = None
     iterate: Callable[..., Any] | None = None
     by_rows: Callable[..., Array] | None = None
+    search: Callable[..., Array] | None = None
+    by_chunks: Callable[..., Any] | None = None
     totals: Callable[..., tuple[Array, ...]] | None = None
     running: Callable[..., tuple[Any, ...]] | None = None
     span: Callable[[Array, int], tuple[Any, Any]] | None = None

@@ -70,6 +70,7 @@ class RuleOps:
     place: Callable[[Array], dict[str, Any]]
     iterate: Callable[..., Any]
     by_rows: Callable[..., Array]
+    search: Callable[..., Array]
     concat: Callable[..., Array]
     cumulative_sum: Callable[..., Array]
     moveaxis: Callable[..., Array]
