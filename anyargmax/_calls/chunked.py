@@ -41,7 +41,8 @@ def chunked(ops: Ops, remake: Callable[..., Any], core, x, arrays, options: Opti
     pairs = [(array, _axes_of(core, x, array, axes, options)) for array in beside if array is not None]
     run = partial(_run, remake, core, options, parts)
     drawn_in = tuple(others[-1].shape[averaged:lead]) if lead else ()
-    return ops.by_chunks(run, x, pairs, axes, _answers(ops, core, x, axes, drawn_in, options))
+    gathered = options.relaxation.product is not None  # weights that depend on all scores of their row
+    return ops.by_chunks(run, x, pairs, axes, _answers(ops, core, x, axes, drawn_in, options), gathered)
 
 
 def _is_no_longer(noise, scores) -> bool:

@@ -45,31 +45,28 @@ class _Call(NamedTuple):
     several: bool
 
 
-class _Laid(NamedTuple):
-    """The arrays beside the scores, each with what its axes are called, and what the axes of each answer are called."""
-
-    arrays: tuple[Any, ...]
-    answers: tuple[tuple[int, ...], ...]
-
-
 def by_chunks_of(xp, ops_of, vjp, jvp, note):
-    """Return ``by_chunks(run, x, beside, axes, answers)`` of Dask: a call as a function of x, or None if a row is in pieces.
+    """Return ``by_chunks(run, x, beside, axes, answers, gathered)`` of Dask: a call as a function of x.
 
     ``run(ops, x, *beside)`` is the call on whole rows, of which several answers are a tuple; it is one task a chunk.
-    `beside` are pairs of an array and the axes of the scores that its own are, None for one that is in one chunk.
+    `beside` are pairs of an array and the axes of the scores that its own are, None for one that is in one chunk. Rows that
+    lie in several chunks are gathered, or there is no call: None.
     """
 
-    def by_chunks(run, x, beside, axes, answers: tuple[Answer, ...]):
-        arrays = [array for array, _ in beside]
-        if not all(map(_is_known, (x, *arrays))) or any(x.numblocks[axis] > 1 for axis in axes):
+    def by_chunks(run, x, beside, axes, answers: tuple[Answer, ...], gathered=False):
+        if not all(map(_is_known, (x, *(array for array, _ in beside)))):
             return None
+        split = any(x.numblocks[axis] > 1 for axis in axes)
+        if split and not gathered:
+            return None
+        x = x.rechunk(dict.fromkeys(axes, -1)) if split else x
         call = _Call(run, ops_of, vjp, jvp, len(answers) > 1)
         names = count(x.ndim)
         args = tuple(
             part for array, own in beside for part in (in_chunks_of(x, array, own), _named(own, array.ndim, names))
         )
-        laid = _Laid(args, tuple(_names_of(answer, names) for answer in answers))
-        return partial(_called, xp, call, laid, answers, note)
+        laid = tuple(_names_of(answer, names) for answer in answers)
+        return partial(_called, xp, call, (x, tuple(range(x.ndim)), *args), laid, answers, note)
 
     return by_chunks
 
@@ -97,9 +94,11 @@ def _names_of(answer: Answer, names):
     return (*(next(names) for _ in answer.leading), *answer.rows, *(next(names) for _ in answer.trailing))
 
 
-def _called(xp, call: _Call, laid: _Laid, answers, note, x):
-    """The answers, lazy, and noted on the tape as a rule that is used once."""
-    args = (x, tuple(range(x.ndim)), *laid.arrays)
+def _called(xp, call: _Call, args, laid, answers, note, x):
+    """The answers, lazy, and noted on the tape as a rule that is used once.
+
+    The arguments of the tasks are arrays and what their axes are called, those of the answers are called as is laid down.
+    """
     y = _answers(xp, partial(_value, call), args, laid, answers)
     rule = Rule(
         "chunks",
@@ -112,14 +111,14 @@ def _called(xp, call: _Call, laid: _Laid, answers, note, x):
     return y
 
 
-def _answers(xp, block, args, laid: _Laid, answers):
+def _answers(xp, block, args, laid, answers):
     """What a function of blocks answers: an array, or a tuple of them that are taken from the tuple of each block."""
     if len(answers) == 1:
-        return _laid_out(xp, block, args, laid.answers[0], answers[0])
+        return _laid_out(xp, block, args, laid[0], answers[0])
     rows = answers[0]._replace(leading=(), trailing=())
     together = _laid_out(xp, block, args, rows.rows, rows)
     return tuple(
-        _laid_out(xp, partial(_one_of, k), (together, rows.rows), laid.answers[k], answer)
+        _laid_out(xp, partial(_one_of, k), (together, rows.rows), laid[k], answer)
         for k, answer in enumerate(answers)
     )
 
@@ -144,18 +143,19 @@ def _all(groups):
     return {name for group in groups for name in group}
 
 
-def _pulled(xp, call: _Call, args, laid: _Laid, ops, g, y, x):
+def _pulled(xp, call: _Call, args, laid, ops, g, y, x):
     """The gradient of the scores, which each task computes from its chunk anew."""
-    given = zip(g, y, laid.answers, strict=True) if call.several else [(g, y, laid.answers[0])]
+    given = zip(g, y, laid, strict=True) if call.several else [(g, y, laid[0])]
     cotangents = [part for one, answer, names in given for part in (_like(xp, one, answer), names)]
     answer = Answer(tuple(range(x.ndim)), x.dtype)
-    block = partial(_gradient, call, len(laid.answers))
-    return _laid_out(xp, block, (*args[:2], *cotangents, *args[2:]), answer.rows, answer)
+    block = partial(_gradient, call, len(laid))
+    dx = _laid_out(xp, block, (*args[:2], *cotangents, *args[2:]), answer.rows, answer)
+    return dx if dx.chunks == x.chunks else dx.rechunk(x.chunks)
 
 
-def _pushed(xp, call: _Call, args, laid: _Laid, answers, ops, t, y, x):
+def _pushed(xp, call: _Call, args, laid, answers, ops, t, y, x):
     block = partial(_tangent, call)
-    return _answers(xp, block, (*args[:2], _like(xp, t, x), args[1], *args[2:]), laid, answers)
+    return _answers(xp, block, (*args[:2], _like(xp, t, args[0]), args[1], *args[2:]), laid, answers)
 
 
 def _like(xp, v, y):

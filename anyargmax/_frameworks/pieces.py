@@ -21,6 +21,7 @@ class _Search(NamedTuple):
     axes: tuple[int, ...]
     order: float | None  # None for an array of them
     masked: bool
+    terms: int  # how many there are
 
 
 def by_pieces_of(xp, ops_of):
@@ -44,11 +45,11 @@ def _search(xp, ops_of, advance, state, z, keep, order, r, axes):
     terms, states = (z.ndim, *names), (z.ndim + 1, *names)
     orders = [(_beside(z, order), names)] if hasattr(order, "chunks") else []
     scores = [(z, names), *([] if keep is None else [(_beside(z, keep), names)]), *orders]
-    task = _Search(ops_of, advance, r, axes, None if orders else order, keep is not None)
-    added = {z.ndim: _number_of_terms(task, z)}
+    task = _Search(ops_of, advance, r, axes, None if orders else order, keep is not None, 0)
+    task = task._replace(terms=_number_of_terms(task, z))
     now = xp.stack([_beside(z, xp.astype(part, z.dtype)) for part in state], axis=0).rechunk({0: -1})
     for _ in range(r.steps):
-        sums = _blockwise(xp, partial(_summed, task), terms, [*scores, (now, states)], _ones(z, axes), added)
+        sums = _blockwise(xp, partial(_summed, task), terms, [*scores, (now, states)], _ones(z, axes), {z.ndim: task.terms})
         sums = xp.sum(sums, axis=tuple(axis + 1 for axis in axes), keepdims=True, dtype=z.dtype)
         now = _blockwise(xp, partial(_advanced, task), states, [(now, states), (sums, terms), *orders])
     return now[0, ...]
@@ -100,9 +101,11 @@ def _whole(f, ops_of, present, x, *others):
 
 
 def _summed(task: _Search, z, *rest):
-    """The sums of a chunk's terms, stacked in front; anything once no row moves any more."""
+    """The sums of a chunk's terms, stacked in front; zeros once no row moves any more."""
     *others, state = rest
     ops, state = task.ops_of(array_namespace(z)), block_of(state)
+    if not bool(ops.xp.any(state[-1, ...] != 0)):
+        return ops.xp.zeros((task.terms, *state.shape[1:]), dtype=z.dtype, **ops.place(z))
     keep = others[0] if task.masked else None
     order = others[-1] if task.order is None else task.order
     return ops.quietly(_sums)(ops, task, state, z, keep, order)
