@@ -102,6 +102,7 @@ class Ops(KernelOps):
         self.search = given["search"] or self._search
         self.totals = given["totals"] or self._totals
         self.running = given["running"] or self._running
+        self.indices = given["indices"] or self._indices
         self.span = given["span"] or (lambda x, axis: (0, known_length(x, axis)))
         self.by_rows = given["by_rows"] or (lambda f, *arrays, axes, kept=False: f(self, *arrays))
         self.compiled: dict[Any, Callable] = {}
@@ -130,6 +131,10 @@ class Ops(KernelOps):
             return advance(self, state, self.totals(axes, *r.terms(self, r, state[0], z, keep, order)), order)
 
         return self.iterate(step, state, r.steps)[0]
+
+    def _indices(self, x, axis, **kind):
+        """Return 0, 1, ..., a number for each entry of x along an axis."""
+        return self.xp.arange(x.shape[axis], **kind, **self.place(x))
 
     def _totals(self, axes, *arrays, keepdims=True):
         """Return the sums of arrays along the axes."""

@@ -24,9 +24,18 @@ class _Search(NamedTuple):
     terms: int  # how many there are
 
 
-def by_pieces_of(xp, ops_of):
-    """Return ``by_rows``, ``search`` and ``kth_largest`` of Dask."""
-    return partial(_by_rows, xp, ops_of), partial(_search, xp, ops_of), partial(_kth_largest, xp)
+def by_pieces_of(xp, ops_of) -> dict[str, Any]:
+    """Return what an adapter of Dask has for rows in pieces, by the names of `protocol.py`."""
+    return {
+        "by_rows": partial(_by_rows, xp, ops_of),
+        "search": partial(_search, xp, ops_of),
+        "kth_largest": partial(_kth_largest, xp),
+        "indices": partial(_indices, xp),
+    }
+
+
+def _indices(xp, x, axis, **kind):
+    return xp.arange(x.shape[axis], chunks=(x.chunks[axis],), **kind)
 
 
 def _by_rows(xp, ops_of, f, x, *others, axes, kept=False):

@@ -68,6 +68,9 @@ class Adapter:
     running
         ``running(x, axis, *others)``: the cumulative sum of x along an axis and its sum, which is kept; then of each other array
         the first entry, and what is one entry ahead, for the last entry itself. None: of the namespace's functions.
+    indices
+        ``indices(x, axis, **kind)``: 0, 1, ... for the entries of x along an axis, of the dtype in ``kind`` if there is one.
+        None: by `arange`.
     span
         ``span(x, axis) -> start, length``: where the entries of x are among all entries along an axis, and how many these
         are. None: x has all of them.
@@ -129,6 +132,7 @@ class Adapter:
     by_chunks: Callable[..., Any] | None = None
     totals: Callable[..., tuple[Array, ...]] | None = None
     running: Callable[..., tuple[Any, ...]] | None = None
+    indices: Callable[..., Array] | None = None
     span: Callable[[Array, int], tuple[Any, Any]] | None = None
     is_cheap_to_read: Callable[[Array], bool] = staticmethod(lambda x: False)
     widens: Callable[[Array], bool] = staticmethod(lambda x: False)

@@ -146,9 +146,7 @@ def _place(x):
 
 def _in_chunks(xp, ops_of):
     """What is done chunk by chunk."""
-    by_rows, search, kth_largest = by_pieces_of(xp, ops_of)
-    by_chunks = by_chunks_of(xp, ops_of, vjp, jvp, _note)
-    return {"by_chunks": by_chunks, "by_rows": by_rows, "search": search, "kth_largest": kth_largest}
+    return {"by_chunks": by_chunks_of(xp, ops_of, vjp, jvp, _note), **by_pieces_of(xp, ops_of)}
 
 
 def adapter_of(xp, ops_of=None):

@@ -78,6 +78,7 @@ class RuleOps:
     sum_of_shifts: Callable[..., Array] | None
     totals: Callable[..., tuple[Array, ...]]
     running: Callable[..., tuple[Any, ...]]
+    indices: Callable[..., Array]
     span: Callable[[Array, int], tuple[Any, Any]]
     maximum_drops_nan: bool
     folds: Callable[[Array], bool]
