@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from .._frameworks.kept_calls import maker
 from .._frameworks.registry import Ops
+from .._rules.hard import ranks
 from .._rules.positions import known_length
 from .._rules.relaxations import ENTMAX, GIVEN, LOGARITHM, SOFTMAX, WINNERS, Relaxation
 from . import composition, validate
@@ -71,6 +72,8 @@ def position(
     shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
     axes = validate.all_axes(shape) if axis is None else (validate.one_axis(axis, shape),)
     flat = axis is None and len(shape) != 1
+    if flat and window is None and readout != "median" and ops.spreads(x) and _is_one_each(positions, shape):
+        flat, positions = False, _counted(ops, x, axes, dtype, positions)
     controls, given, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask, flat)
     options = Options(
         axes=(0,) if flat else axes,
@@ -88,6 +91,19 @@ def position(
         fit = partial(_table, ops, dtype, shape, flat, options.axes[0])
         return made_among(ops, composition.position, x, controls, positions, fit, options)
     return _position_made(ops, x, axes, controls, given, options)
+
+
+def _is_one_each(positions, shape) -> bool:
+    """Whether positions are one for each entry of an array that is flattened."""
+    given = validate.is_array_like(positions)
+    return positions is None or (given and tuple(positions.shape) in (shape, (math.prod(shape),)))
+
+
+def _counted(ops: Ops, x, axes, dtype, positions):
+    """Return positions of all entries, of the shape of an array that is not flattened although all of it is reduced."""
+    if positions is None:
+        return ops.xp.astype(ranks(ops, x, axes), dtype)
+    return positions if positions.ndim == x.ndim else ops.xp.reshape(positions, tuple(x.shape))
 
 
 def _position_made(ops: Ops, x, axes, controls, given, options):
@@ -148,6 +164,8 @@ def weighted(p, axis, positions, keepdims, readout, mask):
     shape, dtype = tuple(p.shape), validate.real_floating(ops, p, "p")
     axes = validate.all_axes(shape) if axis is None else (validate.one_axis(axis, shape),)
     flat = axis is None and len(shape) != 1
+    if flat and readout != "median" and ops.spreads(p) and _is_one_each(positions, shape):
+        flat, positions = False, _counted(ops, p, axes, dtype, positions)
     given = Given(partial(_kept_weights, ops, shape, flat), 1.0, mask)
     controls = given.fitted(1.0, mask)
     options = Options(

@@ -22,27 +22,40 @@ class Parts(NamedTuple):
 
 
 def chunked(ops: Ops, remake: Callable[..., Any], core, x, arrays, options: Options):
-    """Return a call as a function of x that is one task a chunk, or None if chunks do not hold what it needs.
+    """Return a call as a function of x that is one task a chunk, and the arrays in the chunks of the scores.
 
-    ``remake(ops, core, x, arrays, options)`` runs the call on a chunk. `arrays` are the controls and others.
+    The call is None if chunks do not hold what it needs. ``remake(ops, core, x, arrays, options)`` runs it on a chunk.
+    `arrays` are the controls and others.
     """
+    if ops.by_chunks is None:
+        return None, arrays
     (temperature, alpha, mask), *others = arrays
     lead = others[-1].ndim - x.ndim if core in _DRAWN else 0
     averaged = int(core is drawn.one_hot and options.estimator == "gumbel-rao")  # an axis of draws
     axes = tuple(range(x.ndim)) if options.flat else _of_scores(core, options.axes, lead - averaged)
-    if core in _DRAWN and not _is_no_longer(others[-1].shape[lead:], x.shape):
-        return None
-    if lead and core is drawn.given_choice:
-        return None
     number = isinstance(temperature, float)
-    beside = (None if number else temperature, alpha, mask, *others)
     core = composition.UNSEEN.get(core, core)
-    parts = Parts(temperature if number else None, tuple(array is not None for array in beside))
-    pairs = [(array, _axes_of(core, x, array, axes, options)) for array in beside if array is not None]
-    run = partial(_run, remake, core, options, parts)
-    drawn_in = tuple(others[-1].shape[averaged:lead]) if lead else ()
+    beside = [
+        None if array is None else (array, _axes_of(core, x, array, axes, options))
+        for array in (None if number else temperature, alpha, mask, *others)
+    ]
+    if core in _DRAWN and (
+        not _is_no_longer(others[-1].shape[lead:], x.shape) or (lead and core is drawn.given_choice)
+    ):
+        return None, arrays
+    beside = [None if pair is None else (ops.in_chunks_of(x, *pair), pair[1]) for pair in beside]
+    parts = Parts(temperature if number else None, tuple(pair is not None for pair in beside))
+    answers = _answers(ops, core, x, axes, tuple(others[-1].shape[averaged:lead]) if lead else (), options)
     gathered = options.relaxation.product is not None  # weights that depend on all scores of their row
-    return ops.by_chunks(run, x, pairs, axes, _answers(ops, core, x, axes, drawn_in, options), gathered)
+    pairs = [pair for pair in beside if pair is not None]
+    call = ops.by_chunks(partial(_run, remake, core, options, parts), x, pairs, axes, answers, gathered)
+    return call, _controls(parts, [None if pair is None else pair[0] for pair in beside])
+
+
+def _controls(parts: Parts, arrays) -> tuple[Any, ...]:
+    """Arrays as a call takes them, the controls first."""
+    temperature, *rest = arrays
+    return Controls(parts.temperature if temperature is None else temperature, *rest[:2]), *rest[2:]
 
 
 def _is_no_longer(noise, scores) -> bool:
@@ -86,6 +99,4 @@ def _answers(ops: Ops, core, x, axes, draws, o: Options) -> tuple[Answer, ...]:
 def _run(remake, core, options: Options, parts: Parts, ops: Ops, x, *given):
     """The call of a chunk, of the arrays that are there."""
     left = iter(given)
-    temperature, *rest = (next(left) if there else None for there in parts.present)
-    temperature = parts.temperature if temperature is None else temperature
-    return remake(ops, core, x, (Controls(temperature, *rest[:2]), *rest[2:]), options)
+    return remake(ops, core, x, _controls(parts, [next(left) if there else None for there in parts.present]), options)

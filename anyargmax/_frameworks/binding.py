@@ -68,6 +68,8 @@ class Ops(KernelOps):
     opaque: Callable[..., Any]
     jit: Callable[..., Any] | None
     by_chunks: Callable[..., Any] | None
+    in_chunks_of: Callable[..., Any] | None
+    spreads: Callable[[Array], bool]
     array_classes: tuple[type, ...]
     traits: Callable[[Any], Any] | None
     random: Random

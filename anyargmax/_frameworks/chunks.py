@@ -49,24 +49,22 @@ def by_chunks_of(xp, ops_of, vjp, jvp, note):
     """Return ``by_chunks(run, x, beside, axes, answers, gathered)`` of Dask: a call as a function of x.
 
     ``run(ops, x, *beside)`` is the call on whole rows, of which several answers are a tuple; it is one task a chunk.
-    `beside` are pairs of an array and the axes of the scores that its own are, None for one that is in one chunk. Rows that
-    lie in several chunks are gathered, or there is no call: None.
+    `beside` are pairs of an array, laid in the chunks of the scores, and the axes of these that its own are, None for one that
+    is none of them. Rows that lie in several chunks are gathered, or there is no call: None.
     """
 
     def by_chunks(run, x, beside, axes, answers: tuple[Answer, ...], gathered=False):
-        if not all(map(_is_known, (x, *(array for array, _ in beside)))):
+        if beside and not all(map(_is_known, (x, *(array for array, _ in beside)))):
             return None
         split = any(x.numblocks[axis] > 1 for axis in axes)
         if split and not gathered:
             return None
         x = x.rechunk(dict.fromkeys(axes, -1)) if split else x
-        call = _Call(run, ops_of, vjp, jvp, len(answers) > 1)
-        names = count(x.ndim)
-        args = tuple(
-            part for array, own in beside for part in (in_chunks_of(x, array, own), _named(own, array.ndim, names))
-        )
+        call, names = _Call(run, ops_of, vjp, jvp, len(answers) > 1), count(x.ndim)
+        args = [(x, tuple(range(x.ndim)))]
+        args += [(in_chunks_of(x, array, own), _named(own, names)) for array, own in beside]
         laid = tuple(_names_of(answer, names) for answer in answers)
-        return partial(_called, xp, call, (x, tuple(range(x.ndim)), *args), laid, answers, note)
+        return partial(_called, xp, call, tuple(part for pair in args for part in pair), laid, answers, note)
 
     return by_chunks
 
@@ -77,7 +75,12 @@ def _is_known(x) -> bool:
 
 
 def in_chunks_of(x, array, own):
-    """An array whose axes have the chunks of the scores' axes that they are, or one chunk."""
+    """Return an array whose axes have the chunks of the scores' axes that they are, or one chunk.
+
+    One in chunks of unknown sizes is returned as it is.
+    """
+    if not (_is_known(x) and _is_known(array)):
+        return array
     sizes = {
         k: x.chunks[axis] if axis is not None and array.shape[k] == x.shape[axis] else -1
         for k, axis in enumerate(own)
@@ -86,7 +89,7 @@ def in_chunks_of(x, array, own):
     return array.rechunk(sizes) if sizes else array
 
 
-def _named(own, ndim, names):
+def _named(own, names):
     return tuple(next(names) if axis is None else axis for axis in own)
 
 
@@ -118,8 +121,7 @@ def _answers(xp, block, args, laid, answers):
     rows = answers[0]._replace(leading=(), trailing=())
     together = _laid_out(xp, block, args, rows.rows, rows)
     return tuple(
-        _laid_out(xp, partial(_one_of, k), (together, rows.rows), laid[k], answer)
-        for k, answer in enumerate(answers)
+        _laid_out(xp, partial(_one_of, k), (together, rows.rows), laid[k], answer) for k, answer in enumerate(answers)
     )
 
 

@@ -31,6 +31,8 @@ def by_pieces_of(xp, ops_of) -> dict[str, Any]:
         "search": partial(_search, xp, ops_of),
         "kth_largest": partial(_kth_largest, xp),
         "indices": partial(_indices, xp),
+        "in_chunks_of": in_chunks_of,
+        "spreads": lambda x: any(n > 1 for n in x.numblocks[1:]),
     }
 
 
@@ -58,7 +60,9 @@ def _search(xp, ops_of, advance, state, z, keep, order, r, axes):
     task = task._replace(terms=_number_of_terms(task, z))
     now = xp.stack([_beside(z, xp.astype(part, z.dtype)) for part in state], axis=0).rechunk({0: -1})
     for _ in range(r.steps):
-        sums = _blockwise(xp, partial(_summed, task), terms, [*scores, (now, states)], _ones(z, axes), {z.ndim: task.terms})
+        sums = _blockwise(
+            xp, partial(_summed, task), terms, [*scores, (now, states)], _ones(z, axes), {z.ndim: task.terms}
+        )
         sums = xp.sum(sums, axis=tuple(axis + 1 for axis in axes), keepdims=True, dtype=z.dtype)
         now = _blockwise(xp, partial(_advanced, task), states, [(now, states), (sums, terms), *orders])
     return now[0, ...]

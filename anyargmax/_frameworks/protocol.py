@@ -60,9 +60,10 @@ class Adapter:
         ``search(advance, state, z, keep, order, r, axes)``: the first of a state, of one number a row each, after the steps of
         a search: ``advance(ops, state, sums, order)``, with the sums of what the relaxation r sums up at it, until the last is
         False everywhere. None: by `iterate`.
-    by_chunks
-        ``by_chunks(run, x, beside, axes, answers)``: ``run(ops, x, *beside)`` on each chunk as a function of x, None where
-        chunks do not hold whole rows: see `chunks.py`. None: arrays have no chunks.
+    by_chunks, in_chunks_of
+        ``by_chunks(run, x, beside, axes, answers, gathered)``: ``run(ops, x, *beside)`` on each chunk as a function of x, None
+        where chunks do not hold whole rows. ``in_chunks_of(x, array, axes)``: an array in the chunks of the axes of x that its
+        own are. See `chunks.py`. None: arrays have no chunks.
     totals
         ``totals(axes, *arrays, keepdims=True)``: the sum of each along the axes. None: one after the other.
     running
@@ -74,6 +75,8 @@ class Adapter:
     span
         ``span(x, axis) -> start, length``: where the entries of x are among all entries along an axis, and how many these
         are. None: x has all of them.
+    spreads
+        ``spreads(x) -> bool``: whether to flatten x would gather what lies in several chunks.
     is_cheap_to_read
         ``is_cheap_to_read(x) -> bool``: whether reading a value of x waits for no device.
     widens
@@ -130,10 +133,12 @@ class Adapter:
     by_rows: Callable[..., Array] | None = None
     search: Callable[..., Array] | None = None
     by_chunks: Callable[..., Any] | None = None
+    in_chunks_of: Callable[..., Array] | None = None
     totals: Callable[..., tuple[Array, ...]] | None = None
     running: Callable[..., tuple[Any, ...]] | None = None
     indices: Callable[..., Array] | None = None
     span: Callable[[Array, int], tuple[Any, Any]] | None = None
+    spreads: Callable[[Array], bool] = staticmethod(lambda x: False)
     is_cheap_to_read: Callable[[Array], bool] = staticmethod(lambda x: False)
     widens: Callable[[Array], bool] = staticmethod(lambda x: False)
     waits: Callable[[Array], bool] = staticmethod(lambda x: False)

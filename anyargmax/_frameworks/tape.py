@@ -198,6 +198,7 @@ def vjp(f, *arrays):
 
     def pullback(g):
         for rule, ops, args, static, y in reversed(chain):
+            g = _in_chunks_of(ops, y, g)
             product = rule.vjps[0] if ops is None else ops.quietly(rule.vjps[0])
             g = _in_dtype_of(args[0], product(ops, g, y, *args, **static))
         return tuple(g if k == start else None for k in range(len(arrays)))
@@ -207,11 +208,20 @@ def vjp(f, *arrays):
 
 def jvp(f, arrays, tangents):
     value, chain, start = _record(f, arrays, False)
-    t = tangents[start]
+    t = _in_chunks_of(chain[0][1], arrays[start], tangents[start])
     for rule, ops, args, static, y in chain:
         push = rule.jvps[0] if ops is None else ops.quietly(rule.jvps[0])
         t = push(ops, t, y, *args, **static)
     return value, t
+
+
+def _in_chunks_of(ops, y, v):
+    """A cotangent or a tangent in the chunks of what it goes with, where that has chunks and several rules go with it."""
+    if ops is None or ops.in_chunks_of is None:
+        return v
+    if isinstance(y, tuple):
+        return tuple(_in_chunks_of(ops, *pair) for pair in zip(y, v, strict=True))
+    return ops.in_chunks_of(y, v, range(y.ndim)) if getattr(v, "ndim", None) == y.ndim else v
 
 
 def _in_dtype_of(x, dx):
