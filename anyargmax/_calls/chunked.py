@@ -27,8 +27,6 @@ def chunked(ops: Ops, remake: Callable[..., Any], core, x, arrays, options: Opti
     The call is None if chunks do not hold what it needs. ``remake(ops, core, x, arrays, options)`` runs it on a chunk.
     `arrays` are the controls and others.
     """
-    if ops.by_chunks is None:
-        return None, arrays
     (temperature, alpha, mask), *others = arrays
     lead = others[-1].ndim - x.ndim if core in _DRAWN else 0
     averaged = int(core is drawn.one_hot and options.estimator == "gumbel-rao")  # an axis of draws

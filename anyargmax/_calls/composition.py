@@ -194,23 +194,13 @@ def sharpened(ops: Ops, p, controls: Controls, *, options: Options):
     return restored(ops, q, p)
 
 
-def loss(ops: Ops, x, controls: Controls, target, *, options: Options):
-    """Scores and target weights, or target indices, to the Fenchel-Young loss of each row."""
-    value, valid, mask = _loss(ops, x, controls, target, options)
-    if all(array is None or (ops.is_concrete(array) and not ops.waits(array)) for array in (target, x, controls.mask)):
-        return value
-    return _blank(ops, value, valid, x, mask, target, options)
+def loss(ops: Ops, x, controls: Controls, target, *, options: Options, seen=True):
+    """Scores and target weights, or target indices, to the Fenchel-Young loss of each row.
 
-
-def unseen_loss(ops: Ops, x, controls: Controls, target, *, options: Options):
-    """Scores and a target that nobody has looked at to the loss of each row, NaN where the target is none."""
-    value, valid, mask = _loss(ops, x, controls, target, options)
-    return _blank(ops, value, valid, x, mask, target, options)
-
-
-def _loss(ops: Ops, x, controls: Controls, target, o: Options):
-    """The loss of each row, which indices exist (None for weights), and the mask with the rows that count."""
-    mask, z = controls.mask, scores(ops, x, o)
+    Where a target has not been seen, because it was not there when the call was made, a wrong one makes its row NaN.
+    """
+    o, mask = options, controls.mask
+    z = scores(ops, x, o)
     if ops.xp.isdtype(target.dtype, "integral"):
         y, valid, counted = _one_hot_target(ops, x, target, o)
         if counted is not None:  # a row without any kept score has loss 0 and gradient 0
@@ -218,12 +208,19 @@ def _loss(ops: Ops, x, controls: Controls, target, o: Options):
     else:
         y = target if target.dtype == o.dtype else ops.prepare(target, dtype=o.dtype, sign=1, flat=False)
         valid = None
-    return ops.fenchel_young(z, y, controls.temperature, mask, axes=o.axes, relaxation=o.relaxation), valid, mask
-
-
-def _blank(ops: Ops, value, valid, x, mask, target, o: Options):
+    value = ops.fenchel_young(z, y, controls.temperature, mask, axes=o.axes, relaxation=o.relaxation)
+    looked_at = (
+        array is None or (ops.is_concrete(array) and not ops.waits(array)) for array in (target, x, controls.mask)
+    )
+    if seen and all(looked_at):
+        return value
     valid = are_weights(ops, ops.detach(target), o.axes) if valid is None else valid
-    return ops.blank(value, valid | ~have_scores(ops, x, mask, o.axes))
+    return ops.blank(value, valid | ~have_scores(ops, z, mask, o.axes))
+
+
+def unseen_loss(ops: Ops, x, controls: Controls, target, *, options: Options):
+    """The loss of each row, with a target that has not been seen."""
+    return loss(ops, x, controls, target, options=options, seen=False)
 
 
 def _one_hot_target(ops: Ops, x, target, o: Options):

@@ -43,9 +43,10 @@ def made(ops: Ops, core, x, arrays, options, given: Given | None = None, shape=N
     that shape, or for the weights if `shape` is None. `split` takes a result of a kernel apart into several. What may be
     kept is a function of x, and of the arrays that were given; None if nothing may be.
     """
-    call, arrays = chunked(ops, _again if given is None else _again_given, core, x, arrays, options)
-    if call is not None:
-        return call, 0, None
+    if ops.by_chunks is not None:
+        call, arrays = chunked(ops, _again if given is None else _again_given, core, x, arrays, options)
+        if call is not None:
+            return call, 0, None
     soft = options._replace(hard=False)
     way, renewed, beside = None, None, ()
     if given is not None:
@@ -74,7 +75,9 @@ def made_among(ops: Ops, core, x, controls: Controls, positions, table, options)
 
     ``table(positions)`` are positions of the dtype and the shape that the call computes with.
     """
-    call, arrays = chunked(ops, _again, core, x, (controls, table(positions)), options)
+    call, arrays = None, (controls, table(positions))
+    if ops.by_chunks is not None:
+        call, arrays = chunked(ops, _again, core, x, arrays, options)
     call = _by_rules(ops, core, arrays, options) if call is None else call
     if not _may_be_kept(ops, x, (controls,)):
         return call, 0, None
@@ -121,9 +124,10 @@ def made_in_two(ops: Ops, core, x, controls: Controls, options, given: Given):
 
     `core` is the function in rules. Kernels that are asked for weights do not know its readout.
     """
-    call, (controls,) = chunked(ops, _again_in_two, core, x, (controls,), options)
-    if call is not None:
-        return call, 0, None
+    if ops.by_chunks is not None:
+        call, (controls,) = chunked(ops, _again_in_two, core, x, (controls,), options)
+        if call is not None:
+            return call, 0, None
     plain = options.window is None and not options.zero_background and x.dtype == options.dtype
     weigh = options._replace(readout="mean", coordinates="index")
     present = [array is not None for array in given.arrays()]

@@ -30,10 +30,18 @@ def by_pieces_of(xp, ops_of) -> dict[str, Any]:
         "by_rows": partial(_by_rows, xp, ops_of),
         "search": partial(_search, xp, ops_of),
         "kth_largest": partial(_kth_largest, xp),
+        "row_zeros": partial(_row_zeros, xp),
         "indices": partial(_indices, xp),
         "in_chunks_of": in_chunks_of,
         "spreads": lambda x: any(n > 1 for n in x.numblocks[1:]),
     }
+
+
+def _row_zeros(xp, x, axes):
+    lengths = [(1,) if axis in axes else sizes for axis, sizes in enumerate(x.chunks)]
+    if any(n != n for sizes in lengths for n in sizes):  # which are not known
+        return xp.zeros_like(xp.sum(x, axis=axes, keepdims=True))
+    return xp.zeros(tuple(map(sum, lengths)), dtype=x.dtype, chunks=tuple(lengths))
 
 
 def _indices(xp, x, axis, **kind):

@@ -79,6 +79,7 @@ class RuleOps:
     totals: Callable[..., tuple[Array, ...]]
     running: Callable[..., tuple[Any, ...]]
     indices: Callable[..., Array]
+    row_zeros: Callable[..., Array]
     span: Callable[[Array, int], tuple[Any, Any]]
     maximum_drops_nan: bool
     folds: Callable[[Array], bool]
