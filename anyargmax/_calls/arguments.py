@@ -73,7 +73,7 @@ def position(
     shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
     axes = validate.all_axes(shape) if axis is None else (validate.one_axis(axis, shape),)
     flat = axis is None and len(shape) != 1
-    if flat and window is None and readout != "median" and ops.spreads(x) and _is_one_each(positions, shape):
+    if flat and window is None and _keeps_its_axes(ops, x, positions, readout):
         flat, positions = False, _counted(ops, x, axes, dtype, positions)
     ops = among(ops, group, x, axes, flat)
     controls, given, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask, flat)
@@ -95,10 +95,16 @@ def position(
     return _position_made(ops, x, axes, controls, given, options)
 
 
-def _is_one_each(positions, shape) -> bool:
-    """Whether positions are one for each entry of an array that is flattened."""
+def _keeps_its_axes(ops: Ops, x, positions, readout) -> bool:
+    """Whether an array that lies in chunks is reduced along all axes in place of flattened: a median goes along one."""
+    one_each = tuple(x.shape), (_size(tuple(x.shape)),)
     given = validate.is_array_like(positions)
-    return positions is None or (given and tuple(positions.shape) in (shape, (math.prod(shape),)))
+    return (
+        ops.spreads(x)
+        and (positions is None or (given and tuple(positions.shape) in one_each))
+        and isinstance(readout, str)
+        and readout != "median"
+    )
 
 
 def _counted(ops: Ops, x, axes, dtype, positions):
@@ -167,7 +173,7 @@ def weighted(p, axis, positions, keepdims, readout, mask, group=None):
     shape, dtype = tuple(p.shape), validate.real_floating(ops, p, "p")
     axes = validate.all_axes(shape) if axis is None else (validate.one_axis(axis, shape),)
     flat = axis is None and len(shape) != 1
-    if flat and readout != "median" and ops.spreads(p) and _is_one_each(positions, shape):
+    if flat and _keeps_its_axes(ops, p, positions, readout):
         flat, positions = False, _counted(ops, p, axes, dtype, positions)
     ops = among(ops, group, p, axes, flat)
     given = Given(partial(_kept_weights, ops, shape, flat), 1.0, mask)
