@@ -92,7 +92,8 @@ def _bracketed(ops: RuleOps, state, sums, order, r):
     new = root + move
     inside = (new > low) & (new < high) & (xp.abs(move) <= last / 2)
     size = r.shortest + xp.abs(root)
-    settled = xp.abs(move) <= xp.where((low == low) & convex, eps * size, -1.0)
+    least = -1.0 if convex is False else eps * size
+    settled = xp.abs(move) <= (least if isinstance(convex, bool) else xp.where(convex, least, -1.0))
     new = xp.where(settled | inside, new, (low + high) / 2)
     moved = ~settled & (high - low > eps * size) & (over == over)
     return new, low, high, xp.abs(new - root), moved
