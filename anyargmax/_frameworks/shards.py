@@ -114,11 +114,10 @@ class Sums:
         groups = self.across.crossed(arrays[0], axes)
         if not groups:
             return tuple(sums)
-        if len(sums) == 1:
-            (y,) = sums
+        if len(sums) == 1 or groups[0].combines:
             for group in groups:
-                y = group.sum(y)
-            return (y,)
+                sums = [group.sum(y) for y in sums]
+            return tuple(sums)
         shape = max((y.shape for y in sums), key=math.prod)
         stacked = xp.stack([xp.broadcast_to(y, shape) for y in sums], axis=0)
         for group in groups:

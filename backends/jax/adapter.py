@@ -8,6 +8,7 @@ import jax.numpy as namespace
 from jax.custom_derivatives import SymbolicZero
 
 from .compiled import compiler, folds, kth_largest, maximum_drops_nan, sum_of_shifts, waits  # noqa: F401 - asked for here
+from .groups import members  # noqa: F401
 from .random import random  # noqa: F401
 
 name = "jax"

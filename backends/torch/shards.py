@@ -1,6 +1,7 @@
 """Calls of tensors that are one shard of many: by a process group, or as what a DTensor holds of its numbers here."""
 
 import sys
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -55,9 +56,9 @@ def reduced_axes(given, ndim):
     """Return the axes that a call reduces, as it will see them; None for what is no axis."""
     axis = given.get("axis", given.get("axes"))
     axes = tuple(range(ndim)) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
-    if not all(isinstance(a, int) and -ndim <= a < ndim for a in axes) or not axes:
+    if not axes or not all(isinstance(a, Integral) and -ndim <= a < ndim for a in axes):
         return None
-    return tuple(a % ndim for a in axes)
+    return tuple(int(a) % ndim for a in axes)
 
 
 def is_flat(given, ndim):
@@ -101,7 +102,7 @@ def of_shard(make, x, given, members):
     """Return the call of a shard. One without entries gets one that is masked, so that all members do the same."""
     padded = {axis for axis, _, lengths, index in members.axes if lengths[index] == 0}
     if not padded or any(lengths == (0,) * len(lengths) for _, _, lengths, _ in members.axes):
-        call = make(x, *(given | {"group": members}).values())[0]
+        call = make(x, *(given | {"group": members if members.axes else None}).values())[0]
         return call, 0, None
     shape = x.shape
     for axis in padded:
