@@ -23,7 +23,7 @@ from anyargmax import (
 )
 from anyargmax._kernels import selection
 from anyargmax.losses import fenchel_young_loss
-from anyargmax.sampling import sample_one_hot, sample_top_k
+from anyargmax.sampling import conditional_gumbel, sample_one_hot, sample_top_k
 from anyargmax.validation.catalogue import CALLS
 from anyargmax.validation.checking import assert_call_agrees
 from anyargmax.validation.oracle import decimals, functions
@@ -347,14 +347,15 @@ def test_choices_at_random_are_one_task_a_chunk(rng, draws):
     given = arrays(rng)
     noise = rng.gumbel(size=(*draws, ROWS, SIZE))
     x, g = stored(laid(given["x"])), stored(da.from_array(noise, chunks=(*draws, 2, SIZE)))
-    for f, axis in ((sample_one_hot, {}), (partial(_winners, 4), {})):
-        y = f(x, g, **axis)
-        assert number_of_tasks(y) == x.npartitions
-        agrees(y, f(given["x"], noise, **axis), "float64", "value")
-
-
-def _winners(k, x, noise):
-    return sample_top_k(x, k, noise)
+    chosen = given["index"]
+    for f, beside in (
+        (sample_one_hot, ()),
+        (lambda x, noise: sample_top_k(x, 4, noise), ()),
+        (lambda x, noise, chosen: conditional_gumbel(x, chosen, noise), (chosen,)),
+    ):
+        y = f(x, g, *(stored(laid(array)) for array in beside))
+        assert number_of_tasks(y) <= 2 * x.npartitions
+        agrees(y, f(given["x"], noise, *beside), "float64", "derivative")
 
 
 def test_a_target_that_is_none_makes_its_row_nan(rng):

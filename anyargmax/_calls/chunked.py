@@ -37,9 +37,7 @@ def chunked(ops: Ops, remake: Callable[..., Any], core, x, arrays, options: Opti
         None if array is None else (array, _axes_of(core, x, array, axes, options))
         for array in (None if number else temperature, alpha, mask, *others)
     ]
-    if core in _DRAWN and (
-        not _is_no_longer(others[-1].shape[lead:], x.shape) or (lead and core is drawn.given_choice)
-    ):
+    if core in _DRAWN and not _is_no_longer(others[-1].shape[lead:], x.shape):
         return None, arrays
     beside = [None if pair is None else (ops.in_chunks_of(x, *pair), pair[1]) for pair in beside]
     parts = Parts(temperature if number else None, tuple(pair is not None for pair in beside))
