@@ -101,7 +101,7 @@ def case(name, given, dtype="float32"):
     return f, cast["x"], {option: cast[key] for option, key in wanted.items()}
 
 
-def laid(array, cut=SIZE, rows=2):
+def laid(array, cut=SIZE, rows=3):
     """An array in chunks of so many rows, of which each axis of the length of a row is cut."""
     lengths = [cut if n == SIZE else min(rows, n) for n in array.shape]
     return da.from_array(array, chunks=tuple(lengths))
@@ -180,17 +180,17 @@ def test_whole_rows_are_one_task_a_chunk(rng, name):
 
 
 ENDS = ("1 chunks", "unequal chunks")
-# The searches of most steps, whose graphs take longest.
-LONG = ("position of order 3", "position with an order a row")
+# Searches, whose graphs take long: in 2, 4 and 8 chunks, the oracle has them below.
+SEARCHES = [name for name, (f, wanted) in REDUCED.items() if "alpha" in f.keywords | wanted or "k" in f.keywords]
 
 
 @pytest.mark.parametrize(
-    ("name", "cut"), [(name, cut) for cut in CUTS for name in CALLED if name not in LONG or cut in ENDS]
+    ("name", "cut"), [(name, cut) for cut in CUTS for name in CALLED if name not in SEARCHES or cut in ENDS]
 )
 def test_values_are_those_of_numpy(rng, name, cut):
     f, values, beside = case(name, arrays(rng))
     with dask.config.set(scheduler=refuse):
-        y = f(laid(values, CUTS[cut]), **{option: laid(array, HALVES, 3) for option, array in beside.items()})
+        y = f(laid(values, CUTS[cut]), **{option: laid(array, HALVES, 2) for option, array in beside.items()})
     agrees(y, f(values, **beside), "float32", "derivative")
 
 
@@ -204,14 +204,13 @@ def test_derivatives_are_those_of_numpy_and_lazy(rng, name, cut):
     t = rng.normal(size=values.shape)
     one = not isinstance(expected, tuple)
     with dask.config.set(scheduler=refuse):
-        options = {option: laid(array, HALVES, 3) for option, array in beside.items()}
+        options = {option: laid(array, HALVES, 2) for option, array in beside.items()}
         x = laid(values, CUTS[cut])
-        y, pullback = anyargmax.vjp(f, x, **options)
-        lazy = tuple(laid(g, HALVES, 3) for g in gs)
+        _, pullback = anyargmax.vjp(f, x, **options)
+        lazy = tuple(laid(g, HALVES, 2) for g in gs)
         (dx,) = pullback(lazy[0] if one else lazy)
-        tangent = anyargmax.jvp(f, (x,), (laid(t, HALVES, 3),), **options)[1]
+        tangent = anyargmax.jvp(f, (x,), (laid(t, HALVES, 2),), **options)[1]
     assert dx.chunks == x.chunks
-    agrees(y, expected, "float64", "derivative")
     agrees(dx, pull(gs[0] if one else gs)[0], "float64", "derivative")
     agrees(tangent, anyargmax._frameworks.tape.jvp(partial(f, **beside), (values,), (t,))[1], "float64", "derivative")
 
@@ -338,7 +337,7 @@ def test_the_rows_of_subsets_are_gathered(rng):
     values = arrays(rng)["x"]
     x = stored(laid(values, HALVES))
     y = soft_top_k(x, 3, kind="subset")
-    assert number_of_tasks(y) <= x.npartitions + 2 * (ROWS // 2)
+    assert number_of_tasks(y) <= x.npartitions + 2 * (ROWS // 3)
     agrees(y, soft_top_k(values, 3, kind="subset"), "float64", "value")
 
 
@@ -346,7 +345,7 @@ def test_the_rows_of_subsets_are_gathered(rng):
 def test_choices_at_random_are_one_task_a_chunk(rng, draws):
     given = arrays(rng)
     noise = rng.gumbel(size=(*draws, ROWS, SIZE))
-    x, g = stored(laid(given["x"])), stored(da.from_array(noise, chunks=(*draws, 2, SIZE)))
+    x, g = stored(laid(given["x"])), stored(da.from_array(noise, chunks=(*draws, 3, SIZE)))
     chosen = given["index"]
     for f, beside in (
         (sample_one_hot, ()),
@@ -380,8 +379,8 @@ def test_chunks_of_unknown_sizes_have_the_values_of_known_ones(rng):
 
 
 CLUSTER = """
-import sys
 import numpy as np
+import dask
 import dask.array as da
 from dask.distributed import Client, LocalCluster
 import anyargmax
@@ -389,22 +388,24 @@ from anyargmax import soft_argmax, soft_argmax_moments, soft_top_k
 from functools import partial
 
 
+def soft_top_k_of(x, kind):
+    return soft_top_k(x, 3, kind=kind)
+
+
 def main():
     values = np.random.default_rng(0).normal(size=(8, 64))
     local = {"host": "127.0.0.1", "dashboard_address": None, "n_workers": 2, "threads_per_worker": 1}
     with LocalCluster(processes=True, **local) as cluster, Client(cluster) as client:
         assert len(client.scheduler_info()["workers"]) == 2
-        for chunks in ((2, 64), (4, 16)):
+        position = partial(soft_argmax, axis=-1, alpha=1.5)
+        winners = [partial(soft_top_k_of, kind=kind) for kind in ("capped", "sigmoid")]
+        for chunks, calls in (((4, 64), (position, *winners)), ((8, 16), (position,))):
             x = da.from_array(values, chunks=chunks)
-            for f in (
-                partial(soft_argmax, axis=-1, alpha=1.5),
-                lambda x: soft_top_k(x, 3),
-                lambda x: soft_top_k(x, 3, kind="sigmoid"),
-            ):
+            for f in calls:
                 y, pullback = anyargmax.vjp(f, x)
                 expected, pull = anyargmax.vjp(f, values)
-                np.testing.assert_allclose(y.compute(), expected, rtol=0, atol=1e-12)
-                dx = pullback(da.ones_like(y))[0].compute()
+                y, dx = dask.compute(y, pullback(da.ones_like(y))[0])
+                np.testing.assert_allclose(y, expected, rtol=0, atol=1e-12)
                 np.testing.assert_allclose(dx, pull(np.ones_like(expected))[0], rtol=0, atol=1e-11)
             mean, variance = soft_argmax_moments(x, axis=-1)
             np.testing.assert_allclose(variance.compute(), soft_argmax_moments(values, axis=-1)[1], rtol=1e-12)
