@@ -42,7 +42,8 @@ places = pytest.mark.parametrize(
 
 
 def test_every_kernel_has_a_place_in_these_tests():
-    assert set(PLACES) == {kernel.name for kernel in selection.BUILT_IN}
+    among = {"shards", "candidates"}  # of arrays that are shards: `test_shards.py` and `test_traffic.py` have these
+    assert set(PLACES) == {kernel.name for kernel in selection.BUILT_IN} - among
 
 
 @places

@@ -38,8 +38,13 @@ def _fitted(ops: Ops, shape, axes, dtype, order, flat, temperature, mask) -> Con
     """Validate a temperature and a mask; if `flat` they go with scores that are flattened."""
     mask = validate.boolean_mask(ops, mask, shape)
     temperature = validate.positive_number(ops, temperature, "temperature", dtype, reduced_shape(shape, axes))
-    controls = Controls(ops.entered(temperature), ops.entered(order), mask)
+    controls = Controls(_entered(ops, temperature), _entered(ops, order), mask)
     return _flattened(ops, controls, shape) if flat else controls
+
+
+def _entered(ops: Ops, value: Any) -> Any:
+    """What shards of scores go with alike."""
+    return value if ops.groups is None else ops.entered(value)
 
 
 def background(zero_background: Any, alpha: Any) -> bool:
@@ -75,7 +80,8 @@ def position(
     flat = axis is None and len(shape) != 1
     if flat and window is None and _keeps_its_axes(ops, x, positions, readout):
         flat, positions = False, _counted(ops, x, axes, dtype, positions)
-    ops = among(ops, group, x, axes, flat)
+    if group is not None:
+        ops = among(ops, group, x, axes, flat)
     controls, given, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask, flat)
     options = Options(
         axes=(0,) if flat else axes,
@@ -141,7 +147,8 @@ def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero
     ops = validate.operations(x, "x", temperature=temperature, alpha=alpha, mask=mask)
     shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
     axes = validate.several_axes(axes, shape)
-    ops = among(ops, group, x, axes)
+    if group is not None:
+        ops = among(ops, group, x, axes)
     controls, given, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
     options = Options(
         axes=axes,
@@ -175,7 +182,8 @@ def weighted(p, axis, positions, keepdims, readout, mask, group=None):
     flat = axis is None and len(shape) != 1
     if flat and _keeps_its_axes(ops, p, positions, readout):
         flat, positions = False, _counted(ops, p, axes, dtype, positions)
-    ops = among(ops, group, p, axes, flat)
+    if group is not None:
+        ops = among(ops, group, p, axes, flat)
     given = Given(partial(_kept_weights, ops, shape, flat), 1.0, mask)
     controls = given.fitted(1.0, mask)
     options = Options(
@@ -208,7 +216,8 @@ def map_weighted(p, axes, coordinates, readout, mask, group=None):
     ops = validate.operations(p, "p", mask=mask)
     shape, dtype = tuple(p.shape), validate.real_floating(ops, p, "p")
     axes = validate.several_axes(axes, shape)
-    ops = among(ops, group, p, axes)
+    if group is not None:
+        ops = among(ops, group, p, axes)
     options = Options(
         axes=axes,
         dtype=dtype,
@@ -233,7 +242,8 @@ def one_hot(x, axis, temperature, alpha, mask, hard, log, group=None):
         axes = validate.several_axes(axis, shape, "axis")
     else:
         axes = validate.all_axes(shape) if axis is None else (validate.one_axis(axis, shape),)
-    ops = among(ops, group, x, axes)
+    if group is not None:
+        ops = among(ops, group, x, axes)
     controls, given, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
     hard, log = validate.flag(hard, "hard"), validate.flag(log, "log")
     if hard and log:
@@ -252,7 +262,8 @@ def winners(x, k, axis, temperature, kind, mask, hard, group=None):
     ops = validate.operations(x, "x", temperature=temperature, mask=mask)
     shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
     axes = (validate.one_axis(axis, shape),)
-    ops = among(ops, group, x, axes)
+    if group is not None:
+        ops = among(ops, group, x, axes)
     k = validate.count_of_winners(k, entries(ops, x, axes))
     mask = validate.boolean_mask(ops, mask, shape)
     temperature = validate.positive_number(ops, temperature, "temperature", dtype, reduced_shape(shape, axes))
@@ -262,7 +273,7 @@ def winners(x, k, axis, temperature, kind, mask, hard, group=None):
             f"`kind` must be 'capped' or 'sigmoid' for shards, got {kind!r}, which takes whole rows. Pass one of the others."
         )
     options = Options(axes=axes, dtype=dtype, hard=validate.flag(hard, "hard"), relaxation=relaxation)
-    return made(ops, composition.weights, x, (Controls(ops.entered(temperature), None, mask),), options)
+    return made(ops, composition.weights, x, (Controls(_entered(ops, temperature), None, mask),), options)
 
 
 @maker
@@ -271,7 +282,8 @@ def sharpened(p, axis, power, rounds, group=None):
     ops = validate.operations(p, "p")
     shape, dtype = tuple(p.shape), validate.real_floating(ops, p, "p")
     axes = (validate.one_axis(axis, shape),)
-    ops = among(ops, group, p, axes)
+    if group is not None:
+        ops = among(ops, group, p, axes)
     options = Options(axes=axes, dtype=dtype, power=validate.total_power(power, rounds))
     return made(ops, composition.sharpened, p, (Controls(),), options)
 
@@ -282,7 +294,8 @@ def loss(x, target, axis, alpha, temperature, mask, ignore_index, group=None):
     ops = validate.operations(x, "x", target=target, temperature=temperature, mask=mask)
     shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
     axes = validate.several_axes(axis, shape, "axis") if isinstance(axis, tuple) else (validate.one_axis(axis, shape),)
-    ops = among(ops, group, x, axes)
+    if group is not None:
+        ops = among(ops, group, x, axes)
     if not isinstance(alpha, numbers.Real):
         raise TypeError(f"`alpha` must be a number here, got {alpha!r}. Pass such as 1.5.")
     controls, _, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import partial
 from typing import Any
 
 from .._frameworks import kept_calls, shards
@@ -18,19 +18,15 @@ def maker(make: Callable[..., Any]) -> Callable[..., Any]:
         return kept_calls.maker(make)
     names = tuple(parameter.name for parameter in parameters[1:])
 
-    @wraps(make)
-    def made(x, *arguments, **more):
+    def across(make, x, arguments, more):
         ops = select([x]) if is_array_like(x) else None
-        call = None if ops is None or ops.across is None else ops.across(partial(make, **more), names, x, arguments)
-        return make(x, *arguments, **more) if call is None else call
+        return None if ops is None or ops.across is None else ops.across(partial(make, **more), names, x, arguments)
 
-    return kept_calls.maker(made)
+    return kept_calls.maker(make, across)
 
 
 def among(ops: Ops, group: Any, x: Array, axes: tuple[int, ...], flat: bool = False) -> Ops:
     """Return the operations on x, of which the first of the reduced axes goes on in the other members of a group."""
-    if group is None:
-        return ops
     if ops.members is None:
         raise TypeError(
             f"`group` must be None for arrays of {ops.name}, got {described(group)}. Groups are those of torch and JAX; "

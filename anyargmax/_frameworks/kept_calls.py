@@ -7,6 +7,7 @@ arrays that is left when everything but their values has been validated. Calls t
 
 import sys
 from collections.abc import Callable, Hashable
+from functools import wraps
 from typing import Any
 
 from .._kernels import selection
@@ -28,10 +29,23 @@ def describe(kinds: tuple[type, ...], traits: Callable[[Any], Hashable | None]) 
     _traits.update(dict.fromkeys(kinds, traits))
 
 
-def maker(make: Callable[..., Any]) -> Callable[..., Any]:
-    """Have a function that makes calls known by its name."""
-    _makers[make.__name__] = make
-    return make
+def maker(make: Callable[..., Any], across: Callable[..., Any] | None = None) -> Callable[..., Any]:
+    """Have a function that makes calls known by its name.
+
+    ``across(make, x, arguments, more)`` makes a call of what may be one shard of many: of an array that is more than its
+    numbers, or with a group, the last of the arguments. It returns None of any other.
+    """
+
+    @wraps(make)
+    def made(x, *arguments, **more):
+        if across is not None and (arguments[-1] is not None or type(x) not in _traits):
+            call = across(make, x, arguments, more)
+            if call is not None:
+                return call
+        return make(x, *arguments, **more)
+
+    _makers[make.__name__] = made if across is not None else make
+    return _makers[make.__name__]
 
 
 def when_compiling(load: Callable[[], Any]) -> None:

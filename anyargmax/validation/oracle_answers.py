@@ -15,7 +15,7 @@ def _options(call: Call):
         name: value if name in ("mask", "target", "chosen") else decimals.exact(value)
         for name, value in call.arrays.items()
     }
-    return call.options | arrays
+    return {name: value for name, value in call.options.items() if name != "group"} | arrays  # of whole rows
 
 
 def exactly(call: Call, x):

@@ -1,55 +1,13 @@
 """Calls of tensors that are one shard of many: by a process group, or as what a DTensor holds of its numbers here."""
 
-import sys
 from numbers import Integral
 from typing import Any
 
 import torch
 
 from .groups import Members, dist
-from .memory import is_transformed
 
 _ROW_TABLES = ("target", "positions")  # what lies beside the scores, entry by entry
-
-
-def across(make, names, x, arguments):
-    """Return the call of a shard, made of arguments with these names; None of any other tensor."""
-    given = dict(zip(names, arguments, strict=False))
-    group = given.get("group")
-    if isinstance(group, Members):
-        return None
-    tensors = sys.modules.get("torch.distributed.tensor")
-    if tensors is not None and isinstance(x, tensors.DTensor):
-        from .dtensor import across_mesh
-
-        _check_eager("distributed tensors")
-        return across_mesh(make, x, given)
-    return None if group is None else _across_group(make, x, given, _groups(group))
-
-
-def _check_eager(what):
-    if torch.compiler.is_compiling() or is_transformed():
-        raise NotImplementedError(
-            f"{what} must be computed with eagerly, got a transform of torch.func or a compiled function. Call the function "
-            "outside of it: torch's collective operations have no derivatives there."
-        )
-
-
-def _groups(group):
-    """Return the process groups of which a shard has its place in each, the outermost first."""
-    groups = tuple(group) if isinstance(group, (tuple, list)) else (group,)
-    kind = getattr(dist, "ProcessGroup", ())
-    if not groups or not all(isinstance(g, kind) for g in groups):
-        raise TypeError(
-            f"`group` must be a torch.distributed.ProcessGroup, or a tuple of them, got {group!r}. "
-            "Pass such as `mesh.get_group('model')` or `torch.distributed.group.WORLD`."
-        )
-    outside = [g for g in groups if dist.get_rank(g) < 0]
-    if outside:
-        raise ValueError(
-            f"`group` must be one that this process is a member of, got {outside[0]}. Call it on its members alone."
-        )
-    return groups
 
 
 def reduced_axes(given, ndim):
@@ -66,9 +24,8 @@ def is_flat(given, ndim):
     return given.get("axis", 0) is None and "keepdims" in given and ndim != 1
 
 
-def _across_group(make, x, given, groups):
+def across_group(make, x, given, groups):
     """The call of a shard along the first of the axes that are reduced."""
-    _check_eager("shards of a process group")
     axes = reduced_axes(given, x.ndim)
     if axes is None or not torch.is_tensor(x):  # which the call itself refuses
         return make(x, *(given | {"group": None}).values())

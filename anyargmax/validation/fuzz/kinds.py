@@ -111,6 +111,7 @@ KINDS: dict[Any, Kind] = {
         one_of(-100, 0, 1, None), ("1.5", "'1'", "True", "like(np.asarray([1]))", "float('nan')", "[0]", "np", "1j")
     ),
     named.Rounds: Kind(one_of(1, 0, 2, 3), (*NO_COUNT, "None")),
+    named.Members: Kind(one_of(None), ("0", "'nobody'", "('a', 'b')", "()", "True", "np", "object()", "[1]", "like(np.ones(1))")),
 }  # fmt: skip
 
 
