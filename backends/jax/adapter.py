@@ -7,8 +7,9 @@ import jax
 import jax.numpy as namespace
 from jax.custom_derivatives import SymbolicZero
 
-from .compiled import compiler, folds, kth_largest, maximum_drops_nan, sum_of_shifts, waits  # noqa: F401 - asked for here
+from .compiled import compiler, folds, maximum_drops_nan, sum_of_shifts, waits  # noqa: F401 - asked for here
 from .random import random  # noqa: F401
+from .sharded import cumulative_sum, kth_largest, laid  # noqa: F401
 
 name = "jax"
 takes_numpy = True  # a NumPy array beside a tracer is a constant
@@ -88,7 +89,7 @@ def lift(rule, ops):
 
 def jit(core):
     """Compile a whole call once for each shape and set of options: an eager call is 35 times faster so."""
-    return jax.jit(core, static_argnames="options")
+    return jax.jit(laid(core), static_argnames="options")
 
 
 def vjp(f, *arrays):

@@ -75,11 +75,6 @@ def _apart(*arrays):
     return jax.lax.platform_dependent(cpu=lambda: jax.lax.optimization_barrier(arrays), default=lambda: arrays)
 
 
-def kth_largest(x, k):
-    """The least of the k largest, by a partial sort. XLA would make a whole one of a slice, which takes 50 times as long."""
-    return namespace.min(jax.lax.top_k(x, k)[0], axis=-1, keepdims=True)
-
-
 def sum_of_shifts(a, b, first, size):
     """A loop of as many steps as a has entries, which is compiled once."""
 
@@ -87,8 +82,7 @@ def sum_of_shifts(a, b, first, size):
         total, low = carried
         return (total + factor * jax.lax.dynamic_slice_in_dim(b, low, size), low - 1), None
 
-    shape = (size, *namespace.broadcast_shapes(a.shape[1:], b.shape[1:]))
-    start = namespace.zeros(shape, b.dtype), namespace.asarray(first, "int32")
+    start = namespace.zeros_like(a[0] * b[:size]), namespace.asarray(first, "int32")
     return jax.lax.scan(add, start, a)[0][0]
 
 
