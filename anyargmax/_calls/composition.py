@@ -213,7 +213,7 @@ def loss(ops: Ops, x, controls: Controls, target, *, options: Options):
 
 def _one_hot_target(ops: Ops, x, target, o: Options):
     """Return Boolean target weights of indices, which of them exist, and which rows count; None if all do."""
-    xp, count, rank = ops.xp, entries(x, o.axes), ranks(ops, x, o.axes)
+    xp, count, rank = ops.xp, entries(ops, x, o.axes), ranks(ops, x, o.axes)
     inside = (target >= 0) & (target < count)
     place = expand(ops, xp.astype(xp.where(inside, target, 0), rank.dtype), o.axes)
     return (

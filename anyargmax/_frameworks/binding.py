@@ -23,6 +23,7 @@ from .._rules.logarithms import LOG_WEIGHTS
 from .._rules.losses import FENCHEL_YOUNG
 from .._rules.normal import LOG_NDTR
 from .._rules.perturbations import PERTURBED
+from .._rules.positions import known_length
 from .._rules.probability import PROBABILITY
 from .._rules.readouts import READOUTS
 from .._rules.rule import Array
@@ -97,6 +98,9 @@ class Ops(KernelOps):
         self.cumulative_sum = given["cumulative_sum"] or self.xp.cumulative_sum
         self.moveaxis = given["moveaxis"] or self.xp.moveaxis
         self.iterate = given["iterate"] or self._iterate
+        self.totals = given["totals"] or self._totals
+        self.running = given["running"] or self._running
+        self.span = given["span"] or (lambda x, axis: (0, known_length(x, axis)))
         self.by_rows = given["by_rows"] or (lambda f, *arrays, axes, kept=False: f(self, *arrays))
         self.compiled: dict[Any, Callable] = {}
         selection.when_changed(self.compiled.clear)
@@ -116,6 +120,21 @@ class Ops(KernelOps):
                 break
             state = advance(state)
         return state
+
+    def _totals(self, axes, *arrays, keepdims=True):
+        """Return the sums of arrays along the axes."""
+        return tuple(self.xp.sum(x, axis=axes, keepdims=keepdims) for x in arrays)
+
+    def _running(self, x, axis, *others):
+        """Return the cumulative sum and the sum; of others their first entries, and what is one entry ahead: the last is repeated."""
+        before, total = (slice(None),) * axis, self.xp.sum(x, axis=axis, keepdims=True)
+        made = [self.cumulative_sum(x, axis=axis), total]
+        for c in others:
+            first, rest, last = (
+                c[(*before, part, ...)] for part in (slice(1), slice(1, None), slice(c.shape[axis] - 1, None))
+            )
+            made += [first, self.concat([rest, last], axis=axis)]
+        return tuple(made)
 
     def run(self, core, *args, options):
         """Call a core function, compiled once for each set of options where the adapter can."""

@@ -56,6 +56,14 @@ class Adapter:
     by_rows
         ``by_rows(f, x, *others, axes, kept=False)``: ``f(ops, x, *others)`` on whole rows of arrays in chunks; it reduces the
         axes to length 1 unless they are kept. None: on the whole arrays.
+    totals
+        ``totals(axes, *arrays, keepdims=True)``: the sum of each along the axes. None: one after the other.
+    running
+        ``running(x, axis, *others)``: the cumulative sum of x along an axis and its sum, which is kept; then of each other array
+        the first entry, and what is one entry ahead, for the last entry itself. None: of the namespace's functions.
+    span
+        ``span(x, axis) -> start, length``: where the entries of x are among all entries along an axis, and how many these
+        are. None: x has all of them.
     is_cheap_to_read
         ``is_cheap_to_read(x) -> bool``: whether reading a value of x waits for no device.
     widens
@@ -110,6 +118,9 @@ class Adapter:
     jit: Callable[..., Any] | None = None
     iterate: Callable[..., Any] | None = None
     by_rows: Callable[..., Array] | None = None
+    totals: Callable[..., tuple[Array, ...]] | None = None
+    running: Callable[..., tuple[Any, ...]] | None = None
+    span: Callable[[Array, int], tuple[Any, Any]] | None = None
     is_cheap_to_read: Callable[[Array], bool] = staticmethod(lambda x: False)
     widens: Callable[[Array], bool] = staticmethod(lambda x: False)
     waits: Callable[[Array], bool] = staticmethod(lambda x: False)

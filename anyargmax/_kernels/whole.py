@@ -145,7 +145,7 @@ def _plan(np, rows: Rows, axes, o, shape) -> Plan:
     outer, n, inner = rows.folded
     sizes, positions = rows.sizes, np.empty((0, n), dtype=rows.dtype)
     if shape is not None:
-        made_by: Any = SimpleNamespace(xp=np, place=lambda x: {})
+        made_by: Any = SimpleNamespace(xp=np, place=lambda x: {}, span=lambda x, axis: (0, x.shape[axis]))
         like = np.broadcast_to(np.zeros((), dtype=rows.dtype), (n,) if o.flat else sizes)
         laid = [table(made_by, like, axis, o.coordinates) for axis in o.axes]
         inside = (n,) if o.flat else tuple(m if axis in axes else 1 for axis, m in enumerate(sizes))

@@ -3,7 +3,7 @@
 import math
 
 from .ops import RuleOps
-from .positions import along, entries, known_length
+from .positions import along, counted, entries
 from .rule import Array
 from .scores import is_empty, kept_and_reference, kth_largest, largest
 
@@ -34,17 +34,18 @@ def first_largest(ops: RuleOps, x: Array, keep: Array, axes: tuple[int, ...]) ->
         first = xp.argmax(xp.where(keep, x, -math.inf), axis=axes[0], keepdims=True)
         return ((rank == first) & keep & (x == x))[...]
     top = largest(ops, xp.where(keep, x, _lowest(ops, x)), axes)
-    first = -largest(ops, xp.where(keep & (x == top), -rank, -entries(x, axes)), axes)
+    first = -largest(ops, xp.where(keep & (x == top), -rank, -entries(ops, x, axes)), axes)
     return (rank == first)[...]  # NumPy makes numbers of arrays without axes
 
 
 def ranks(ops: RuleOps, x: Array, axes: tuple[int, ...]) -> Array:
     """Return the index of each entry along the axes, counted in their order; it broadcasts against x."""
     xp = ops.xp
-    sizes = [known_length(x, axis) for axis in axes]
-    rank = xp.reshape(xp.arange(1, **ops.place(x)), (1,) * x.ndim)
-    for axis, stride in zip(axes, [math.prod(sizes[k + 1 :]) for k in range(len(sizes))], strict=True):
-        rank = rank + along(ops, xp.arange(x.shape[axis], **ops.place(x)) * stride, x.ndim, axis)
+    spans = [ops.span(x, axis) for axis in axes]
+    rank, stride = xp.reshape(xp.arange(1, **ops.place(x)), (1,) * x.ndim), 1
+    for axis, (start, n) in zip(reversed(axes), reversed(spans), strict=True):
+        rank = rank + along(ops, counted(ops, x, axis, start) * stride, x.ndim, axis)
+        stride = stride * n
     return rank
 
 
@@ -53,9 +54,9 @@ def k_largest(ops: RuleOps, x: Array, keep: Array, k: int, axes: tuple[int, ...]
     xp = ops.xp
     kth = kth_largest(ops, xp.where(keep, x, _lowest(ops, x)), k, axes)
     above, level = keep & (x > kth), keep & (x == kth)
-    counted = xp.astype(level, xp.int32)
+    levels = xp.astype(level, xp.int32)
     left = k - xp.sum(xp.astype(above, xp.int32), axis=axes, keepdims=True)
-    return above | (level & (ops.cumulative_sum(counted, axis=axes[0]) <= left))
+    return above | (level & (ops.running(levels, axes[0])[0] <= left))
 
 
 def near(ops: RuleOps, chosen: Array, window: tuple[int, ...], axes: tuple[int, ...]) -> Array:
@@ -63,7 +64,7 @@ def near(ops: RuleOps, chosen: Array, window: tuple[int, ...], axes: tuple[int, 
     xp = ops.xp
     inside = chosen == chosen
     for axis, reach in zip(axes, window, strict=True):
-        index = along(ops, xp.arange(chosen.shape[axis], **ops.place(chosen)), chosen.ndim, axis)
+        index = along(ops, counted(ops, chosen, axis, ops.span(chosen, axis)[0]), chosen.ndim, axis)
         center = xp.sum(xp.where(chosen, index, 0), axis=axes, keepdims=True)
         inside = inside & (xp.abs(index - center) <= reach)
     return inside

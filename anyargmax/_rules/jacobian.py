@@ -16,8 +16,7 @@ def jacobian_product(
     s = r.slope(ops, p, r.order(alpha))
     if dead is not None:
         v = xp.where(dead, 0.0, v)
-    pulled = xp.sum(s * v, axis=axes, keepdims=True)
-    if r != SOFTMAX:  # its s = p sums to 1, or to 0
-        total = xp.sum(s, axis=axes, keepdims=True)
-        pulled = pulled / xp.where(ops.detach(total) == 0, 1.0, total)
-    return s * (v - pulled)
+    if r == SOFTMAX:  # its s = p sums to 1, or to 0
+        return s * (v - xp.sum(s * v, axis=axes, keepdims=True))
+    pulled, total = ops.totals(axes, s * v, s)
+    return s * (v - pulled / xp.where(ops.detach(total) == 0, 1.0, total))

@@ -4,7 +4,7 @@ from functools import partial
 from typing import NamedTuple
 
 from .ops import RuleOps
-from .readouts.stacked import expand
+from .readouts.stacked import expand, squeezed
 from .rule import Array, Rule
 from .scores import is_tame, kept_and_reference, largest
 
@@ -130,7 +130,7 @@ def _loss(ops: RuleOps, x, target, temperature, mask, *, axes, relaxation, steep
         barred = xp.any(~rows.keep & (ops.detach(target) > 0), axis=axes, keepdims=True)
         loss = xp.where(barred & (ops.detach(loss) == -float("inf")), 0.0, loss)
         loss = loss + xp.where(barred, float("inf"), xp.zeros_like(loss))  # added: the gradient stays p - y
-    return xp.sum(_where(ops, rows.there, loss), axis=axes)
+    return squeezed(_where(ops, rows.there, loss), axes)
 
 
 def _difference(ops: RuleOps, rows, x, target, temperature, mask, axes, relaxation):

@@ -75,6 +75,9 @@ class RuleOps:
     moveaxis: Callable[..., Array]
     kth_largest: Callable[..., Array] | None
     sum_of_shifts: Callable[..., Array] | None
+    totals: Callable[..., tuple[Array, ...]]
+    running: Callable[..., tuple[Any, ...]]
+    span: Callable[[Array, int], tuple[Any, Any]]
     maximum_drops_nan: bool
     folds: Callable[[Array], bool]
     compiler: Any

@@ -28,9 +28,15 @@ def known_length(x: Array, axis: int) -> Any:
     return x.shape[axis]
 
 
-def entries(x: Array, axes: tuple[int, ...]) -> Any:
+def entries(ops: RuleOps, x: Array, axes: tuple[int, ...]) -> Any:
     """Return how many entries axes of known lengths have."""
-    return math.prod([known_length(x, axis) for axis in axes])
+    return math.prod([ops.span(x, axis)[1] for axis in axes])
+
+
+def counted(ops: RuleOps, x: Array, axis: int, start: Any, **kind: Any) -> Array:
+    """Return ``start, start + 1, ...``, a number for each entry of x along an axis."""
+    i = ops.xp.arange(x.shape[axis], **kind, **ops.place(x))
+    return i if isinstance(start, int) and start == 0 else i + start
 
 
 def table(ops: RuleOps, x: Array, axis: int, coordinates: str, dtype: Any = None) -> Array:
@@ -39,8 +45,9 @@ def table(ops: RuleOps, x: Array, axis: int, coordinates: str, dtype: Any = None
     ``index`` is 0..n-1, ``corner`` runs from -1 to 1 with the ends on the first and last entry, and
     ``center`` holds the centres of n equal cells of [-1, 1]: ``(2 i + 1) / n - 1``. One entry alone is 0.
     """
-    n = known_length(x, axis)
-    i = ops.xp.arange(n, dtype=x.dtype if dtype is None else dtype, **ops.place(x))
+    start, n = ops.span(x, axis)
+    dtype = x.dtype if dtype is None else dtype
+    i = counted(ops, x, axis, start, dtype=dtype)
     if coordinates == "corner":
         i = (2 * i - (n - 1)) / max(n - 1, 1)
     elif coordinates == "center":

@@ -2,7 +2,7 @@
 
 from .ops import RuleOps
 from .readouts.moments import pairs_of
-from .readouts.stacked import expand
+from .readouts.stacked import expand, squeezed
 from .rule import Rule
 from .scores import largest
 
@@ -128,7 +128,7 @@ def _finish(ops: RuleOps, y, *, axes, count):
 
 def _finish_vjp(ops: RuleOps, g, y, stacked, *, axes, count):
     stack = ops.xp.stack([g] if count == 1 else list(g), axis=-1)
-    return stack[(*(0 if axis in axes else slice(None) for axis in range(max(axes) + 1)), ...)] if axes else stack
+    return squeezed(stack, axes) if axes else stack
 
 
 def _finish_jvp(ops: RuleOps, t, y, stacked, *, axes, count):

@@ -36,7 +36,7 @@ def differentiable(
     form = r.form(ops, r, z, order, axes)
     root = root_of(ops, ops.detach(z), keep, None if alpha is None else ops.detach(alpha), form, axes)
     for _ in range(2):
-        root = root + (form.last_step or form.step)(ops, form, root, z, keep, order, axes)[0]
+        root = root + form.step(ops, root, z, keep, order, axes, form.last_move)[0]
     p = form.weights(ops, form, root, z, keep, order, axes)
     return _settled(ops, p if r.k is None else ops.xp.where(keep, p, 0.0), keep, r, axes)
 
@@ -67,7 +67,7 @@ def root_of(ops: RuleOps, z, keep, alpha, r, axes):
 
 def _root_of_rows(ops: RuleOps, z, keep, alpha, r, axes):
     order = r.order(alpha)
-    step = partial(r.step, ops, r, z=z, keep=keep, order=order, axes=axes)
+    step = partial(r.step, ops, z=z, keep=keep, order=order, axes=axes)
     if r.bracket is None:
         return _newton(ops, step, ops.xp.zeros_like(ops.xp.sum(z, axis=axes, keepdims=True)), r.steps)
     low, high = r.bracket(ops, z, keep, axes, r.k)

@@ -2,12 +2,12 @@
 
 from ..ops import RuleOps
 from ..rule import Rule
-from .stacked import blank, expand
+from .stacked import blank, expand, summed
 
 
 def mean(ops: RuleOps, p, positions, *, axes, given=False):
     """``sum_i c_i p_i``."""
-    return blank(ops, p, [ops.xp.sum(p * c, axis=axes) for c in positions], axes, given)
+    return blank(ops, *summed(ops, p, [p * c for c in positions], axes, given))
 
 
 def mean_transposed(ops: RuleOps, g, positions, *, axes):
@@ -17,7 +17,7 @@ def mean_transposed(ops: RuleOps, g, positions, *, axes):
 
 
 def mean_tangent(ops: RuleOps, t, y, p, positions, *, axes, given=False):
-    return ops.xp.stack([ops.xp.sum(t * c, axis=axes) for c in positions], axis=-1)
+    return ops.xp.stack([*ops.totals(axes, *[t * c for c in positions], keepdims=False)], axis=-1)
 
 
 MEAN = Rule(

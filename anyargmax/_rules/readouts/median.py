@@ -3,29 +3,18 @@
 from ..ops import RuleOps
 from ..rule import Rule
 from .mean import mean_tangent, mean_transposed
-from .stacked import blank
+from .stacked import blank, squeezed, summed
 
 
-def _around(axis, start, stop):
-    """Index that cuts ``start:stop`` out along an axis."""
-    return (*(slice(None),) * axis, slice(start, stop), ...)
+def _parts(ops: RuleOps, p, c, axes, k):
+    """Return ``S_j = sum_{i > j} p_i``, ``sum_{i <= j} p_i``, ``c_0`` and ``c_{j+1} - c_j``, 0 for the last j.
 
-
-def _steps(c, axis):
-    """``c_{j+1} - c_j`` along an axis, one shorter than c."""
-    n = c.shape[axis]
-    return c[_around(axis, 1, n)] - c[_around(axis, 0, n - 1)]
-
-
-def _shares(ops: RuleOps, p, axes, k):
-    """``S_j = sum_{i > j} p_i`` and ``sum_{i <= j} p_i`` for all j but the last, of the marginal weights along axes[k]."""
-    xp, axis = ops.xp, axes[k]
-    others = tuple(other for other in axes if other != axis)
-    marginal = xp.sum(p, axis=others, keepdims=True) if others else p
-    below = ops.cumulative_sum(marginal, axis=axis)
-    above = xp.sum(marginal, axis=axis, keepdims=True) - below
-    but_last = _around(axis, 0, p.shape[axis] - 1)
-    return above[but_last], below[but_last]
+    The weights are the marginal ones along axes[k].
+    """
+    others = tuple(other for other in axes if other != axes[k])
+    marginal = ops.xp.sum(p, axis=others, keepdims=True) if others else p
+    below, total, first, ahead = ops.running(marginal, axes[k], c)
+    return total - below, below, first, ahead - c
 
 
 def _is_moving(ops: RuleOps, above, below, axis, given):
@@ -40,11 +29,14 @@ def _is_moving(ops: RuleOps, above, below, axis, given):
     return (above > 0.5 + slack) & (((above < 1 - slack) | (some & (above <= 1 + slack))) if given else some)
 
 
-def _slopes(ops: RuleOps, c, moving, axis):
+def _slopes(ops: RuleOps, steps, moving, axis):
     """``2 sum_{j < i} (c_{j+1} - c_j)`` over the steps that move."""
-    steps = ops.xp.where(moving, 2 * _steps(c, axis), 0.0)
-    first = ops.xp.zeros_like(ops.xp.sum(steps, axis=axis, keepdims=True))
-    return ops.concat([first, ops.cumulative_sum(steps, axis=axis)], axis=axis)
+    xp, before = ops.xp, (slice(None),) * axis
+    steps = xp.where(moving, 2 * steps, 0.0)
+    travelled = ops.running(steps, axis)[0]
+    start, step = travelled[(*before, slice(1), ...)], steps[(*before, slice(1), ...)]
+    start = xp.where(start == step, 0.0, start - step)
+    return ops.concat([start, travelled[(*before, slice(steps.shape[axis] - 1), ...)]], axis=axis)
 
 
 def _held(xp, above, moving):
@@ -59,22 +51,29 @@ def median(ops: RuleOps, p, positions, *, axes, given=False):
     While the same steps move, that is ``base + sum_i p_i slope_i``. A framework that differentiates a cumulative sum of
     weights instead would add up its cotangent once for each entry.
     """
-    xp, answers = ops.xp, []
+    xp, moved, travelled, starts = ops.xp, [], [], []
     for k, c in enumerate(positions):
-        above, below = _shares(ops, ops.detach(p), axes, k)
+        above, below, first, steps = _parts(ops, ops.detach(p), c, axes, k)
         moving = _is_moving(ops, above, below, axes[k], given)
-        travelled = xp.sum(_steps(c, axes[k]) * _held(xp, above, moving), axis=axes[k], keepdims=True)
-        base = xp.sum(c[_around(axes[k], 0, 1)] + travelled, axis=axes)
-        answers.append(base + xp.sum(p * _slopes(ops, c, moving, axes[k]), axis=axes))
-    return blank(ops, p, answers, axes, given)
+        travelled.append(steps * _held(xp, above, moving))
+        moved.append(p * _slopes(ops, steps, moving, axes[k]))
+        starts.append(first)
+    if len(axes) == 1:  # all sums at once
+        sums, there = summed(ops, p, [*moved, *travelled], axes, given)
+        moved, travelled = sums[: len(moved)], sums[len(moved) :]
+    else:
+        moved, there = summed(ops, p, moved, axes, given)
+        travelled = [squeezed(*ops.totals((axes[k],), t), axes) for k, t in enumerate(travelled)]
+    bases = [squeezed(first, axes) + t for first, t in zip(starts, travelled, strict=True)]
+    return blank(ops, [base + y for base, y in zip(bases, moved, strict=True)], there)
 
 
 def _median_slopes(ops: RuleOps, p, positions, axes, given):
     """``d median / dp_i = 2 sum_{j < i} (c_{j+1} - c_j) [1/2 < S_j < 1]``, broadcastable against p."""
     slopes = []
     for k, c in enumerate(positions):
-        above, below = _shares(ops, p, axes, k)
-        slopes.append(_slopes(ops, c, _is_moving(ops, above, below, axes[k], given), axes[k]))
+        above, below, _, steps = _parts(ops, p, c, axes, k)
+        slopes.append(_slopes(ops, steps, _is_moving(ops, above, below, axes[k], given), axes[k]))
     return tuple(slopes)
 
 

@@ -5,7 +5,7 @@ from itertools import combinations_with_replacement
 from ..ops import RuleOps
 from ..rule import Rule
 from .mean import mean_tangent, mean_transposed
-from .stacked import blank, expand
+from .stacked import blank, expand, summed
 
 
 def pairs_of(count: int, crossed: bool) -> list[tuple[int, int]]:
@@ -16,12 +16,11 @@ def pairs_of(count: int, crossed: bool) -> list[tuple[int, int]]:
 
 
 def _stacked(ops: RuleOps, p, positions, axes, given, crossed):
-    xp = ops.xp
-    means = [xp.sum(p * c, axis=axes) for c in positions]
+    means, there = summed(ops, p, [p * c for c in positions], axes, given)
     off = [c - expand(ops, m, axes) for c, m in zip(positions, means, strict=True)]
     pairs = pairs_of(len(off), crossed)
-    seconds = [xp.sum(p * (off[k] ** 2 if k == m else off[k] * off[m]), axis=axes) for k, m in pairs]
-    return blank(ops, p, means + seconds, axes, given)
+    terms = [p * (off[k] ** 2 if k == m else off[k] * off[m]) for k, m in pairs]
+    return blank(ops, (*means, *ops.totals(axes, *terms, keepdims=False)), there)
 
 
 def moments(ops: RuleOps, p, positions, *, axes, given=False):
@@ -44,7 +43,7 @@ def _slopes(ops: RuleOps, y, p, positions, axes, given, crossed):
     off = [c - expand(ops, y[..., k], axes) for k, c in enumerate(positions)]
     slopes = [off[k] * off[m] for k, m in pairs_of(len(off), crossed)]
     if given:
-        rest = [xp.sum(p * d, axis=axes, keepdims=True) for d in off]
+        rest = ops.totals(axes, *[p * d for d in off])
         pairs = pairs_of(len(off), crossed)
         slopes = [s - positions[k] * rest[m] - positions[m] * rest[k] for s, (k, m) in zip(slopes, pairs, strict=True)]
     return (*positions, *slopes)

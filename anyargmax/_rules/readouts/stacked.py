@@ -14,13 +14,26 @@ def expand(ops: RuleOps, y: Array, axes: tuple[int, ...]) -> Array:
     return y
 
 
-def blank(ops: RuleOps, p: Array, answers: list[Array], axes: tuple[int, ...], given: bool = False) -> Array:
-    """Stack the answers; NaN (with gradient 0) in a row whose weights are all 0, which has no argmax, or hold a NaN.
+def squeezed(y: Array, axes: tuple[int, ...]) -> Array:
+    """Drop axes of length 1."""
+    return y[(*(0 if axis in axes else slice(None) for axis in range(max(axes) + 1)), ...)]
 
-    Weights that are given may be negative. Whoever gives them says which rows have an answer, and none is blank here.
+
+def summed(ops: RuleOps, p: Array, terms: list[Array], axes: tuple[int, ...], given: bool = False):
+    """Return the sums of terms along the axes, and which rows have an answer: those whose weights p are not all 0, and no NaN.
+
+    Weights that are given may be negative. Whoever gives them says which rows have an answer: None is returned here.
     """
-    xp = ops.xp
     if given:
-        return xp.stack(answers, axis=-1)
-    there = xp.sum(ops.detach(p), axis=axes) > 0
-    return xp.stack([xp.where(there, y, float("nan")) for y in answers], axis=-1)
+        return ops.totals(axes, *terms, keepdims=False), None
+    *sums, total = ops.totals(axes, *terms, ops.detach(p), keepdims=False)
+    return sums, total > 0
+
+
+def blank(ops: RuleOps, answers, there: Array | None) -> Array:
+    """Stack the answers; NaN (with gradient 0) in a row that has none."""
+    xp = ops.xp
+    return xp.stack(
+        [*answers] if there is None else [xp.where(there, y, float("nan")) for y in answers],
+        axis=-1,
+    )

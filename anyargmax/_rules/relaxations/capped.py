@@ -14,6 +14,10 @@ def _parts(ops: RuleOps, u, keep):
     return u * s, xp.astype(keep & high, u.dtype), s
 
 
+def _terms(ops: RuleOps, r, root, z, keep, order):
+    return _parts(ops, z - root, keep)
+
+
 def _slope(ops: RuleOps, p, order):
     value = ops.detach(p)
     return ops.xp.where((value > 0) & (value < 1), 1.0, value * 0)
@@ -24,4 +28,4 @@ def _bracket(ops: RuleOps, z, keep, axes, k):
     return zero - 1, zero
 
 
-CAPPED = Relaxation("capped", value_by_parts(_parts), _slope, _bracket, steps=24, step=newton_by_parts(_parts))
+CAPPED = Relaxation("capped", value_by_parts(_parts), _slope, _bracket, steps=24, terms=_terms, move=newton_by_parts)

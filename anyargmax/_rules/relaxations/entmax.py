@@ -11,7 +11,7 @@ from ..ops import RuleOps
 from ..positions import entries
 from ..ratios import expm1_ratio, log1p_ratio
 from ..rule import Array
-from .record import Relaxation, not_vanishing, total
+from .record import Relaxation, not_vanishing
 
 
 def _exponential(ops: RuleOps, u, keep, order):
@@ -44,14 +44,13 @@ def _slope(ops: RuleOps, p, order):
     return xp.where(value > 0, xp.exp(exponent * xp.log(positive)), p * 0)
 
 
-def _norm_step(ops: RuleOps, r, root, z, keep, order, axes):
+def _norm_move(ops: RuleOps, r, root, sums, order):
     """Newton's step on the norm ``(sum p^a)^(1/a) = 1``, ``a = alpha - 1`` being the norm's inverse order.
 
     For alpha <= 2 that is convex and nearly linear, and at alpha = 1 one step is exact.
     """
     xp = ops.xp
-    p, s = r.value(ops, z - root, keep, order)
-    sums, slope = total(ops, p, axes), total(ops, s, axes)
+    sums, slope = sums
     slope = xp.where(ops.detach(slope) == 0, 1.0, slope)
     sums = xp.where(ops.detach(sums) > 0, sums, xp.where(ops.detach(sums) == 0, 1.0, sums))
     log = xp.log(sums)
@@ -72,16 +71,16 @@ def _largest_weights(ops: RuleOps, r, root, z, keep, order, axes):
     return _of_largest(ops, r, root, z, keep, order)[0]
 
 
-def _largest_step(ops: RuleOps, r, root, z, keep, order, axes, solved=False):
-    p, s = _of_largest(ops, r, root, z, keep, order)
-    over = total(ops, p, axes) - 1
+def _largest_move(ops: RuleOps, r, root, sums, order, solved=False):
+    p, s = sums
+    over = p - 1
     over = over - ops.detach(over) if solved else over
-    return over / not_vanishing(ops, total(ops, s, axes)), over
+    return over / not_vanishing(ops, s), over
 
 
 def _largest_bracket(ops: RuleOps, z, keep, axes, k):
     zero = ops.xp.zeros_like(ops.xp.sum(z, axis=axes, keepdims=True))
-    return zero - 1, zero - 1 / entries(z, axes)
+    return zero - 1, zero - 1 / entries(ops, z, axes)
 
 
 def _form(ops: RuleOps, r, z, order, axes):
@@ -102,20 +101,21 @@ def _weights_slope(ops: RuleOps, p, order):
     return p
 
 
-SOFTMAX = Relaxation("softmax", _exponential, _weights_slope, None, steps=1, step=_norm_step, alpha=1.0)
+SOFTMAX = Relaxation("softmax", _exponential, _weights_slope, None, steps=1, move=_norm_move, alpha=1.0)
 # Under other names for kernels: weights that are given, of which nothing is solved, and logarithms of softmax.
 GIVEN, LOGARITHM = SOFTMAX._replace(name="given"), SOFTMAX._replace(name="logarithm")
-ENTMAX = Relaxation("entmax", _value, _slope, None, steps=24, step=_norm_step, form=_form)
+ENTMAX = Relaxation("entmax", _value, _slope, None, steps=24, move=_norm_move, form=_form)
 BY_LARGEST = Relaxation(
     "entmax",
     _value,
     _slope,
     _largest_bracket,
     steps=72,
-    step=_largest_step,
+    terms=_of_largest,
+    move=_largest_move,
     weights=_largest_weights,
     is_convex=_is_convex,
-    last_step=partial(_largest_step, solved=True),
+    last_move=partial(_largest_move, solved=True),
     shortest=0,
 )
 
@@ -141,6 +141,5 @@ def alpha_derivative(ops: RuleOps, p: Array, alpha: Array, axes: tuple[int, ...]
     safe = xp.where(small, 1.0, a)
     far = (s * xp.where(small, 0.0, y) - p * safe * log) / safe**2
     w = xp.where(alive, xp.where(small, p * series * ratio**2, far), 0.0)
-    sums = total(ops, s, axes)
-    sums = xp.where(ops.detach(sums) == 0, 1.0, sums)
-    return w - s * (total(ops, w, axes) / sums)
+    slopes, moved = ops.totals(axes, s, w)
+    return w - s * (moved / xp.where(ops.detach(slopes) == 0, 1.0, slopes))

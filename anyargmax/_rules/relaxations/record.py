@@ -14,30 +14,27 @@ def not_vanishing(ops: RuleOps, slope: Array) -> Array:
     return ops.xp.where(ops.detach(slope) < least, least, slope)
 
 
-def total(ops: RuleOps, x: Array, axes: tuple[int, ...]) -> Array:
-    """Return the sum along the axes, kept."""
-    return ops.xp.sum(x, axis=axes, keepdims=True)
+def values(ops: RuleOps, r, root, z, keep, order):
+    """Return phi and its derivative at a threshold: what Newton's step sums up."""
+    return r.value(ops, z - root, keep, order)
 
 
-def newton(ops: RuleOps, r, root, z, keep, order, axes):
-    """Return Newton's step on ``sum phi = k``, and how far the sum is over k."""
-    p, s = r.value(ops, z - root, keep, order)
-    over = total(ops, p, axes) - (1 if r.k is None else r.k)
-    return over / not_vanishing(ops, total(ops, s, axes)), over
+def newton(ops: RuleOps, r, root, sums, order):
+    """Return Newton's step on ``sum phi = k`` from the sums of `values`, and how far the first is over k."""
+    p, s = sums
+    over = p - (1 if r.k is None else r.k)
+    return over / not_vanishing(ops, s), over
 
 
-def newton_by_parts(parts):
-    """Make Newton's step of ``parts(ops, u, keep) -> rest, whole, phi'``: a whole number for each weight, and what is beside it.
+def newton_by_parts(ops: RuleOps, r, root, sums, order):
+    """Return Newton's step from the sums of parts, and how far they are over k.
 
-    A sum near k of whole weights would be rounded to multiples of k eps; a sum of parts is not.
+    Of each weight, the parts are a whole number and what is beside it: ``rest, whole, phi'``. A sum near k of whole weights
+    would be rounded to multiples of k eps; a sum of parts is not.
     """
-
-    def step(ops: RuleOps, r, root, z, keep, order, axes):
-        rest, whole, s = parts(ops, z - root, keep)
-        over = total(ops, rest, axes) + (total(ops, whole, axes) - r.k)
-        return over / not_vanishing(ops, total(ops, s, axes)), over
-
-    return step
+    rest, whole, s = sums
+    over = rest + (whole - r.k)
+    return over / not_vanishing(ops, s), over
 
 
 def value_by_parts(parts):
@@ -82,17 +79,20 @@ class Relaxation(NamedTuple):
         None: Newton's steps from ``tau = 0`` are monotone.
     steps
         How many steps of the search are unrolled where values cannot be looked at.
-    step
-        ``(ops, r, root, z, keep, order, axes) -> move, over``: Newton's step from a threshold, and ``sum p - k`` there, or
-        None where Newton is monotone.
+    terms
+        ``(ops, r, root, z, keep, order) -> tuple of arrays``: numbers for each score at a threshold, of which a step takes
+        the sums.
+    move
+        ``(ops, r, root, sums, order) -> move, over``: Newton's step from a threshold, and ``sum p - k`` there, or None where
+        Newton is monotone.
     weights
-        With the arguments of `step`: the weights at a threshold.
+        ``(ops, r, root, z, keep, order, axes)``: the weights at a threshold.
     form
         ``(ops, r, z, order, axes) -> Relaxation``: the record to solve with, which may have another unknown for long rows.
     is_convex
         ``order -> bool``, or an array of them: whether Newton's method converges monotonically.
-    last_step
-        Newton's step at the solution, with value 0 and an exact derivative. None: `step`, which is enough where the slope
+    last_move
+        Newton's step at the solution, with value 0 and an exact derivative. None: `move`, which is enough where the slope
         is finite.
     product
         ``(ops, r, v, root, z, keep, axes) -> J v`` with the symmetric Jacobian J of weights that are not each a function of its
@@ -110,11 +110,12 @@ class Relaxation(NamedTuple):
     slope: Callable[..., Array]
     bracket: Callable[..., tuple[Array, Array]] | None
     steps: int
-    step: Callable[..., tuple[Array, Any]] = newton
+    terms: Callable[..., tuple[Array, ...]] = values
+    move: Callable[..., tuple[Array, Any]] = newton
     weights: Callable[..., Array] = _weights
     form: Callable[..., Any] = _as_it_is
     is_convex: Callable[[Any], Any] = _always
-    last_step: Callable[..., tuple[Array, Any]] | None = None
+    last_move: Callable[..., tuple[Array, Any]] | None = None
     product: Callable[..., Array] | None = None
     shortest: int = 1
     tail: Callable[..., float] = log_smallest
@@ -124,3 +125,10 @@ class Relaxation(NamedTuple):
     def order(self, alpha: Array | None) -> Any:
         """Return alpha from the array if there is one."""
         return self.alpha if alpha is None else alpha
+
+    def step(
+        self, ops: RuleOps, root: Array, z: Array, keep: Array | None, order: Any, axes: tuple[int, ...], move=None
+    ):
+        """Return what `move` does, or another function like it, at a threshold."""
+        sums = ops.totals(axes, *self.terms(ops, self, root, z, keep, order))
+        return (move or self.move)(ops, self, root, sums, order)

@@ -24,7 +24,7 @@ def _slope(ops: RuleOps, p, order):
 
 def _bracket(ops: RuleOps, z, keep, axes, k):
     xp = ops.xp
-    n = entries(z, axes)
+    n = entries(ops, z, axes)
     start = xp.zeros_like(xp.sum(z, axis=axes, keepdims=True))
     level = xp.sum(xp.astype(keep & (z >= 0), xp.int32), axis=axes, keepdims=True) > k
     floor = log_smallest(ops, z.dtype)
@@ -32,17 +32,18 @@ def _bracket(ops: RuleOps, z, keep, axes, k):
     return xp.where(level, 0.0, below) - math.log(k), start + math.log(max(n - k, 1))
 
 
-_newton = newton_by_parts(_parts)
+def _terms(ops: RuleOps, r, root, z, keep, order):
+    return *_parts(ops, z - root, keep), ops.xp.astype(keep, z.dtype)
 
 
-def _step(ops: RuleOps, r, root, z, keep, order, axes):
+def _move(ops: RuleOps, r, root, sums, order):
     """Take Newton's step on the logarithm of the odds ``sum p : n - sum p``, which is nearly linear in the threshold.
 
     Near its end, the quotient of that logarithm is its series: the derivative of a quotient of tiny numbers overflows.
     """
     xp, k = ops.xp, r.k
-    move, over = _newton(ops, r, root, z, keep, order, axes)
-    count = xp.sum(xp.astype(keep, over.dtype), axis=axes, keepdims=True)
+    *parts, count = sums
+    move, over = newton_by_parts(ops, r, root, parts, order)
     rest = xp.where(count > k, count - k, 1.0)
     odds = xp.log1p(over / k) - xp.log1p(-over / rest)
     near = xp.abs(ops.detach(over)) < float(xp.finfo(over.dtype).eps) ** 0.5
@@ -51,4 +52,4 @@ def _step(ops: RuleOps, r, root, z, keep, order, axes):
     return xp.where(factor != factor, move, move * factor), over
 
 
-SIGMOID = Relaxation("sigmoid", value_by_parts(_parts), _slope, _bracket, steps=32, step=_step)
+SIGMOID = Relaxation("sigmoid", value_by_parts(_parts), _slope, _bracket, steps=32, terms=_terms, move=_move)

@@ -14,13 +14,13 @@ from ..subsets import filled, grown, leaves, moments, outside
 from .sigmoid import SIGMOID
 
 
-def _tilt(ops: RuleOps, r, root, z, keep, order, axes):
+def _tilt(ops: RuleOps, r, root, sums, order):
     """Take a step to the threshold of the sigmoid, none if the sum is within 1/2 of k: it need not be exact."""
-    move, over = SIGMOID.step(ops, r, root, z, keep, order, axes)
+    move, over = SIGMOID.move(ops, r, root, sums, order)
     return ops.xp.where(ops.xp.abs(over) < 0.5, 0.0, move), over
 
 
-def _stay(ops: RuleOps, r, root, z, keep, order, axes):
+def _stay(ops: RuleOps, r, root, sums, order):
     """Leave the threshold as it is: nothing moves with it."""
     return ops.xp.zeros_like(root), None
 
@@ -96,8 +96,8 @@ def _covariances_of_rows(ops: RuleOps, v, root, z, keep, r, axes):
 SUBSET = SIGMOID._replace(
     name="subset",
     steps=8,  # of 150,000 adversarial rows of up to 200 scores, none took more than 5
-    step=_tilt,
+    move=_tilt,
     weights=_marginals,
-    last_step=_stay,
+    last_move=_stay,
     product=_covariances,
 )
