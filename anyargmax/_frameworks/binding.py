@@ -100,6 +100,7 @@ class Ops(KernelOps):
         self.iterate = given["iterate"] or self._iterate
         self.totals = given["totals"] or self._totals
         self.running = given["running"] or self._running
+        self.before = given["before"] or self._before
         self.span = given["span"] or (lambda x, axis: (0, known_length(x, axis)))
         self.by_rows = given["by_rows"] or (lambda f, *arrays, axes, kept=False: f(self, *arrays))
         self.compiled: dict[Any, Callable] = {}
@@ -135,6 +136,14 @@ class Ops(KernelOps):
             )
             made += [first, self.concat([rest, last], axis=axis)]
         return tuple(made)
+
+    def _before(self, x, axis):
+        """Return the sum of what lies before each entry."""
+        xp, lines = self.xp, (slice(None),) * axis
+        sums = self.running(x, axis)[0]
+        first, step = sums[(*lines, slice(1), ...)], x[(*lines, slice(1), ...)]
+        first = xp.where(first == step, 0.0, first - step)  # of an array that continues another one
+        return self.concat([first, sums[(*lines, slice(x.shape[axis] - 1), ...)]], axis=axis)
 
     def run(self, core, *args, options):
         """Call a core function, compiled once for each set of options where the adapter can."""

@@ -61,6 +61,8 @@ class Adapter:
     running
         ``running(x, axis, *others)``: the cumulative sum of x along an axis and its sum, which is kept; then of each other array
         the first entry, and what is one entry ahead, for the last entry itself. None: of the namespace's functions.
+    before
+        ``before(x, axis)``: the sum of what lies before each entry along an axis. None: of `running`.
     span
         ``span(x, axis) -> start, length``: where the entries of x are among all entries along an axis, and how many these
         are. None: x has all of them.
@@ -120,6 +122,7 @@ class Adapter:
     by_rows: Callable[..., Array] | None = None
     totals: Callable[..., tuple[Array, ...]] | None = None
     running: Callable[..., tuple[Any, ...]] | None = None
+    before: Callable[[Array, int], Array] | None = None
     span: Callable[[Array, int], tuple[Any, Any]] | None = None
     is_cheap_to_read: Callable[[Array], bool] = staticmethod(lambda x: False)
     widens: Callable[[Array], bool] = staticmethod(lambda x: False)

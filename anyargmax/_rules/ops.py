@@ -77,6 +77,7 @@ class RuleOps:
     sum_of_shifts: Callable[..., Array] | None
     totals: Callable[..., tuple[Array, ...]]
     running: Callable[..., tuple[Any, ...]]
+    before: Callable[[Array, int], Array]
     span: Callable[[Array, int], tuple[Any, Any]]
     maximum_drops_nan: bool
     folds: Callable[[Array], bool]

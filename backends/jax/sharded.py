@@ -56,24 +56,71 @@ def laid(core):
     return lambda x, *others, **options: core(x, *jax.tree.map(partial(_beside, x), others), **options)
 
 
+def _count(x, axis):
+    """How many blocks an axis is taken in: a sharding cuts it between two of them. `jax.export` has lengths without a number."""
+    n = x.shape[axis]
+    return 1 if _is_whole() or not isinstance(n, int) else math.gcd(n, jax.device_count())
+
+
+def _in_blocks(x, axis):
+    """Make one axis of an array two, those of blocks and of entries in a block."""
+    count = _count(x, axis)
+    return namespace.reshape(x, (*x.shape[:axis], count, x.shape[axis] // count, *x.shape[axis + 1 :]))
+
+
 def kth_largest(x, k):
     """The least of the k largest, by a partial sort. XLA would make a whole one of a slice, which takes 50 times as long."""
-    if _is_whole():
+    if _count(x, -1) == 1 and _is_whole():
         return namespace.min(jax.lax.top_k(x, k)[0], axis=-1, keepdims=True)
-    *rows, n = x.shape
-    count = math.gcd(n, jax.device_count())
-    blocks = namespace.sort(namespace.reshape(x, (*rows, count, n // count)), axis=-1)[..., -k:]
-    best = namespace.reshape(_gathered(blocks, -2), (*rows, -1))
-    return namespace.sort(best, axis=-1)[..., -k : best.shape[-1] - k + 1]
+    best = _gathered(namespace.sort(_in_blocks(x, x.ndim - 1), axis=-1)[..., -k:], -2)
+    best = namespace.sort(namespace.reshape(best, (*x.shape[:-1], -1)), axis=-1)
+    return best[..., best.shape[-1] - k :][..., :1]
+
+
+def _behind(x, axis):
+    """Sum up what lies before each entry along an axis that is whole."""
+    sums = namespace.cumulative_sum(jax.lax.slice_in_dim(x, 0, x.shape[axis] - 1, axis=axis), axis=axis)
+    first = jax.lax.slice_in_dim(x, 0, 1, axis=axis)
+    return namespace.concat([namespace.zeros_like(first), sums], axis=axis)
+
+
+def _summed(cumulate, x, axis):
+    """Sum up along an axis, within blocks and over the blocks before each."""
+    blocks = _in_blocks(x, axis)
+    sums = cumulate(blocks, axis=axis + 1)
+    if blocks.shape[axis] > 1:
+        sums = sums + _behind(_gathered(namespace.sum(blocks, axis=axis + 1, keepdims=True), axis), axis)
+    return namespace.reshape(sums, x.shape)
 
 
 def cumulative_sum(x, *, axis):
-    """Cumulative sums in blocks, and what comes before each block."""
-    if _is_whole():
-        return namespace.cumulative_sum(x, axis=axis)
-    before, n, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
-    count = math.gcd(n, jax.device_count())
-    blocks = namespace.reshape(x, (*before, count, n // count, *after))
-    totals = _gathered(namespace.sum(blocks, axis=axis + 1, keepdims=True), axis)
-    low = namespace.cumulative_sum(totals, axis=axis) - totals
-    return namespace.reshape(namespace.cumulative_sum(blocks, axis=axis + 1) + low, x.shape)
+    """Return the sum of what lies up to each entry."""
+    return _summed(namespace.cumulative_sum, x, axis)
+
+
+def before(x, axis):
+    """Return the sum of what lies before each entry."""
+    return _summed(_behind, x, axis)
+
+
+def _ahead(c, axis):
+    """Return the first entry, and for each the next one: the last itself for the last."""
+    blocks, cut = _in_blocks(c, axis), jax.lax.slice_in_dim
+    count, n = blocks.shape[axis : axis + 2]
+    first, last = (_gathered(cut(blocks, i, i + 1, axis=axis + 1), axis) for i in (0, n - 1))
+    following = namespace.concat([cut(first, 1, count, axis=axis), cut(last, count - 1, count, axis=axis)], axis=axis)
+    rest = cut(blocks, 1, n, axis=axis + 1)
+    ahead = namespace.concat([rest, _beside(rest, following)], axis=axis + 1)
+    return namespace.squeeze(cut(first, 0, 1, axis=axis), axis=axis), namespace.reshape(ahead, c.shape)
+
+
+def running(x, axis, *others):
+    """Return sums up to each entry, the whole sum, and of others what `_ahead` does."""
+    made = cumulative_sum(x, axis=axis), namespace.sum(x, axis=axis, keepdims=True)
+    return (*made, *(part for c in others for part in _ahead(c, axis)))
+
+
+def span(x, axis):
+    """Return where an axis begins, 0, and its length. What is counted from an array of zeros lies as they do."""
+    n, spec = x.shape[axis], _spec(x)
+    return (_resharded(namespace.zeros(n, "int32"), spec[axis : axis + 1], x) if any(spec) else 0), n
