@@ -56,6 +56,12 @@ def laid(core):
     return lambda x, *others, **options: core(x, *jax.tree.map(partial(_beside, x), others), **options)
 
 
+def zero(x):
+    """The number 0 to count from in a loop over x: `vmap` along an axis that is explicitly sharded asks for one on its mesh."""
+    mesh = getattr(getattr(jax.typeof(x), "sharding", None), "mesh", None) if hasattr(jax, "typeof") else None
+    return 0 if getattr(mesh, "empty", True) else namespace.sum(x[:0], dtype="int32")
+
+
 def _count(x, axis):
     """How many blocks an axis is taken in: a sharding cuts it between two of them. `jax.export` has lengths without a number."""
     n = x.shape[axis]
