@@ -102,6 +102,8 @@ class Ops(KernelOps):
         self.running = given["running"] or self._running
         self.before = given["before"] or self._before
         self.span = given["span"] or (lambda x, axis: (0, known_length(x, axis)))
+        self.blocks = given["blocks"] or (lambda x, axis: 1)
+        self.gathered = given["gathered"] or (lambda x, axis: x)
         self.by_rows = given["by_rows"] or (lambda f, *arrays, axes, kept=False: f(self, *arrays))
         self.compiled: dict[Any, Callable] = {}
         selection.when_changed(self.compiled.clear)

@@ -66,6 +66,10 @@ class Adapter:
     span
         ``span(x, axis) -> start, length``: where the entries of x are among all entries along an axis, and how many these
         are. None: x has all of them.
+    blocks
+        ``blocks(x, axis)``: how many blocks of one length an axis is best computed in, each of which lies on one device. None: 1.
+    gathered
+        ``gathered(x, axis)``: x with an axis, in which each block has few entries, brought together. None: x.
     is_cheap_to_read
         ``is_cheap_to_read(x) -> bool``: whether reading a value of x waits for no device.
     widens
@@ -124,6 +128,8 @@ class Adapter:
     running: Callable[..., tuple[Any, ...]] | None = None
     before: Callable[[Array, int], Array] | None = None
     span: Callable[[Array, int], tuple[Any, Any]] | None = None
+    blocks: Callable[[Array, int], int] | None = None
+    gathered: Callable[[Array, int], Array] | None = None
     is_cheap_to_read: Callable[[Array], bool] = staticmethod(lambda x: False)
     widens: Callable[[Array], bool] = staticmethod(lambda x: False)
     waits: Callable[[Array], bool] = staticmethod(lambda x: False)

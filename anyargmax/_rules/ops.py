@@ -79,6 +79,8 @@ class RuleOps:
     running: Callable[..., tuple[Any, ...]]
     before: Callable[[Array, int], Array]
     span: Callable[[Array, int], tuple[Any, Any]]
+    blocks: Callable[[Array, int], int]
+    gathered: Callable[[Array, int], Array]
     maximum_drops_nan: bool
     folds: Callable[[Array], bool]
     compiler: Any

@@ -9,7 +9,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from .compiled import compiler, folds, maximum_drops_nan, sum_of_shifts, waits  # noqa: F401 - asked for here
 from .random import random  # noqa: F401
-from .sharded import before, cumulative_sum, kth_largest, laid, running, span, zero  # noqa: F401
+from .sharded import before, blocks, cumulative_sum, gathered, kth_largest, laid, running, span, zero  # noqa: F401
 
 name = "jax"
 takes_numpy = True  # a NumPy array beside a tracer is a constant

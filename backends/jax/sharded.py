@@ -29,7 +29,7 @@ def _resharded(a, spec, x):
     return jax.sharding.reshard(a, jax.sharding.NamedSharding(mesh, spec))
 
 
-def _gathered(x, axis):
+def gathered(x, axis):
     """Have an axis whole on each device, which operations along it must ask for on a mesh with explicit axes."""
     spec = _spec(x)
     if any(spec):
@@ -62,7 +62,7 @@ def zero(x):
     return 0 if getattr(mesh, "empty", True) else namespace.sum(x[:0], dtype="int32")
 
 
-def _count(x, axis):
+def blocks(x, axis):
     """How many blocks an axis is taken in: a sharding cuts it between two of them. `jax.export` has lengths without a number."""
     n = x.shape[axis]
     return 1 if _is_whole() or not isinstance(n, int) else math.gcd(n, jax.device_count())
@@ -70,15 +70,15 @@ def _count(x, axis):
 
 def _in_blocks(x, axis):
     """Make one axis of an array two, those of blocks and of entries in a block."""
-    count = _count(x, axis)
+    count = blocks(x, axis)
     return namespace.reshape(x, (*x.shape[:axis], count, x.shape[axis] // count, *x.shape[axis + 1 :]))
 
 
 def kth_largest(x, k):
     """The least of the k largest, by a partial sort. XLA would make a whole one of a slice, which takes 50 times as long."""
-    if _count(x, -1) == 1 and _is_whole():
+    if _is_whole():
         return namespace.min(jax.lax.top_k(x, k)[0], axis=-1, keepdims=True)
-    best = _gathered(namespace.sort(_in_blocks(x, x.ndim - 1), axis=-1)[..., -k:], -2)
+    best = gathered(namespace.sort(_in_blocks(x, x.ndim - 1), axis=-1)[..., -k:], -2)
     best = namespace.sort(namespace.reshape(best, (*x.shape[:-1], -1)), axis=-1)
     return best[..., best.shape[-1] - k :][..., :1]
 
@@ -92,10 +92,10 @@ def _behind(x, axis):
 
 def _summed(cumulate, x, axis):
     """Sum up along an axis, within blocks and over the blocks before each."""
-    blocks = _in_blocks(x, axis)
-    sums = cumulate(blocks, axis=axis + 1)
-    if blocks.shape[axis] > 1:
-        sums = sums + _behind(_gathered(namespace.sum(blocks, axis=axis + 1, keepdims=True), axis), axis)
+    parts = _in_blocks(x, axis)
+    sums = cumulate(parts, axis=axis + 1)
+    if parts.shape[axis] > 1:
+        sums = sums + _behind(gathered(namespace.sum(parts, axis=axis + 1, keepdims=True), axis), axis)
     return namespace.reshape(sums, x.shape)
 
 
@@ -111,11 +111,11 @@ def before(x, axis):
 
 def _ahead(c, axis):
     """Return the first entry, and for each the next one: the last itself for the last."""
-    blocks, cut = _in_blocks(c, axis), jax.lax.slice_in_dim
-    count, n = blocks.shape[axis : axis + 2]
-    first, last = (_gathered(cut(blocks, i, i + 1, axis=axis + 1), axis) for i in (0, n - 1))
+    parts, cut = _in_blocks(c, axis), jax.lax.slice_in_dim
+    count, n = parts.shape[axis : axis + 2]
+    first, last = (gathered(cut(parts, i, i + 1, axis=axis + 1), axis) for i in (0, n - 1))
     following = namespace.concat([cut(first, 1, count, axis=axis), cut(last, count - 1, count, axis=axis)], axis=axis)
-    rest = cut(blocks, 1, n, axis=axis + 1)
+    rest = cut(parts, 1, n, axis=axis + 1)
     ahead = namespace.concat([rest, _beside(rest, following)], axis=axis + 1)
     return namespace.squeeze(cut(first, 0, 1, axis=axis), axis=axis), namespace.reshape(ahead, c.shape)
 
