@@ -44,7 +44,9 @@ def _beside(x, a):
     if not any(spec) or a.ndim != x.ndim:
         return a
     own = _spec(a)
-    found = [s or (t if t not in own and m == n else None) for s, t, m, n in zip(own, spec, a.shape, x.shape, strict=True)]
+    found = [
+        s or (t if t not in own and m == n else None) for s, t, m, n in zip(own, spec, a.shape, x.shape, strict=True)
+    ]
     return a if found == own else _resharded(a, found, x)
 
 

@@ -43,8 +43,7 @@ def members(ops: RuleOps, root: Array, z: Array, keep: Array) -> tuple[Array, Ar
 
 def _in_front(ops: RuleOps, axes, blocks, *arrays):
     """Return arrays with the axis of rows in front of the others, or with the axes of the entries in blocks and of blocks."""
-    for a in arrays:
-        a = ops.moveaxis(a, axes[0], 0)
+    for a in (ops.moveaxis(a, axes[0], 0) for a in arrays):
         yield a if blocks == 1 else ops.moveaxis(ops.xp.reshape(a, (blocks, -1, *a.shape[1:])), 0, 1)
 
 
