@@ -16,7 +16,7 @@ from .sampling import sample_one_hot
 from .weights import soft_one_hot
 
 ARRAYS = ("temperature", "alpha", "positions")  # the options that may be arrays
-WITH_A_CALL = ("mask", "noise")  # what comes with the scores
+WITH_A_CALL = ("mask", "noise", "group")  # what comes with the scores
 
 
 def choice(

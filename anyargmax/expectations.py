@@ -9,6 +9,7 @@ from ._calls.annotations import (
     AxisOrAll,
     Coordinates,
     Mask,
+    Members,
     Moments,
     Pair,
     Positions,
@@ -30,6 +31,7 @@ def expectation(
     keepdims: bool = False,
     readout: Readout = "mean",
     mask: Mask = None,
+    group: Members = None,
 ) -> A: ...
 @overload
 def expectation(
@@ -41,6 +43,7 @@ def expectation(
     keepdims: bool = False,
     readout: Moments,
     mask: Mask = None,
+    group: Members = None,
 ) -> tuple[A, A]: ...
 def expectation(
     p: Weights[A],
@@ -51,6 +54,7 @@ def expectation(
     keepdims: bool = False,
     readout: Answer = "mean",
     mask: Mask = None,
+    group: Members = None,
 ) -> A | tuple[A, A]:
     """Return the position that weights stand for: ``sum_i c_i p_i``.
 
@@ -109,7 +113,7 @@ def expectation(
     >>> print(expectation(np.asarray([[0.0, 0.25, 0.75], [0.0, 0.0, 0.0]]), -1))
     [1.75  nan]
     """
-    return called(weighted, p, (axis, positions, keepdims, readout, mask))
+    return called(weighted, p, (axis, positions, keepdims, readout, mask, group))
 
 
 @overload
@@ -121,6 +125,7 @@ def spatial_expectation(
     coordinates: Coordinates = "index",
     readout: Readout = "mean",
     mask: Mask = None,
+    group: Members = None,
 ) -> A: ...
 @overload
 def spatial_expectation(
@@ -131,6 +136,7 @@ def spatial_expectation(
     coordinates: Coordinates = "index",
     readout: Pair,
     mask: Mask = None,
+    group: Members = None,
 ) -> tuple[A, A]: ...
 def spatial_expectation(
     p: Weights[A],
@@ -140,6 +146,7 @@ def spatial_expectation(
     coordinates: Coordinates = "index",
     readout: Readouts = "mean",
     mask: Mask = None,
+    group: Members = None,
 ) -> A | tuple[A, A]:
     """Return the coordinates that the weights of a map stand for, one for each of its axes.
 
@@ -189,4 +196,4 @@ def spatial_expectation(
            [1., 1.]]))
     """
     axes = tuple(axes) if isinstance(axes, list) else axes
-    return called(map_weighted, p, (axes, coordinates, readout, mask))
+    return called(map_weighted, p, (axes, coordinates, readout, mask, group))

@@ -1,6 +1,6 @@
 """The loss that goes with the weights."""
 
-from ._calls.annotations import A, Ignored, Mask, OrderNumber, Scores, SomeAxes, Target, Temperature
+from ._calls.annotations import A, Ignored, Mask, Members, OrderNumber, Scores, SomeAxes, Target, Temperature
 from ._calls.arguments import loss
 from ._frameworks.kept_calls import called
 
@@ -15,6 +15,7 @@ def fenchel_young_loss(
     temperature: Temperature = 1.0,
     mask: Mask = None,
     ignore_index: Ignored = None,
+    group: Members = None,
 ) -> A:
     """Return the Fenchel-Young loss of each row: ``>= 0``, and 0 only where the weights are the target.
 
@@ -23,8 +24,8 @@ def fenchel_young_loss(
 
     Parameters
     ----------
-    x, temperature, mask
-        As in `soft_argmax`. Where the target has weight on a masked score, the loss is ``+inf``. In a row
+    x, temperature, mask, group
+        As in `soft_argmax`; with a group, indices count through all shards. Where the target has weight on a masked score, the loss is ``+inf``. In a row
         without any kept score the loss is 0, and so are its gradients, whatever its target.
     target
         Weights of the shape of x, ``>= 0`` and summing to 1 along the axis, which get a gradient; or integer indices, of the
@@ -56,4 +57,4 @@ def fenchel_young_loss(
     Martins and Astudillo (2016), arXiv:1602.02068, eq. 16 (the sparsemax loss).
     """
     axis = tuple(axis) if isinstance(axis, list) else axis
-    return called(loss, x, (target, axis, alpha, temperature, mask, ignore_index))
+    return called(loss, x, (target, axis, alpha, temperature, mask, ignore_index, group))

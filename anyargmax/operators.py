@@ -8,6 +8,7 @@ from ._calls.annotations import (
     AxisOrAll,
     Coordinates,
     Mask,
+    Members,
     Order,
     Pair,
     Positions,
@@ -36,6 +37,7 @@ def soft_argmax(
     zero_background: bool = False,
     readout: Readout = "mean",
     hard: bool = False,
+    group: Members = None,
 ) -> A:
     """Return the position of the largest score along an axis, differentiably.
 
@@ -86,6 +88,12 @@ def soft_argmax(
     hard
         Straight-through: the value is exactly the position of the (first) largest score, the gradient that
         of the soft position.
+    group
+        The axis goes on in other members, and x is one shard of it: the name of a mesh axis inside ``jax.shard_map``, or a
+        `torch.distributed.ProcessGroup`, in which shards may differ in length. All members call with the same options,
+        and with masks and given positions of their own shard. Positions count through all shards, every member gets the
+        same answer, and numbers of the size of a row are all that is exchanged. With several axes, or None, the first
+        axis goes on. None: x is whole.
 
     Returns
     -------
@@ -123,7 +131,7 @@ def soft_argmax(
     >>> print(soft_argmax(x, axis=-1, temperature=0.1), soft_argmax(x, axis=-1, hard=True))
     [2.00000000e+00 2.80722864e-13] [2. 0.]
     """
-    arguments = (axis, keepdims, temperature, alpha, mask, positions, window, zero_background, readout, hard)
+    arguments = (axis, keepdims, temperature, alpha, mask, positions, window, zero_background, readout, hard, group)
     return called(position, x, arguments)
 
 
@@ -140,13 +148,14 @@ def soft_argmin(
     window: Window = None,
     readout: Readout = "mean",
     hard: bool = False,
+    group: Members = None,
 ) -> A:
     """Return the position of the smallest score along an axis, differentiably: ``soft_argmax(-x)``.
 
     Parameters, returns, errors and Jacobian (with the sign of x turned) are those of `soft_argmax`. A
     ``+inf`` score counts as masked. Unsigned and extreme integers are compared without overflow.
     """
-    arguments = (axis, keepdims, temperature, alpha, mask, positions, window, False, readout, hard)
+    arguments = (axis, keepdims, temperature, alpha, mask, positions, window, False, readout, hard, group)
     return called(smallest, x, arguments)
 
 
@@ -162,6 +171,7 @@ def soft_argmax_moments(
     positions: Positions = None,
     window: Window = None,
     zero_background: bool = False,
+    group: Members = None,
 ) -> tuple[A, A]:
     """Return mean and variance of the position under the weights: an argmax with its uncertainty.
 
@@ -178,7 +188,7 @@ def soft_argmax_moments(
     Jacobian of the variance: ``d variance / d x_j = s_j (d_j - <s, d> / sum(s)) / temperature`` with
     ``d_j = (c_j - mean)^2`` and s as in `soft_argmax`.
     """
-    arguments = (axis, keepdims, temperature, alpha, mask, positions, window, zero_background, "moments", False)
+    arguments = (axis, keepdims, temperature, alpha, mask, positions, window, zero_background, "moments", False, group)
     return called(moments, x, arguments)
 
 
@@ -196,6 +206,7 @@ def spatial_soft_argmax(
     zero_background: bool = False,
     readout: Readout = "mean",
     hard: bool = False,
+    group: Members = None,
 ) -> A: ...
 @overload
 def spatial_soft_argmax(
@@ -211,6 +222,7 @@ def spatial_soft_argmax(
     zero_background: bool = False,
     readout: Pair,
     hard: bool = False,
+    group: Members = None,
 ) -> tuple[A, A]: ...
 def spatial_soft_argmax(
     x: Scores[A],
@@ -225,6 +237,7 @@ def spatial_soft_argmax(
     zero_background: bool = False,
     readout: Readouts = "mean",
     hard: bool = False,
+    group: Members = None,
 ) -> A | tuple[A, A]:
     """Return the coordinates of the largest score of a map, one for each of its axes, differentiably.
 
@@ -232,7 +245,7 @@ def spatial_soft_argmax(
 
     Parameters
     ----------
-    x, temperature, alpha, mask, zero_background, hard
+    x, temperature, alpha, mask, zero_background, hard, group
         As in `soft_argmax`.
     axes
         The axes of the map, such as height and width, in the order in which the coordinates come out.
@@ -264,5 +277,5 @@ def spatial_soft_argmax(
     """
     axes = tuple(axes) if isinstance(axes, list) else axes
     window = tuple(window) if isinstance(window, list) else window
-    arguments = (axes, coordinates, temperature, alpha, mask, window, zero_background, readout, hard)
+    arguments = (axes, coordinates, temperature, alpha, mask, window, zero_background, readout, hard, group)
     return called(map_coordinates, x, arguments)

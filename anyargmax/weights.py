@@ -1,6 +1,20 @@
 """The public functions that answer with weights."""
 
-from ._calls.annotations import A, AxesOrAll, Axis, Count, Kind, Mask, Order, Power, Rounds, Scores, Shares, Temperature
+from ._calls.annotations import (
+    A,
+    AxesOrAll,
+    Axis,
+    Count,
+    Kind,
+    Mask,
+    Members,
+    Order,
+    Power,
+    Rounds,
+    Scores,
+    Shares,
+    Temperature,
+)
 from ._calls.arguments import one_hot, sharpened, winners
 from ._frameworks.kept_calls import called
 
@@ -15,13 +29,14 @@ def soft_one_hot(
     mask: Mask = None,
     hard: bool = False,
     log: bool = False,
+    group: Members = None,
 ) -> A:
     """Return the weights of the scores: a soft one-hot encoding of their argmax.
 
     Parameters
     ----------
-    x, temperature, alpha, mask
-        As in `soft_argmax`.
+    x, temperature, alpha, mask, group
+        As in `soft_argmax`; with a group, weights are those of this shard.
     axis
         The axis along which the weights sum to 1; a tuple or None (all) for several at once.
     hard
@@ -50,7 +65,7 @@ def soft_one_hot(
     Martins and Astudillo (2016), arXiv:1602.02068; Peters, Niculae and Martins (2019), arXiv:1905.05702.
     """
     axis = tuple(axis) if isinstance(axis, list) else axis
-    return called(one_hot, x, (axis, temperature, alpha, mask, hard, log))
+    return called(one_hot, x, (axis, temperature, alpha, mask, hard, log, group))
 
 
 def soft_top_k(
@@ -63,13 +78,14 @@ def soft_top_k(
     kind: Kind = "capped",
     mask: Mask = None,
     hard: bool = False,
+    group: Members = None,
 ) -> A:
     """Return weights that share a sum of k: a soft choice of the k largest scores.
 
     Parameters
     ----------
-    x, temperature, mask
-        As in `soft_argmax`.
+    x, temperature, mask, group
+        As in `soft_argmax`; with a group, weights are those of this shard, and the kind is not ``"subset"``.
     k
         How many, an integer from 1 to n. At most k kept scores have weight 1 each and gradient 0.
     axis
@@ -107,10 +123,10 @@ def soft_top_k(
     Amos, Koltun and Kolter (2019), arXiv:1906.08707 (the sigmoid kind).
     Ahmed, Zeng, Niepert and Van den Broeck (2022), arXiv:2210.01941 (the subset kind).
     """
-    return called(winners, x, (k, axis, temperature, kind, mask, hard))
+    return called(winners, x, (k, axis, temperature, kind, mask, hard, group))
 
 
-def sharpen(p: Shares[A], /, axis: Axis = -1, *, power: Power = 10.0, rounds: Rounds = 1) -> A:
+def sharpen(p: Shares[A], /, axis: Axis = -1, *, power: Power = 10.0, rounds: Rounds = 1, group: Members = None) -> A:
     """Return weights raised to a power and normalised again, so many times over.
 
     Parameters
@@ -124,6 +140,8 @@ def sharpen(p: Shares[A], /, axis: Axis = -1, *, power: Power = 10.0, rounds: Ro
         The exponent of each round, greater than 0; above 1 sharpens, below 1 flattens.
     rounds
         How many times, an integer ``>= 0``; 0 only normalises.
+    group
+        As in `soft_argmax`.
 
     Returns
     -------
@@ -136,4 +154,4 @@ def sharpen(p: Shares[A], /, axis: Axis = -1, *, power: Power = 10.0, rounds: Ro
     -----
     k rounds are ``softmax(power^k log p)``. With q the result, ``dq/dp = power^k J(q) / p``.
     """
-    return called(sharpened, p, (axis, power, rounds))
+    return called(sharpened, p, (axis, power, rounds, group))

@@ -56,6 +56,7 @@ Ignored = Annotated[int | None, "the index of rows that do not count"]
 Power = Annotated[float, "greater than 0"]
 Rounds = Annotated[int, "at least 0"]
 Key = Annotated[Any, "what a framework draws random numbers with"]
+Members = Annotated[Any, "who holds the other shards of the axis: a process group of torch, a mesh axis of JAX"]
 Draws = Annotated[int | Sequence[int], "one length, or several, of at least 0"]
 
 Readout = Literal["mean", "median"]

@@ -5,14 +5,14 @@ import numbers
 from functools import partial
 from typing import Any, get_args
 
-from .._frameworks.kept_calls import maker
 from .._frameworks.registry import Ops
-from .._rules.positions import known_length
+from .._rules.positions import entries
 from .._rules.relaxations import ENTMAX, GIVEN, LOGARITHM, SOFTMAX, WINNERS, Relaxation
 from . import composition, validate
 from .annotations import Answer, Coordinates, Readout, Readouts
 from .composition import Controls, Options
 from .making import Given, made, made_among, made_in_two
+from .sharing import among, maker
 from .targets import ignored_index, target_of
 
 _ONE = get_args(Readout)  # the readouts that give one answer
@@ -37,7 +37,7 @@ def _fitted(ops: Ops, shape, axes, dtype, order, flat, temperature, mask) -> Con
     """Validate a temperature and a mask; if `flat` they go with scores that are flattened."""
     mask = validate.boolean_mask(ops, mask, shape)
     temperature = validate.positive_number(ops, temperature, "temperature", dtype, reduced_shape(shape, axes))
-    controls = Controls(temperature, order, mask)
+    controls = Controls(ops.entered(temperature), ops.entered(order), mask)
     return _flattened(ops, controls, shape) if flat else controls
 
 
@@ -62,6 +62,7 @@ def position(
     zero_background,
     readout,
     hard,
+    group=None,
     *,
     readouts=_ONE,
     sign=1,
@@ -71,6 +72,7 @@ def position(
     shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
     axes = validate.all_axes(shape) if axis is None else (validate.one_axis(axis, shape),)
     flat = axis is None and len(shape) != 1
+    ops = among(ops, group, x, axes, flat)
     controls, given, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask, flat)
     options = Options(
         axes=(0,) if flat else axes,
@@ -112,11 +114,12 @@ def moments(x, *arguments):
 
 
 @maker
-def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero_background, readout, hard):
+def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero_background, readout, hard, group=None):
     """Validate what reduces a map to one coordinate for each of its axes, and make the call."""
     ops = validate.operations(x, "x", temperature=temperature, alpha=alpha, mask=mask)
     shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
     axes = validate.several_axes(axes, shape)
+    ops = among(ops, group, x, axes)
     controls, given, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
     options = Options(
         axes=axes,
@@ -142,12 +145,13 @@ def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero
 
 
 @maker
-def weighted(p, axis, positions, keepdims, readout, mask):
+def weighted(p, axis, positions, keepdims, readout, mask, group=None):
     """Validate what reads a position out of weights along one axis, or in the flattened array, and make the call."""
     ops = validate.operations(p, "p", mask=mask, positions=positions)
     shape, dtype = tuple(p.shape), validate.real_floating(ops, p, "p")
     axes = validate.all_axes(shape) if axis is None else (validate.one_axis(axis, shape),)
     flat = axis is None and len(shape) != 1
+    ops = among(ops, group, p, axes, flat)
     given = Given(partial(_kept_weights, ops, shape, flat), 1.0, mask)
     controls = given.fitted(1.0, mask)
     options = Options(
@@ -175,12 +179,14 @@ def _kept_weights(ops: Ops, shape, flat, temperature, mask) -> Controls:
 
 
 @maker
-def map_weighted(p, axes, coordinates, readout, mask):
+def map_weighted(p, axes, coordinates, readout, mask, group=None):
     """Validate what reads one coordinate for each of the axes out of weights, and make the call."""
     ops = validate.operations(p, "p", mask=mask)
     shape, dtype = tuple(p.shape), validate.real_floating(ops, p, "p")
+    axes = validate.several_axes(axes, shape)
+    ops = among(ops, group, p, axes)
     options = Options(
-        axes=validate.several_axes(axes, shape),
+        axes=axes,
         dtype=dtype,
         readout=validate.choice(readout, "readout", get_args(Readouts)),
         coordinates=validate.choice(coordinates, "coordinates", get_args(Coordinates)),
@@ -195,7 +201,7 @@ def map_weighted(p, axes, coordinates, readout, mask):
 
 
 @maker
-def one_hot(x, axis, temperature, alpha, mask, hard, log):
+def one_hot(x, axis, temperature, alpha, mask, hard, log, group=None):
     """Validate what gives the weights of an argmax, and make the call."""
     ops = validate.operations(x, "x", temperature=temperature, alpha=alpha, mask=mask)
     shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
@@ -203,6 +209,7 @@ def one_hot(x, axis, temperature, alpha, mask, hard, log):
         axes = validate.several_axes(axis, shape, "axis")
     else:
         axes = validate.all_axes(shape) if axis is None else (validate.one_axis(axis, shape),)
+    ops = among(ops, group, x, axes)
     controls, given, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)
     hard, log = validate.flag(hard, "hard"), validate.flag(log, "log")
     if hard and log:
@@ -216,35 +223,42 @@ def one_hot(x, axis, temperature, alpha, mask, hard, log):
 
 
 @maker
-def winners(x, k, axis, temperature, kind, mask, hard):
+def winners(x, k, axis, temperature, kind, mask, hard, group=None):
     """Validate what gives the weights of k winners, and make the call."""
     ops = validate.operations(x, "x", temperature=temperature, mask=mask)
     shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
     axes = (validate.one_axis(axis, shape),)
-    k = validate.count_of_winners(k, known_length(x, axes[0]))
+    ops = among(ops, group, x, axes)
+    k = validate.count_of_winners(k, entries(ops, x, axes))
     mask = validate.boolean_mask(ops, mask, shape)
     temperature = validate.positive_number(ops, temperature, "temperature", dtype, reduced_shape(shape, axes))
     relaxation = WINNERS[validate.choice(kind, "kind", tuple(WINNERS))]._replace(k=k)
+    if relaxation.product is not None and ops.groups:
+        raise ValueError(
+            f"`kind` must be 'capped' or 'sigmoid' for shards, got {kind!r}, which takes whole rows. Pass one of the others."
+        )
     options = Options(axes=axes, dtype=dtype, hard=validate.flag(hard, "hard"), relaxation=relaxation)
-    return made(ops, composition.weights, x, (Controls(temperature, None, mask),), options)
+    return made(ops, composition.weights, x, (Controls(ops.entered(temperature), None, mask),), options)
 
 
 @maker
-def sharpened(p, axis, power, rounds):
+def sharpened(p, axis, power, rounds, group=None):
     """Validate what raises weights to a power, and make the call."""
     ops = validate.operations(p, "p")
     shape, dtype = tuple(p.shape), validate.real_floating(ops, p, "p")
     axes = (validate.one_axis(axis, shape),)
+    ops = among(ops, group, p, axes)
     options = Options(axes=axes, dtype=dtype, power=validate.total_power(power, rounds))
     return made(ops, composition.sharpened, p, (Controls(),), options)
 
 
 @maker
-def loss(x, target, axis, alpha, temperature, mask, ignore_index):
+def loss(x, target, axis, alpha, temperature, mask, ignore_index, group=None):
     """Validate what gives the loss of scores and a target, and make the call."""
     ops = validate.operations(x, "x", target=target, temperature=temperature, mask=mask)
     shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
     axes = validate.several_axes(axis, shape, "axis") if isinstance(axis, tuple) else (validate.one_axis(axis, shape),)
+    ops = among(ops, group, x, axes)
     if not isinstance(alpha, numbers.Real):
         raise TypeError(f"`alpha` must be a number here, got {alpha!r}. Pass such as 1.5.")
     controls, _, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask)

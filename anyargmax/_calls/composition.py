@@ -208,7 +208,7 @@ def loss(ops: Ops, x, controls: Controls, target, *, options: Options):
     if all(array is None or (ops.is_concrete(array) and not ops.waits(array)) for array in (target, x, controls.mask)):
         return value
     valid = are_weights(ops, ops.detach(target), o.axes) if valid is None else valid
-    return ops.blank(value, valid | ~have_scores(ops, x, mask, o.axes))
+    return ops.blank(value, valid | ~have_scores(ops, z, mask, o.axes))
 
 
 def _one_hot_target(ops: Ops, x, target, o: Options):

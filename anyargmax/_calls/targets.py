@@ -1,11 +1,11 @@
 """What a loss may be given as a target: weights that are a distribution, or indices that exist."""
 
-import math
 import numbers
 from typing import Any
 
 from .._frameworks.registry import Ops
 from .._rules.losses import are_weights, have_scores
+from .._rules.positions import entries
 from .._rules.rule import Array
 from .validate import described, has_kind, is_boolean, is_readable
 
@@ -36,7 +36,7 @@ def target_of(
     if is_readable(ops, target):
         with ops.eagerly():
             value = ops.detach(target)
-            count = math.prod(shape[axis] for axis in axes)
+            count = entries(ops, x, axes)
             wrong = _wrong_indices(value, count, ignored) if indices else _wrong_weights(ops, value, axes)
             if bool(ops.xp.any(wrong)) and _matters(ops, wrong, x, mask, axes):
                 _refuse(target, indices, count, ignored)

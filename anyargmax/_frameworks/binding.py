@@ -12,7 +12,7 @@ from typing import Any
 from .._kernels import selection
 from .._kernels.kernel import KernelOps
 from .._kernels.random import Random
-from .._kernels.selection import DENSE_WEIGHTS, EXPECTATION, EXPECTED, WEIGHTS
+from .._kernels.selection import DENSE_WEIGHTS, EXPECTATION, EXPECTED, FENCHEL_YOUNG, WEIGHTS
 from .._kernels.traced.contraction import TOP_AND_SUMS
 from .._kernels.traced.shifted_exp import SHIFTED_EXP
 from .._rules.background import COMPENSATED
@@ -20,7 +20,6 @@ from .._rules.conditional import CONDITIONAL
 from .._rules.draws import AVERAGE, PERTURB, SPREAD
 from .._rules.estimators.reinmax import REINMAX
 from .._rules.logarithms import LOG_WEIGHTS
-from .._rules.losses import FENCHEL_YOUNG
 from .._rules.normal import LOG_NDTR
 from .._rules.perturbations import PERTURBED
 from .._rules.positions import known_length
@@ -70,6 +69,8 @@ class Ops(KernelOps):
     array_classes: tuple[type, ...]
     traits: Callable[[Any], Any] | None
     random: Random
+    members: Callable[..., Any] | None
+    across: Callable[..., Any] | None
     # Rules, lifted, beside those that rules use.
     prepare: Callable[..., Array]
     log: Callable[..., Array]
@@ -99,6 +100,7 @@ class Ops(KernelOps):
         self.moveaxis = given["moveaxis"] or self.xp.moveaxis
         self.iterate = given["iterate"] or self._iterate
         self.totals = given["totals"] or self._totals
+        self.row_zeros = given["row_zeros"] or self._row_zeros
         self.running = given["running"] or self._running
         self.before = given["before"] or self._before
         self.span = given["span"] or (lambda x, axis: (0, known_length(x, axis)))
@@ -127,6 +129,22 @@ class Ops(KernelOps):
     def _totals(self, axes, *arrays, keepdims=True):
         """Return the sums of arrays along the axes."""
         return tuple(self.xp.sum(x, axis=axes, keepdims=keepdims) for x in arrays)
+
+    def entered(self, x):
+        """Return an array that all shards go with alike; a number, None, or an array of no group as it is."""
+        for group in (self.groups or {}).values() if hasattr(x, "shape") else ():
+            x = group.entered(x)
+        return x
+
+    def shared(self, g):
+        """Return a part of a cotangent that all shards have alike; the whole of one of no group."""
+        for group in (self.groups or {}).values():
+            g = group.shared(g)
+        return g
+
+    def _row_zeros(self, x, axes):
+        """Return zeros of the shape of x with the axes reduced and kept."""
+        return self.xp.zeros_like(self.xp.sum(x, axis=axes, keepdims=True))
 
     def _running(self, x, axis, *others):
         """Return the cumulative sum and the sum; of others their first entries, and what is one entry ahead: the last is repeated."""

@@ -1,11 +1,12 @@
 """What the library asks of a framework: the names an adapter may have, and what stands in for those that it leaves out."""
 
 import inspect
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
 
+from .._kernels.group import Group
 from .._kernels.kernel import Compiler, Functions, Kernel, Memory, Ordering
 from .._kernels.random import Random
 from .._rules.rule import Array
@@ -58,6 +59,8 @@ class Adapter:
         axes to length 1 unless they are kept. None: on the whole arrays.
     totals
         ``totals(axes, *arrays, keepdims=True)``: the sum of each along the axes. None: one after the other.
+    row_zeros
+        ``row_zeros(x, axes)``: zeros of the shape of x with the axes reduced and kept. None: like a sum.
     running
         ``running(x, axis, *others)``: the cumulative sum of x along an axis and its sum, which is kept; then of each other array
         the first entry, and what is one entry ahead, for the last entry itself. None: of the namespace's functions.
@@ -101,6 +104,14 @@ class Adapter:
         A `Memory`: what kernels for plain CPU memory need. None: they do not serve.
     compiler
         A `Compiler`: what kernels in array operations need of one. None: they do not serve.
+    members
+        ``members(group, n, axis)``: for each axis that goes on in the members of what the option `group` names, its `Group`;
+        n is how many entries this one has along the axis, the first that is reduced. None: the framework has no groups.
+    across
+        ``across(make, names, x, arguments)``: the call that ``make(x, *arguments)`` makes, made of one shard of x with a group
+        among the arguments, which have these names; None of an array that is whole. None: all arrays are.
+    groups
+        For each axis along which arrays are shards, its `Group`. The library sets this.
     random
         A `Random`: how noise is drawn. None: users make their noise by functions of the framework.
     """
@@ -125,6 +136,7 @@ class Adapter:
     iterate: Callable[..., Any] | None = None
     by_rows: Callable[..., Array] | None = None
     totals: Callable[..., tuple[Array, ...]] | None = None
+    row_zeros: Callable[..., Array] | None = None
     running: Callable[..., tuple[Any, ...]] | None = None
     before: Callable[[Array, int], Array] | None = None
     span: Callable[[Array, int], tuple[Any, Any]] | None = None
@@ -148,6 +160,9 @@ class Adapter:
     kernels: tuple[Kernel, ...] = ()
     memory: Memory | None = None
     compiler: Compiler | None = None
+    members: Callable[..., Mapping[int, Group]] | None = None
+    across: Callable[..., Any] | None = None
+    groups: Mapping[int, Group] | None = None
     random: Random | None = None
 
 

@@ -223,6 +223,8 @@ class KernelOps(RuleOps):
     memory: Memory
     compiler: Compiler
     kernels: tuple[Kernel, ...]
+    groups: Mapping[int, Any] | None
+    shared: Callable[[Array], Array]
     ways: dict[tuple[str, str], tuple[tuple[Kernel, Any], ...]]
     shifted_exp: Callable[..., Array]
     top_and_sums: Callable[..., Array]

@@ -12,6 +12,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from .._rules import losses
 from .._rules import weights as rules
 from .._rules.readouts import expected
 from .._rules.rule import Array, Rule
@@ -27,10 +28,25 @@ from .traced.contraction import CONTRACTION
 from .traced.means import TRACED_MEANS
 from .traced.reductions import REDUCTIONS
 from .traced.roots import ROOTS
+from .traced.shards import SHARDS
 from .traced.softmax import SOFTMAX
 from .traced.steps import STEPS
 
-BUILT_IN = (NATIVE, BLOCKS, SUPPORT, MEANS, FEW, LOSSES, CONTRACTION, REDUCTIONS, STEPS, SOFTMAX, ROOTS, TRACED_MEANS)
+BUILT_IN = (
+    NATIVE,
+    BLOCKS,
+    SUPPORT,
+    MEANS,
+    FEW,
+    LOSSES,
+    SHARDS,
+    CONTRACTION,
+    REDUCTIONS,
+    STEPS,
+    SOFTMAX,
+    ROOTS,
+    TRACED_MEANS,
+)
 _known = {kernel.name: kernel for kernel in BUILT_IN}
 
 
@@ -267,6 +283,12 @@ def selecting(rule: Rule) -> Rule:
     )
 
 
+def _selecting_forward(rule: Rule) -> Rule:
+    """Return a rule whose map and whose product with a tangent of the scores are those of a kernel where one fits."""
+    jvps = (_traced(rule, "jvp", rule.jvps[0], 2), *rule.jvps[1:])
+    return rule._replace(forward=_traced(rule, "forward", rule.forward, 0), jvps=jvps)
+
+
 def _traced(rule: Rule, part: str, general, before: int):
     """A map of a rule, of which so many arguments come before those of the rule."""
     key = part, rule.name
@@ -292,3 +314,4 @@ def _pulled(rule: Rule, ops: KernelOps, g, y, *args, **static):
 DENSE_WEIGHTS = selecting(rules.WEIGHTS._replace(name="dense_weights"))
 WEIGHTS, EXPECTATION = selecting(rules.WEIGHTS), selecting(rules.EXPECTATION)
 EXPECTED = selecting(expected.EXPECTED)
+FENCHEL_YOUNG = _selecting_forward(losses.FENCHEL_YOUNG)

@@ -132,4 +132,5 @@ COMPENSATED = Rule(
     vjps=(_vjp_x, _vjp_temperature),
     jvps=(_jvp_x, _jvp_temperature),
     composite=_compensated,
+    rows=(1,),
 )

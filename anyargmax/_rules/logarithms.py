@@ -180,4 +180,5 @@ LOG_WEIGHTS = Rule(
     vjps=(_vjp_x, _vjp_temperature, _vjp_alpha),
     jvps=(_jvp_x, _jvp_temperature, _jvp_alpha),
     composite=_log_weights_composite,
+    rows=(1, 2),
 )

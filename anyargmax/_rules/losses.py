@@ -23,12 +23,20 @@ def are_weights(ops: RuleOps, target: Array, axes: tuple[int, ...]) -> Array:
 
 def have_scores(ops: RuleOps, x: Array, mask: Array | None, axes: tuple[int, ...]) -> Array:
     """Whether each row has a score that is kept."""
-    keep = ops.detach(x) != -float("inf")
-    return ops.xp.any(keep if mask is None else keep & mask, axis=axes)
+    xp, x = ops.xp, ops.detach(x)
+    if not xp.isdtype(x.dtype, "real floating"):
+        return xp.any((x == x) if mask is None else (x == x) & mask, axis=axes)
+    top = largest(ops, x if mask is None else xp.where(mask, x, -float("inf")), axes)
+    return squeezed(top != -float("inf"), axes)
 
 
 def entropy(ops: RuleOps, p, relaxation, axes, steep=False):
-    """``H(p) = sum (p - p^alpha) / (alpha (alpha - 1))``, at alpha = 1 ``-sum p log p``; axes kept.
+    """``H(p) = sum (p - p^alpha) / (alpha (alpha - 1))``, at alpha = 1 ``-sum p log p``; axes kept."""
+    return ops.xp.sum(entropy_terms(ops, p, relaxation, steep), axis=axes, keepdims=True)
+
+
+def entropy_terms(ops: RuleOps, p, relaxation, steep=False):
+    """What the entropy is the sum of.
 
     At alpha = 1 its slope at 0 is infinite. Weights that vanish do not move, and have 0 there unless it is to be steep.
     """
@@ -40,7 +48,7 @@ def entropy(ops: RuleOps, p, relaxation, axes, steep=False):
     rest = p * 0 if alpha == 1 else p / (alpha * (alpha - 1))  # of value 0, with the slope at 0
     if alpha == 1 and steep:
         rest = xp.sqrt(xp.where(positive, 1.0, p))
-    return xp.sum(xp.where(positive, terms, rest), axis=axes, keepdims=True)
+    return xp.where(positive, terms, rest)
 
 
 def _entropy_slope(ops: RuleOps, p, relaxation):
@@ -189,4 +197,6 @@ FENCHEL_YOUNG = Rule(
     vjps=(_vjp_x, _vjp_target, _vjp_temperature),
     jvps=(_jvp_x, _jvp_target, _jvp_temperature),
     composite=partial(_loss, steep=True),
+    rows=(2,),
+    reduces=True,
 )

@@ -78,6 +78,7 @@ class RuleOps:
     totals: Callable[..., tuple[Array, ...]]
     running: Callable[..., tuple[Any, ...]]
     before: Callable[[Array, int], Array]
+    row_zeros: Callable[..., Array]
     span: Callable[[Array, int], tuple[Any, Any]]
     blocks: Callable[[Array, int], int]
     gathered: Callable[[Array, int], Array]

@@ -17,7 +17,8 @@ class Rule(NamedTuple):
 
     ``composite`` computes the map in operations that every framework differentiates: an independent route to all
     derivatives. ``inlined``: adapters call the map directly. ``composed``: ``composite`` calls other rules, which
-    saves memory in eager reverse mode.
+    saves memory in eager reverse mode. ``rows``: which arguments with a VJP have one number a row, such as a temperature.
+    ``reduces``: whether the answer has one number a row.
     """
 
     name: str
@@ -27,3 +28,5 @@ class Rule(NamedTuple):
     composite: Callable[..., Any]
     inlined: bool = False
     composed: bool = False
+    rows: tuple[int, ...] = ()
+    reduces: bool = False

@@ -50,8 +50,8 @@ def _settled(ops: RuleOps, p, keep, r, axes):
     """Make the sum right to the last digits, or all of at most k kept entries 1; drop subnormal weights."""
     xp = ops.xp
     if r.k is not None:
-        p = p * (1 + 0 * xp.sum(ops.detach(p), axis=axes, keepdims=True))  # NaN everywhere in the row of a NaN
-        winners = are_winners(ops, keep, r, axes)
+        total, count = ops.totals(axes, ops.detach(p), xp.astype(keep, p.dtype))
+        p, winners = p * (1 + 0 * total), count <= r.k  # NaN everywhere in the row of a NaN
         return xp.where(winners & (ops.detach(p) == ops.detach(p)), xp.astype(keep, p.dtype), p)
     total = xp.sum(p, axis=axes, keepdims=True)
     if keep is None and r.alpha == 1:
@@ -69,7 +69,7 @@ def _root_of_rows(ops: RuleOps, z, keep, alpha, r, axes):
     order = r.order(alpha)
     step = partial(r.step, ops, z=z, keep=keep, order=order, axes=axes)
     if r.bracket is None:
-        return _newton(ops, step, ops.xp.zeros_like(ops.xp.sum(z, axis=axes, keepdims=True)), r.steps)
+        return _newton(ops, step, ops.row_zeros(z, axes), r.steps)
     low, high = r.bracket(ops, z, keep, axes, r.k)
     convex = r.is_convex(order)
     if isinstance(convex, bool):

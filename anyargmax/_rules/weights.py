@@ -97,6 +97,7 @@ WEIGHTS = Rule(
     vjps=(_vjp_x, _vjp_temperature, _vjp_alpha),
     jvps=(_jvp_x, _jvp_temperature, _jvp_alpha),
     composite=_weights_composite,
+    rows=(1, 2),
 )
 
 
@@ -136,4 +137,6 @@ EXPECTATION = Rule(
     jvps=tuple(map(_expectation_jvp, WEIGHTS.jvps)),
     composite=_expectation_composite,
     composed=True,
+    rows=(1, 2),
+    reduces=True,
 )

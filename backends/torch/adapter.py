@@ -7,6 +7,7 @@ import torch
 from ..._compat import array_namespace
 from .compiled import concat, cumulative_sum, functions, moveaxis, opaque, ordering  # noqa: F401 - the library asks here
 from .derivatives import jvp, vjp  # noqa: F401
+from .groups import members  # noqa: F401
 from .kernels import kernels  # noqa: F401
 from .memory import (  # noqa: F401
     array_classes,
@@ -23,6 +24,7 @@ from .memory import (  # noqa: F401
 )
 from .private import is_fake
 from .random import random  # noqa: F401
+from .shards import across  # noqa: F401
 
 name = "torch"
 namespace = array_namespace(torch.empty(0))

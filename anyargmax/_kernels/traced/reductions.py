@@ -11,7 +11,7 @@ from ..kernel import Kernel, KernelOps, Traced
 from .sums import Form, distances, expectation, factors, kept, largest, tangent, tangent_temperature
 
 
-def _fits(ops: KernelOps, *args, axes, relaxation: Relaxation) -> bool:
+def is_softmax(ops: KernelOps, *args, axes, relaxation: Relaxation) -> bool:
     return relaxation.alpha == 1 and len(axes) > 0
 
 
@@ -26,7 +26,7 @@ def _tangent_of(tangent):
     return jvp
 
 
-def _weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation, limits) -> Array:
+def weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation, limits) -> Array:
     """Scores to weights, exactly 0 below the smallest normal number."""
     xp = ops.xp
     e = xp.exp(distances(ops, kept(ops, x, mask), temperature, axes)[1])
@@ -86,7 +86,7 @@ def _weights_tangent_temperature(
     return _weights_moved(ops, slopes, -z * t, temperature, axes)
 
 
-def _product(ops: KernelOps, v, p, x, temperature, alpha, mask, *, axes, relaxation, divisor, limits) -> Array | None:
+def product(ops: KernelOps, v, p, x, temperature, alpha, mask, *, axes, relaxation, divisor, limits) -> Array | None:
     """``J v / divisor`` at weights p of a relaxation with slopes; None if it has none.
 
     What does not move shows in a score and its weight: no row is looked at.
@@ -99,16 +99,16 @@ def _product(ops: KernelOps, v, p, x, temperature, alpha, mask, *, axes, relaxat
     return xp.where(still, 0.0, divided(moved, divisor))
 
 
-_OF_WEIGHTS = Traced(_fits, forward=_weights, jvp=_weights_tangent, jvp_temperature=_weights_tangent_temperature)
-_OF_POSITIONS = Traced(
-    _fits, forward=_expectation, jvp=_tangent_of(tangent), jvp_temperature=_tangent_of(tangent_temperature)
+_OF_WEIGHTS = Traced(is_softmax, forward=weights, jvp=_weights_tangent, jvp_temperature=_weights_tangent_temperature)
+OF_POSITIONS = Traced(
+    is_softmax, forward=_expectation, jvp=_tangent_of(tangent), jvp_temperature=_tangent_of(tangent_temperature)
 )
 REDUCTIONS = Kernel(
     "reductions",
     traced={
         **dict.fromkeys(("weights", "dense_weights"), _OF_WEIGHTS),
-        "expectation": _OF_POSITIONS,
+        "expectation": OF_POSITIONS,
     },
-    product=_product,
+    product=product,
     needs=("compiler",),
 )

@@ -34,8 +34,8 @@ def distances(ops: KernelOps, x: Array, temperature, axes: tuple[int, ...]) -> t
 
 def summed(ops: KernelOps, e: Array, positions, axes: tuple[int, ...]) -> Array:
     """``sum e`` of each row, and ``sum c e`` for each of the positions, behind each other along the first of the axes."""
-    each = [ops.xp.sum(e if c is None else e * c, axis=axes, keepdims=True) for c in (None, *positions)]
-    return ops.xp.concat(each, axis=axes[0])
+    each = ops.totals(axes, e, *[e * c for c in positions])
+    return ops.xp.concat([*each], axis=axes[0])
 
 
 def top_and_sums(ops: KernelOps, x: Array, temperature, positions, axes: tuple[int, ...]) -> Array:
@@ -57,21 +57,26 @@ class Form(NamedTuple):
     apart: bool = False
 
 
-def _part(array: Array, form: Form, start: int, stop: int | None) -> Array:
-    return array[(*(slice(None),) * form.axes[0], slice(start, stop), ...)]
+def _part(array: Array, axes: tuple[int, ...], start: int, stop: int | None) -> Array:
+    return array[(*(slice(None),) * axes[0], slice(start, stop), ...)]
+
+
+def parts(made: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array]:
+    """Take apart what `top_and_sums` returns: the largest scores, the sums of exponentials, and those with positions."""
+    return _part(made, axes, 0, 1), _part(made, axes, 1, 2), _part(made, axes, 2, None)
 
 
 def _means(ops: KernelOps, x, temperature, positions, form: Form):
     """Of each row: the largest score, the expected positions (0 if there are none), the sum, and whether that is 0."""
     static = {"axes": form.axes, "limits": form.limits, "sizes": form.sizes}
     made = ops.top_and_sums(x, temperature, positions, **static)
-    top, total, moments = (_part(made, form, *ends) for ends in ((0, 1), (1, 2), (2, None)))
+    top, total, moments = parts(made, form.axes)
     empty = ops.detach(total) == 0
     total = ops.xp.where(empty, 1.0, total)
     return ops.detach(top), moments / total, total, empty
 
 
-def _answers(ops: KernelOps, y, shape, axes) -> Array:
+def answers(ops: KernelOps, y, shape, axes) -> Array:
     """The answers, which are behind each other along the first of the axes, stacked last."""
     others = tuple(n for axis, n in enumerate(shape) if axis not in axes)
     y = y if axes[0] == len(shape) - 1 else ops.xp.moveaxis(y, axes[0], -1)
@@ -82,7 +87,7 @@ def expectation(ops: KernelOps, x, temperature, mask, positions, form: Form) -> 
     """``sum_i c_i p_i``, one answer for each of the positions, stacked last."""
     x = kept(ops, x, mask)
     _, y, _, empty = _means(ops, x, temperature, positions, form)
-    return _answers(ops, ops.xp.where(empty, float("nan"), y), x.shape, form.axes)
+    return answers(ops, ops.xp.where(empty, float("nan"), y), x.shape, form.axes)
 
 
 class Factors(NamedTuple):
@@ -129,10 +134,10 @@ def _moved(ops: KernelOps, f: Factors, t, temperature, positions, form: Form) ->
     e, one, moved = divided(f.e, half), len(positions) == 1, []
     t = t if one else t * e
     for k, c in enumerate(positions):
-        slope = c - _part(f.y, form, k, k + 1)
+        slope = c - _part(f.y, form.axes, k, k + 1)
         moved.append(xp.sum((slope * e if one else slope) * t, axis=form.axes, keepdims=True))
     moved = divided(xp.concat(moved, axis=form.axes[0]) / f.total, half)
-    return _answers(ops, moved, f.x.shape, form.axes)
+    return answers(ops, moved, f.x.shape, form.axes)
 
 
 def tangent(ops: KernelOps, t, x, temperature, mask, positions, form: Form) -> Array:

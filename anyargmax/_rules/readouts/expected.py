@@ -62,4 +62,5 @@ EXPECTED = Rule(
     vjps=(_vjp_weights, _vjp_positions),
     jvps=(_jvp_weights, _jvp_positions),
     composite=_composite,
+    reduces=True,
 )

@@ -27,4 +27,5 @@ MEAN = Rule(
     jvps=(mean_tangent,),
     composite=mean,
     inlined=True,
+    reduces=True,
 )

@@ -67,7 +67,7 @@ def _median_slopes(ops: RuleOps, p, positions, axes, given):
     """``d median / dp_i = 2 sum_{j < i} (c_{j+1} - c_j) [1/2 < S_j < 1]``, broadcastable against p."""
     slopes = []
     for k, c in enumerate(positions):
-        above, below, _, steps = _parts(ops, p, c, axes, k)
+        above, below, _, steps = _parts(ops, ops.detach(p), c, axes, k)
         slopes.append(_slopes(ops, steps, _is_moving(ops, above, below, axes[k], given), axes[k]))
     return tuple(slopes)
 
@@ -87,4 +87,5 @@ MEDIAN = Rule(
     jvps=(_pushed,),
     composite=median,
     inlined=True,
+    reduces=True,
 )

@@ -56,7 +56,7 @@ def _rule(forward, crossed: bool) -> Rule:
     def pushed(ops: RuleOps, t, y, p, positions, *, axes, given=False):
         return mean_tangent(ops, t, y, p, _slopes(ops, y, p, positions, axes, given, crossed), axes=axes)
 
-    return Rule(forward.__name__, forward, (pulled,), (pushed,), forward, inlined=True)
+    return Rule(forward.__name__, forward, (pulled,), (pushed,), forward, inlined=True, reduces=True)
 
 
 MOMENTS = _rule(moments, crossed=False)

@@ -24,7 +24,7 @@ def _slope(ops: RuleOps, p, order):
 
 
 def _bracket(ops: RuleOps, z, keep, axes, k):
-    zero = ops.xp.zeros_like(ops.xp.sum(z, axis=axes, keepdims=True))
+    zero = ops.row_zeros(z, axes)
     return zero - 1, zero
 
 

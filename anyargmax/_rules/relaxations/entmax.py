@@ -79,7 +79,7 @@ def _largest_move(ops: RuleOps, r, root, sums, order, solved=False):
 
 
 def _largest_bracket(ops: RuleOps, z, keep, axes, k):
-    zero = ops.xp.zeros_like(ops.xp.sum(z, axis=axes, keepdims=True))
+    zero = ops.row_zeros(z, axes)
     return zero - 1, zero - 1 / entries(ops, z, axes)
 
 

@@ -25,7 +25,7 @@ def _slope(ops: RuleOps, p, order):
 def _bracket(ops: RuleOps, z, keep, axes, k):
     xp = ops.xp
     n = entries(ops, z, axes)
-    start = xp.zeros_like(xp.sum(z, axis=axes, keepdims=True))
+    start = ops.row_zeros(z, axes)
     level = xp.sum(xp.astype(keep & (z >= 0), xp.int32), axis=axes, keepdims=True) > k
     floor = log_smallest(ops, z.dtype)
     below = xp.max(xp.where(keep & (z < 0), z, floor), axis=axes, keepdims=True)

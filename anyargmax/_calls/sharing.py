@@ -1,0 +1,45 @@
+"""Arrays that are shards: which call one of them makes, and the operations that it is made of."""
+
+import inspect
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any
+
+from .._frameworks import kept_calls, shards
+from .._frameworks.registry import Ops, select
+from .._rules.rule import Array
+from .validate import described, is_array_like
+
+
+def maker(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a function that makes calls known by its name. A framework may make one of a shard of x in place of x."""
+    names = tuple(inspect.signature(make).parameters)[1:]
+
+    @wraps(make)
+    def made(x, *arguments, **more):
+        ops = select([x]) if is_array_like(x) else None
+        call = None if ops is None or ops.across is None else ops.across(partial(make, **more), names, x, arguments)
+        return make(x, *arguments, **more) if call is None else call
+
+    return kept_calls.maker(made)
+
+
+def among(ops: Ops, group: Any, x: Array, axes: tuple[int, ...], flat: bool = False) -> Ops:
+    """Return the operations on x, of which the first of the reduced axes goes on in the other members of a group."""
+    if group is None:
+        return ops
+    if ops.members is None:
+        raise TypeError(
+            f"`group` must be None for arrays of {ops.name}, got {described(group)}. Groups are those of torch and JAX; "
+            "Dask splits its arrays itself."
+        )
+    axis, ndim = (0, 1) if flat else (axes[0], x.ndim)
+    n = x.shape[axis] if ndim == x.ndim else _size(x)
+    return shards.among(ops, ops.members(group, n, axis), ndim)
+
+
+def _size(x: Array) -> int:
+    size = 1
+    for n in x.shape:
+        size *= n
+    return size

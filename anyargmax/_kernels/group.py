@@ -1,0 +1,46 @@
+"""The members that hold the shards of an axis, as one of them sees the others."""
+
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
+
+from .._rules.rule import Array
+
+
+def _as_it_is(x: Array) -> Array:
+    return x
+
+
+class Group(NamedTuple):
+    """The collective operations of the members that hold the shards of an axis.
+
+    Attributes
+    ----------
+    name
+        What groups that do the same have in common, hashable.
+    lengths
+        How many entries of the axis each member has, in their order.
+    index
+        ``index()``: which member this is, a number that may be traced.
+    sum, max
+        ``sum(x)`` and ``max(x)``: of the arrays of all members, entry by entry. A maximum is NaN where one of them is.
+    gather
+        ``gather(x)``: the arrays of all members, stacked first.
+    top
+        ``top(x, k)``: the k largest entries of x along the last axis, in any order, NaN among the largest.
+    entered, left, shared
+        For a framework that differentiates what each member computes apart from the others. ``entered(x)`` is what all
+        members have alike, for use with shards: its cotangent is the sum of theirs. ``left(y)`` is what all have come to
+        alike: its cotangent is split among them. ``shared(g)`` is a member's part of a cotangent that all have alike.
+        Identities where the framework knows what members have alike.
+    """
+
+    name: Hashable
+    lengths: tuple[int, ...]
+    index: Callable[[], Any]
+    sum: Callable[[Array], Array]
+    max: Callable[[Array], Array]
+    gather: Callable[[Array], Array]
+    top: Callable[[Array, int], Array]
+    entered: Callable[[Array], Array] = _as_it_is
+    left: Callable[[Array], Array] = _as_it_is
+    shared: Callable[[Array], Array] = _as_it_is

@@ -1,0 +1,138 @@
+"""Process groups of torch: collective operations that are differentiated, and calls of tensors that are one shard of many."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+
+from ..._kernels.group import Group
+
+try:
+    import torch.distributed as dist
+except ImportError:  # a build without processes has no groups
+    dist: Any = None  # type: ignore[no-redef]
+
+_INTEGERS = {torch.float32: torch.int32, torch.float64: torch.int64}
+
+
+def _reduced(x, groups, op):
+    """Reduce the arrays of all members in place: within each of the groups, one after the other."""
+    if x.numel():
+        for group in groups:
+            dist.all_reduce(x, op=op, group=group)
+    return x
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over the members. Each has a copy, and the cotangent of x is the sum of the cotangents of all copies."""
+
+    @staticmethod
+    def forward(ctx, x, groups):
+        ctx.groups = groups
+        return _reduced(x.detach().clone(memory_format=torch.contiguous_format), groups, dist.ReduceOp.SUM)
+
+    @staticmethod
+    def backward(ctx, g):
+        return _Sum.apply(g, ctx.groups), None
+
+
+class _Gather(torch.autograd.Function):
+    """The arrays of all members, stacked first."""
+
+    @staticmethod
+    def forward(ctx, x, groups, index):
+        ctx.groups, ctx.index = groups, index
+        for group in reversed(groups):
+            parts = [
+                torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size(group))
+            ]
+            dist.all_gather(parts, x.detach().contiguous(), group=group)
+            x = torch.stack(parts)
+        return x.reshape(-1, *x.shape[len(groups) :])
+
+    @staticmethod
+    def backward(ctx, g):
+        return _Sum.apply(g, ctx.groups)[ctx.index], None, None
+
+
+class _Enter(torch.autograd.Function):
+    """What all members have alike, for use beside shards."""
+
+    @staticmethod
+    def forward(ctx, x, groups):
+        ctx.groups = groups
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, g):
+        return _Sum.apply(g, ctx.groups), None
+
+
+class _Leave(torch.autograd.Function):
+    """What all members have come to, which is one array from here on."""
+
+    @staticmethod
+    def forward(ctx, y, groups, size):
+        ctx.groups, ctx.size = groups, size
+        return y.view_as(y)
+
+    @staticmethod
+    def backward(ctx, g):
+        return _Share.apply(g, ctx.groups, ctx.size), None, None
+
+
+class _Share(torch.autograd.Function):
+    """An equal share for each member of a cotangent that all have alike."""
+
+    @staticmethod
+    def forward(ctx, g, groups, size):
+        ctx.groups, ctx.size = groups, size
+        return g / size
+
+    @staticmethod
+    def backward(ctx, g):
+        return _Sum.apply(g, ctx.groups) / ctx.size, None, None
+
+
+def _largest(groups, x):
+    """The largest of the members' numbers, NaN where one is: compared as integers in the order of the numbers."""
+    x = x.detach()
+    if not x.dtype.is_floating_point:
+        wide = x.to(torch.int32) if x.dtype in (torch.int8, torch.int16, torch.uint8) else x.clone()
+        return _reduced(wide.contiguous(), groups, dist.ReduceOp.MAX).to(x.dtype)
+    wide = x if x.dtype in _INTEGERS else x.float()
+    kind = _INTEGERS[wide.dtype]
+    bits = torch.where(wide != wide, torch.nan, wide).contiguous().view(kind)  # of one NaN, above infinity
+    most = torch.iinfo(kind).max
+    ordered = _reduced(torch.where(bits < 0, bits ^ most, bits), groups, dist.ReduceOp.MAX)
+    return torch.where(ordered < 0, ordered ^ most, ordered).view(wide.dtype).to(x.dtype)
+
+
+def _top(x, k):
+    return torch.topk(x, k, dim=-1, sorted=False).values
+
+
+class Members(NamedTuple):
+    """For each axis of a tensor that is one shard of many: the process groups, how long the shards are, and which this one is."""
+
+    axes: tuple[tuple[int, tuple[Any, ...], tuple[int, ...], int], ...]
+
+
+def members(group, n, axis):
+    """Return the groups in which a tensor is a shard, which were found before."""
+    made = {}
+    for along, groups, lengths, index in group.axes:
+        size = len(lengths)
+        made[along] = Group(
+            (groups, index),
+            lengths,
+            lambda index=index: index,
+            lambda y, groups=groups: _Sum.apply(y, groups),
+            partial(_largest, groups),
+            lambda y, groups=groups, index=index: _Gather.apply(y, groups, index),
+            _top,
+            lambda y, groups=groups: _Enter.apply(y, groups),
+            lambda y, groups=groups, size=size: _Leave.apply(y, groups, size),
+            lambda g, groups=groups, size=size: _Share.apply(g, groups, size),
+        )
+    return made
