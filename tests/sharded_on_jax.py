@@ -29,12 +29,12 @@ from anyargmax import (
 
 DEVICES = 8
 WINNERS = 4
-N = 1024
-# Shapes, the reduced axis, the mesh, and the axis of the mesh that each axis is sharded by.
+LONG, SHORT = 1024, 128  # entries of a row; the latter for programs that grow with it
+# Shapes (None is the length of a row), the reduced axis, the mesh, and the axis of the mesh that each axis is sharded by.
 LAYOUTS = {
-    "the reduced axis": ((16, N), 1, (8,), (None, "a")),
-    "rows and the reduced axis": ((16, N), 1, (2, 4), ("a", "b")),
-    "all but the reduced axis": ((4, N, 8), 1, (2, 4), ("a", None, "b")),
+    "the reduced axis": ((16, None), 1, (8,), (None, "a")),
+    "rows and the reduced axis": ((16, None), 1, (2, 4), ("a", "b")),
+    "all but the reduced axis": ((4, None, 8), 1, (2, 4), ("a", None, "b")),
 }
 KINDS = ("automatic", "explicit")
 SHARDS = (1, 2, 4, 8)
@@ -94,6 +94,14 @@ CALLS = {
     "spatial_expectation": lambda x, axis: spatial_expectation(x, axes=(axis,)),
 }
 WALKING = tuple(name for name in CALLS if "median" in name or "top_k" in name)
+# Where nothing but the reduced axis is sharded, what walks along it is all that may differ from where rows are sharded too.
+CASES = [
+    (name, kind, layout)
+    for name in CALLS
+    for kind in KINDS
+    for layout in LAYOUTS
+    if layout != "the reduced axis" or (kind == "automatic" and name in WALKING)
+]
 
 
 def collectives(program):
@@ -107,16 +115,16 @@ def collectives(program):
 
 def flat(y):
     """A tuple, such as of mean and variance, as one array with an axis in front."""
-    return y if not isinstance(y, tuple) else anyargmax_stack(y)
-
-
-def anyargmax_stack(arrays):
-    return (np if isinstance(arrays[0], np.ndarray) else jax.numpy).stack(arrays)
+    if not isinstance(y, tuple):
+        return y
+    return (np if isinstance(y[0], np.ndarray) else jax.numpy).stack(y)
 
 
 def scores_of(name, shape, axis, rng):
     """Scores, or weights for what takes weights as they are."""
     x = rng.normal(size=shape)
+    if "background" in name:
+        return np.abs(x)
     if not name.startswith(("expectation", "spatial_expectation", "sharpen")):
         return x
     return np.abs(x) / np.sum(np.abs(x), axis=axis, keepdims=True)
@@ -143,9 +151,9 @@ def expected(f, x, g, *others):
     return flat(y), pullback(tuple(g) if isinstance(y, tuple) else g)[0]
 
 
-def far(actual, exact, eps):
+def far(actual, exact, eps, least=1.0):
     """How many eps of the largest entry lie between two arrays, at most."""
-    scale = max(1.0, float(np.max(np.abs(exact))))
+    scale = max(least, float(np.max(np.abs(exact))))
     error = float(np.max(np.abs(np.asarray(actual, dtype="float64") - exact)))
     return error / (eps * scale) if math.isfinite(error) else 1e99
 
@@ -153,8 +161,9 @@ def far(actual, exact, eps):
 class Place:
     """A mesh, and how arrays of one layout lie on it."""
 
-    def __init__(self, layout, kind):
-        self.shape, self.axis, sizes, self.spec = layout
+    def __init__(self, layout, kind, length):
+        shape, self.axis, sizes, self.spec = layout
+        self.shape = tuple(n or length for n in shape)
         which = {"automatic": AxisType.Auto, "explicit": AxisType.Explicit}[kind]
         self.mesh = jax.make_mesh(sizes, ("a", "b")[: len(sizes)], axis_types=(which,) * len(sizes))
         self.scope = partial(jax.set_mesh, self.mesh) if kind == "explicit" else nullcontext
@@ -186,11 +195,11 @@ def exact(f, arrays):
     return expected(f, *(a.astype("float64") if a.dtype.kind == "f" else a for a in arrays))
 
 
-def measured(kind, layout, name):
+def measured(name, kind, layout):
     """What travels for a call and its gradient in float32, and how many eps they are from NumPy's."""
-    place = Place(LAYOUTS[layout], kind)
+    place = Place(LAYOUTS[layout], kind, SHORT if "subset" in name else LONG)
     f, arrays = given(name, place.shape, place.axis, "float32")
-    record = {"mesh": kind, "layout": layout, "call": name}
+    record = {"case": (name, kind, layout)}
     try:
         with place.scope():
             put = [place.put(a) for a in arrays]
@@ -199,7 +208,9 @@ def measured(kind, layout, name):
             found = compiled(*put)
     except Exception as error:  # which the test shows
         return record | {"error": f"{type(error).__name__}: {error}"}
-    errors = [far(a, b, 2.0**-23) for a, b in zip(found, exact(f, arrays), strict=True)]
+    # The gradient is made of distances from a mean that is rounded, and in a window all of them are short.
+    least = float(LONG) if "window" in name else 1.0
+    errors = [far(a, b, 2.0**-23, least) for a, b in zip(found, exact(f, arrays), strict=True)]
     largest = max((size for _, size in moved), default=0) / place.rows
     return record | {"largest": largest, "total": sum(size for _, size in moved), "moved": moved, "errors": errors}
 
@@ -207,18 +218,17 @@ def measured(kind, layout, name):
 def in_float64(count):
     """How many eps what walks along an axis in so many shards is from NumPy's, all calls in one program."""
     mesh = jax.make_mesh((count,), ("a",), devices=jax.devices()[:count], axis_types=(AxisType.Auto,))
-    calls = {name: given(name, (2, 48), 1, "float64") for name in WALKING}
+    calls = {name: given(name, (2, 16 if "subset" in name else 48), 1, "float64") for name in WALKING}
 
     def put(array):
-        spec = (None,) * (array.ndim - 1) + (("a",) if array.shape[-1:] == (48,) else (None,))
+        spec = (None,) * (array.ndim - 1) + (("a",) if array.shape[-1] > 2 else (None,))
         return jax.device_put(array, NamedSharding(mesh, PartitionSpec(*spec)))
 
     run = jax.jit(lambda arrays: {name: both(calls[name][0], *arrays[name]) for name in calls})
     found = run({name: [put(a) for a in arrays] for name, (_, arrays) in calls.items()})
     return [
         {
-            "shards": count,
-            "call": name,
+            "case": (name, count),
             "errors": [far(a, b, 2.0**-52) for a, b in zip(found[name], exact(*calls[name]), strict=True)],
         }
         for name in calls
@@ -227,8 +237,7 @@ def in_float64(count):
 
 def main():
     with ThreadPoolExecutor(2) as pool:
-        cases = [(kind, layout, name) for kind in KINDS for layout in LAYOUTS for name in CALLS]
-        for record in pool.map(lambda case: measured(*case), cases):
+        for record in pool.map(lambda case: measured(*case), sorted(CASES, key=lambda case: "subset" not in case[0])):
             print(json.dumps(record))
         jax.config.update("jax_enable_x64", True)
         for records in pool.map(in_float64, SHARDS):
@@ -236,7 +245,8 @@ def main():
 
 
 if __name__ == "__main__":
-    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES}"
+    # Collectives are the same without what LLVM does, which takes half of the time.
+    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES} --xla_backend_optimization_level=0"
     os.environ["JAX_PLATFORMS"] = "cpu"
     import jax
     from jax.sharding import AxisType, NamedSharding, PartitionSpec

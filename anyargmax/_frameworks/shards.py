@@ -276,7 +276,21 @@ def _adapter(ops: Ops, groups: dict[int, Group], ndim: int) -> SimpleNamespace:
         "widens": never,
         "folds": never,
         "maximum_drops_nan": False,
-        **dict.fromkeys(("cumulative_sum", "by_rows", "jit", "opaque", "functions", "ordering", "memory", "compiler")),
+        **dict.fromkeys(
+            (
+                "cumulative_sum",
+                "before",
+                "blocks",
+                "gathered",
+                "by_rows",
+                "jit",
+                "opaque",
+                "functions",
+                "ordering",
+                "memory",
+                "compiler",
+            )
+        ),
         "kernels": (),
         "traits": None,
     }
