@@ -28,7 +28,7 @@ from anyargmax import (
 )
 
 DEVICES = 8
-WINNERS = 4
+WINNERS, MANY = 4, 20  # which are found in two ways
 LONG, SHORT = 1024, 128  # entries of a row; the latter for programs that grow with it
 # Shapes (None is the length of a row), the reduced axis, the mesh, and the axis of the mesh that each axis is sharded by.
 LAYOUTS = {
@@ -56,8 +56,8 @@ COLLECTIVE = re.compile(
 )
 
 
-def _top_k(**options):
-    return lambda x, axis: soft_top_k(x, WINNERS, axis=axis, **options)
+def _top_k(k=WINNERS, **options):
+    return lambda x, axis: soft_top_k(x, k, axis=axis, **options)
 
 
 def _loss(**options):
@@ -79,6 +79,7 @@ CALLS = {
     "soft_one_hot, log": partial(soft_one_hot, log=True),
     "soft_one_hot, hard": partial(soft_one_hot, hard=True),
     "soft_top_k": _top_k(),
+    "soft_top_k, many": _top_k(MANY),
     "soft_top_k, sigmoid": _top_k(kind="sigmoid"),
     "soft_top_k, subset": _top_k(kind="subset"),
     "soft_top_k, hard": _top_k(hard=True),

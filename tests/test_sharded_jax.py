@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PRESENT
-from sharded_on_jax import CASES, DEVICES, SHARDS, WALKING, WINNERS, collectives
+from sharded_on_jax import CASES, DEVICES, MANY, SHARDS, WALKING, WINNERS, collectives
 
 from anyargmax.validation.tolerance import TOLERANCE
 
@@ -63,7 +63,7 @@ def bound(name):
     if "subset" in name:  # the root of each block, and beside it what a gradient needs
         return 4 * 2 * (WINNERS + 1) * DEVICES
     if "top_k" in name:
-        return 4 * WINNERS * DEVICES
+        return 4 * (MANY if "many" in name else WINNERS) * DEVICES
     return 4 * DEVICES if "median" in name else 24
 
 
