@@ -13,7 +13,10 @@ from .validate import described, is_array_like
 
 def maker(make: Callable[..., Any]) -> Callable[..., Any]:
     """Have a function that makes calls known by its name. A framework may make one of a shard of x in place of x."""
-    names = tuple(inspect.signature(make).parameters)[1:]
+    parameters = list(inspect.signature(make).parameters.values())
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):  # it makes the call of another
+        return kept_calls.maker(make)
+    names = tuple(parameter.name for parameter in parameters[1:])
 
     @wraps(make)
     def made(x, *arguments, **more):

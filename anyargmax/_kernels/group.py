@@ -27,6 +27,9 @@ class Group(NamedTuple):
         ``gather(x)``: the arrays of all members, stacked first.
     top
         ``top(x, k)``: the k largest entries of x along the last axis, in any order, NaN among the largest.
+    combines
+        Whether a compiler combines sums that may travel together. Stacked, tangents and what multiplies them could not be
+        told apart.
     entered, left, shared
         For a framework that differentiates what each member computes apart from the others. ``entered(x)`` is what all
         members have alike, for use with shards: its cotangent is the sum of theirs. ``left(y)`` is what all have come to
@@ -41,6 +44,7 @@ class Group(NamedTuple):
     max: Callable[[Array], Array]
     gather: Callable[[Array], Array]
     top: Callable[[Array, int], Array]
+    combines: bool = False
     entered: Callable[[Array], Array] = _as_it_is
     left: Callable[[Array], Array] = _as_it_is
     shared: Callable[[Array], Array] = _as_it_is

@@ -188,7 +188,7 @@ def _vjp_temperature(ops: RuleOps, g, y, x, target, temperature, mask, *, axes, 
 
 def _jvp_temperature(ops: RuleOps, t, y, x, target, temperature, mask, *, axes, relaxation):
     slope = _temperature_slope(ops, _rows(ops, x, mask, axes), x, target, temperature, mask, axes, relaxation)
-    return ops.xp.sum(t * slope, axis=axes)
+    return squeezed(t * slope, axes)
 
 
 FENCHEL_YOUNG = Rule(

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as namespace
 from jax.custom_derivatives import SymbolicZero
 
-from .compiled import compiler, folds, maximum_drops_nan, sum_of_shifts, waits  # noqa: F401 - asked for here
+from .compiled import compiler, folds, iterate, maximum_drops_nan, sum_of_shifts, waits  # noqa: F401 - asked for here
+from .groups import members  # noqa: F401
 from .random import random  # noqa: F401
-from .sharded import before, blocks, cumulative_sum, gathered, kth_largest, laid, running, span, zero  # noqa: F401
+from .sharded import before, blocks, cumulative_sum, gathered, kth_largest, laid, running, span  # noqa: F401
 
 name = "jax"
 takes_numpy = True  # a NumPy array beside a tracer is a constant
@@ -49,20 +50,6 @@ def place(x):
 
 canonical_dtype = jax.dtypes.canonicalize_dtype  # float32 of float64, unless 64 bits are enabled
 default_float = partial(canonical_dtype, float)
-
-
-def iterate(advance, state, unrolled):
-    """Advance a state until its last entry is False everywhere: a loop that is compiled once."""
-
-    def unfinished(counted):
-        count, state = counted
-        return (count < 4 * unrolled) & namespace.any(state[-1])
-
-    def count_and_advance(counted):
-        count, state = counted
-        return count + 1, advance(state)
-
-    return jax.lax.while_loop(unfinished, count_and_advance, (zero(state[-1]), state))[1]
 
 
 def lift(rule, ops):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as namespace
 
 from ..._kernels.kernel import Compiler
+from .sharded import zero
 
 maximum_drops_nan = True  # in the loops that XLA makes for a CPU
 
@@ -73,6 +74,20 @@ def _in_pieces(limits, f, x, *others):
 def _apart(*arrays):
     """A barrier on a CPU alone: elsewhere a sum is not made again for each entry, and is better merged."""
     return jax.lax.platform_dependent(cpu=lambda: jax.lax.optimization_barrier(arrays), default=lambda: arrays)
+
+
+def iterate(advance, state, unrolled):
+    """Advance a state until its last entry is False everywhere: a loop that is compiled once."""
+
+    def unfinished(counted):
+        count, state = counted
+        return (count < 4 * unrolled) & namespace.any(state[-1])
+
+    def count_and_advance(counted):
+        count, state = counted
+        return count + 1, advance(state)
+
+    return jax.lax.while_loop(unfinished, count_and_advance, (zero(state[-1]), state))[1]
 
 
 def sum_of_shifts(a, b, first, size):

@@ -11,31 +11,27 @@ def across_mesh(make, x, given):
     """Return the call of a distributed tensor, made of what this process holds of it."""
     if given.get("group") is not None:
         raise ValueError("`group` must be None for a DTensor, whose mesh says where its shards are. Leave it out.")
-    if is_flat(given, x.ndim):
-        x = x.reshape(-1)
-    axes = reduced_axes(given, x.ndim)
+    axes, flat = reduced_axes(given, x.ndim), is_flat(given, x.ndim)
     if axes is None or any(x.shape[axis] == 0 for axis in axes):
         return make(x.full_tensor(), *given.values())  # which is refused
-    mesh, x = x.device_mesh, _placed(x)
-    placements = x.placements
+    x = _placed(x)
+    if flat and any(p.is_shard() and p.dim != 0 for p in x.placements):
+        raise ValueError(
+            f"`axis=None` must go with a DTensor that is sharded along its first axis, got {x.placements}. Redistribute it, or "
+            "name the axes, such as to `spatial_soft_argmax`."
+        )
     others = {name: value for name, value in given.items() if isinstance(value, torch.Tensor)}
     local = {name: _beside(name, value, x, axes, given) for name, value in others.items()}
-    call, *_ = of_shard(make, _local(x), given | local, _members(x, axes))
+    call, *_ = of_shard(make, _local(x), given | local, _members(x, axes[:1] if flat else axes, flat))
+    weights = any(name in given for name in ("log", "k", "power"))
 
     def whole(_):
         y = call(_local(x))
-        kept = given.get("keepdims") is True
-        answers = [
-            _distributed(part, x, axes, kept, "log" in given or "k" in given or "power" in given) for part in _parts(y)
-        ]
+        parts = y if isinstance(y, tuple) else (y,)
+        answers = [_distributed(part, x, axes, given.get("keepdims") is True, weights) for part in parts]
         return tuple(answers) if isinstance(y, tuple) else answers[0]
 
-    del mesh, placements
     return whole, 0, None
-
-
-def _parts(y):
-    return y if isinstance(y, tuple) else (y,)
 
 
 def _placed(x):
@@ -48,8 +44,8 @@ def _local(x):
     return x.to_local(grad_placements=x.placements)
 
 
-def _members(x, axes):
-    """The groups of the dimensions of the mesh that split the axes."""
+def _members(x, axes, flat):
+    """The groups of the dimensions of the mesh that split the axes; of one that is flattened, all entries behind each count."""
     mesh, found = x.device_mesh, []
     for axis in axes:
         dims = [k for k, p in enumerate(x.placements) if p.is_shard(axis)]
@@ -58,6 +54,8 @@ def _members(x, axes):
             lengths, index = _lengths(
                 x.shape[axis], [mesh.size(k) for k in dims], [mesh.get_local_rank(k) for k in dims]
             )
+            if flat:
+                lengths = tuple(n * (x.numel() // x.shape[axis]) for n in lengths)
             found.append((axis, groups, lengths, index))
     return Members(tuple(found))
 

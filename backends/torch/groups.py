@@ -131,6 +131,7 @@ def members(group, n, axis):
             partial(_largest, groups),
             lambda y, groups=groups, index=index: _Gather.apply(y, groups, index),
             _top,
+            False,
             lambda y, groups=groups: _Enter.apply(y, groups),
             lambda y, groups=groups, size=size: _Leave.apply(y, groups, size),
             lambda g, groups=groups, size=size: _Share.apply(g, groups, size),

@@ -1,0 +1,90 @@
+"""Mesh axes of JAX inside `shard_map`, by which the shards of an array reach each other."""
+
+import inspect
+from functools import partial
+
+import jax
+import jax.numpy as namespace
+import numpy as np
+
+from ..._kernels.group import Group
+
+_INTEGERS = {4: np.int32, 8: np.int64}
+_gathers_alike = "to" in inspect.signature(jax.lax.all_gather).parameters
+
+
+def _differs_along(x):
+    """Along which mesh axes an array is known to differ from shard to shard; None where JAX, or `shard_map`, does not know."""
+    aval = jax.typeof(x) if hasattr(jax, "typeof") else None
+    return getattr(aval, "vma", getattr(getattr(aval, "mat", None), "varying", None))
+
+
+def _is_checked(axes):
+    """Whether `shard_map` keeps track of what differs along mesh axes."""
+    return bool(_differs_along(jax.lax.axis_index(axes)))
+
+
+def _varying(x, axes):
+    """An array that is known to differ along mesh axes, as one of which the shards are summed must."""
+    if not _is_checked(axes):
+        return x
+    missing = tuple(axis for axis in axes if axis not in _differs_along(x))
+    if not missing:
+        return x
+    return jax.lax.pcast(x, missing, to="varying") if hasattr(jax.lax, "pcast") else jax.lax.pvary(x, missing)
+
+
+def _sum(axes, x):
+    return jax.lax.psum(_varying(x, axes), axes)
+
+
+def _max(axes, x):
+    """The largest of the shards' numbers, NaN where one is: compared as integers in the order of the numbers."""
+    if not namespace.issubdtype(x.dtype, namespace.floating):
+        return jax.lax.pmax(_varying(x, axes), axes)
+    wide = x if x.dtype.itemsize in _INTEGERS else x.astype(np.float32)
+    kind = _INTEGERS[wide.dtype.itemsize]
+    most = kind(np.iinfo(kind).max)
+    bits = jax.lax.bitcast_convert_type(namespace.where(wide != wide, np.nan, wide), kind)  # of one NaN, above infinity
+    ordered = jax.lax.pmax(_varying(namespace.where(bits < 0, bits ^ most, bits), axes), axes)
+    bits = namespace.where(ordered < 0, ordered ^ most, ordered)
+    return jax.lax.bitcast_convert_type(bits, wide.dtype).astype(x.dtype)
+
+
+def _gather(axes, size, x):
+    """The arrays of all shards, stacked first, which all then have alike."""
+    x = _varying(x, axes)
+    if not _is_checked(axes):
+        return jax.lax.all_gather(x, axes)
+    if _gathers_alike:
+        return jax.lax.all_gather(x, axes, to="invarying")
+    mine = namespace.arange(size) == jax.lax.axis_index(axes)  # of older versions, sums alone are known to be alike
+    return jax.lax.psum(namespace.where(mine.reshape(-1, *[1] * x.ndim), x, 0), axes)
+
+
+def _top(x, k):
+    return jax.lax.top_k(x, k)[0]
+
+
+def members(group, n, axis):
+    """Return the group of mesh axes, for the one array axis that goes on along them."""
+    axes = group if isinstance(group, tuple) else (group,)
+    try:
+        size = int(jax.lax.psum(1, axes))
+    except (NameError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"`group` must be the name of a mesh axis, or a tuple of names, inside `jax.shard_map`, got {group!r}. Call the "
+            "function in what `jax.shard_map` maps, or leave `group` out: outside, arrays are whole, wherever they lie."
+        ) from error
+    return {
+        axis: Group(
+            (axes, size),
+            (n,) * size,
+            partial(jax.lax.axis_index, axes),
+            partial(_sum, axes),
+            partial(_max, axes),
+            partial(_gather, axes, size),
+            _top,
+            combines=True,
+        )
+    }
