@@ -70,6 +70,7 @@ class RuleOps:
     place: Callable[[Array], dict[str, Any]]
     iterate: Callable[..., Any]
     by_rows: Callable[..., Array]
+    search: Callable[..., Array]
     concat: Callable[..., Array]
     cumulative_sum: Callable[..., Array]
     moveaxis: Callable[..., Array]
@@ -78,6 +79,7 @@ class RuleOps:
     totals: Callable[..., tuple[Array, ...]]
     running: Callable[..., tuple[Any, ...]]
     before: Callable[[Array, int], Array]
+    indices: Callable[..., Array]
     row_zeros: Callable[..., Array]
     span: Callable[[Array, int], tuple[Any, Any]]
     blocks: Callable[[Array, int], int]
@@ -87,6 +89,7 @@ class RuleOps:
     compiler: Any
     # Other rules, lifted.
     weights: Callable[..., Array]
+    mean: Callable[..., Array]
     dense_weights: Callable[..., Array]
     product: Callable[..., Array]
     straight_through: Callable[..., Array]
