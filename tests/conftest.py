@@ -95,7 +95,10 @@ def pytest_report_header():
 
 
 # Files with tests of many seconds each, most of them in processes of their own.
-LONG = ("test_layers", "test_triton", "test_vendoring", "test_typing", "test_experiment", "test_private", "test_plugin")
+LONG = (
+    *("test_layers", "test_triton", "test_vendoring", "test_typing", "test_experiment", "test_private", "test_plugin"),
+    "test_sharded_jax",
+)
 
 
 def pytest_collection_modifyitems(items):

@@ -106,8 +106,11 @@ class Ops(KernelOps):
         self.totals = given["totals"] or self._totals
         self.row_zeros = given["row_zeros"] or self._row_zeros
         self.running = given["running"] or self._running
+        self.before = given["before"] or self._before
         self.indices = given["indices"] or self._indices
         self.span = given["span"] or (lambda x, axis: (0, known_length(x, axis)))
+        self.blocks = given["blocks"] or (lambda x, axis: 1)
+        self.gathered = given["gathered"] or (lambda x, axis: x)
         self.by_rows = given["by_rows"] or (lambda f, *arrays, axes, kept=False: f(self, *arrays))
         self.whole: Any = self  # the operations on arrays that are no shards
         self.compiled: dict[Any, Callable] = {}
@@ -171,6 +174,14 @@ class Ops(KernelOps):
             )
             made += [first, self.concat([rest, last], axis=axis)]
         return tuple(made)
+
+    def _before(self, x, axis):
+        """Return the sum of what lies before each entry."""
+        xp, lines = self.xp, (slice(None),) * axis
+        sums = self.running(x, axis)[0]
+        first, step = sums[(*lines, slice(1), ...)], x[(*lines, slice(1), ...)]
+        first = xp.where(first == step, 0.0, first - step)  # of an array that continues another one
+        return self.concat([first, sums[(*lines, slice(x.shape[axis] - 1), ...)]], axis=axis)
 
     def run(self, core, *args, options):
         """Call a core function, compiled once for each set of options where the adapter can."""

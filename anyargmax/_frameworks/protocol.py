@@ -72,12 +72,18 @@ class Adapter:
     running
         ``running(x, axis, *others)``: the cumulative sum of x along an axis and its sum, which is kept; then of each other array
         the first entry, and what is one entry ahead, for the last entry itself. None: of the namespace's functions.
+    before
+        ``before(x, axis)``: the sum of what lies before each entry along an axis. None: of `running`.
     indices
         ``indices(x, axis, **kind)``: 0, 1, ... for the entries of x along an axis, of the dtype in ``kind`` if there is one.
         None: by `arange`.
     span
         ``span(x, axis) -> start, length``: where the entries of x are among all entries along an axis, and how many these
         are. None: x has all of them.
+    blocks
+        ``blocks(x, axis)``: how many blocks of one length an axis is best computed in, each of which lies on one device. None: 1.
+    gathered
+        ``gathered(x, axis)``: x with an axis, in which each block has few entries, brought together. None: x.
     spreads
         ``spreads(x) -> bool``: whether to flatten x would gather what lies in several chunks.
     is_cheap_to_read
@@ -149,7 +155,10 @@ class Adapter:
     row_zeros: Callable[..., Array] | None = None
     running: Callable[..., tuple[Any, ...]] | None = None
     indices: Callable[..., Array] | None = None
+    before: Callable[[Array, int], Array] | None = None
     span: Callable[[Array, int], tuple[Any, Any]] | None = None
+    blocks: Callable[[Array, int], int] | None = None
+    gathered: Callable[[Array, int], Array] | None = None
     spreads: Callable[[Array], bool] = staticmethod(lambda x: False)
     is_cheap_to_read: Callable[[Array], bool] = staticmethod(lambda x: False)
     widens: Callable[[Array], bool] = staticmethod(lambda x: False)

@@ -12,6 +12,11 @@ from .protocol import attributes
 
 LIMIT = 64  # operations; then all are forgotten
 _made: dict[Hashable, Ops] = {}
+# What an adapter has for arrays that are whole.
+_OF_WHOLE = (
+    *("cumulative_sum", "before", "blocks", "gathered", "by_rows"),
+    *("jit", "opaque", "functions", "ordering", "memory", "compiler"),
+)
 
 
 class Across:
@@ -282,7 +287,7 @@ def _adapter(ops: Ops, groups: dict[int, Group], ndim: int) -> SimpleNamespace:
         "widens": never,
         "folds": never,
         "maximum_drops_nan": False,
-        **dict.fromkeys(("cumulative_sum", "by_rows", "jit", "opaque", "functions", "ordering", "memory", "compiler")),
+        **dict.fromkeys(_OF_WHOLE),
         "kernels": (),
         "traits": None,
     }

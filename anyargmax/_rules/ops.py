@@ -78,9 +78,12 @@ class RuleOps:
     sum_of_shifts: Callable[..., Array] | None
     totals: Callable[..., tuple[Array, ...]]
     running: Callable[..., tuple[Any, ...]]
+    before: Callable[[Array, int], Array]
     indices: Callable[..., Array]
     row_zeros: Callable[..., Array]
     span: Callable[[Array, int], tuple[Any, Any]]
+    blocks: Callable[[Array, int], int]
+    gathered: Callable[[Array, int], Array]
     maximum_drops_nan: bool
     folds: Callable[[Array], bool]
     compiler: Any

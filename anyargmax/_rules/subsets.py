@@ -7,9 +7,13 @@ No node has coefficients above k, and outside of a node only those count that it
 
 The coefficients lie along the first axis, the nodes along the second, then come the axes of rows. The children of node a of
 M parents are the nodes a and a + M of the level below, so that node a has the leaves a, a + M, a + 2 M, ...
+
+Where rows are cut into blocks, such as those of several devices, the axis of blocks is the third: each block has a tree, and
+the roots of all are the leaves of another, whose levels have no axis of blocks.
 """
 
 import math
+from itertools import pairwise
 
 from .ops import RuleOps
 from .rule import Array
@@ -104,9 +108,38 @@ def grown(ops: RuleOps, leaf: Array, k: int) -> list[Array]:
     """Return the levels of the tree, from the leaves to the two children of the root."""
     levels = [leaf]
     while levels[-1].shape[1] > 2:
-        left, right = halves(levels[-1])
-        levels.append(convolved(ops, left, right, 0, _width(left, k)))
+        levels.append(_parents(ops, levels[-1], k))
     return levels
+
+
+def grown_in_blocks(ops: RuleOps, leaf: Array, k: int) -> list[Array]:
+    """Return the levels of the trees of blocks, but for their roots, and of the tree of these."""
+    levels = grown(ops, leaf, k)
+    root = _parents(ops, levels[-1], k)
+    return levels + grown(ops, _joined(ops, root, one=True), k)
+
+
+def _parents(ops: RuleOps, a: Array, k: int) -> Array:
+    left, right = halves(a)
+    return convolved(ops, left, right, 0, _width(left, k))
+
+
+def _joined(ops: RuleOps, root: Array, one: bool) -> Array:
+    """Return the roots of blocks as leaves, filled up to a power of 2 with 1 or 0."""
+    a = ops.gathered(root, 2)[:, 0, ...]
+    missing = max(2, 1 << (a.shape[1] - 1).bit_length()) - a.shape[1]
+    if missing == 0:
+        return a
+    zeros = ops.concat([0 * a[:, :1, ...]] * missing, axis=1)
+    more = ops.concat([1 + zeros[:1, ...], zeros[1:, ...]], axis=0) if one else zeros
+    return ops.concat([a, more], axis=1)
+
+
+def _above(ops: RuleOps, found: Array, a: Array) -> Array:
+    """Return, for both children of each node above a level, what was found for the node: nodes may be roots of blocks."""
+    if found.ndim < a.ndim:
+        found = ops.xp.expand_dims(found[:, : a.shape[2], ...], axis=1)
+    return ops.concat([found, found], axis=1)
 
 
 def _outside_children(ops: RuleOps, top: Array, k: int) -> Array:
@@ -115,16 +148,12 @@ def _outside_children(ops: RuleOps, top: Array, k: int) -> Array:
     return _cut(filled(ops, _siblings(ops, top), k + 1), k + 1 - width, k + 1)
 
 
-def _twice(ops: RuleOps, a: Array) -> Array:
-    return ops.concat([a, a], axis=1)
-
-
 def outside(ops: RuleOps, levels: list[Array], k: int) -> Array:
     """Return, for each leaf, the weights of ``k - 1`` and of k members among all other leaves."""
     found = _outside_children(ops, levels[-1], k)
     for a in reversed(levels[:-1]):
         start = found.shape[0] - a.shape[0]
-        found = convolved(ops, _siblings(ops, a), _twice(ops, found), start, a.shape[0])
+        found = convolved(ops, _siblings(ops, a), _above(ops, found, a), start, a.shape[0])
     return found
 
 
@@ -134,14 +163,15 @@ def moments(ops: RuleOps, levels: list[Array], moved: Array, k: int) -> tuple[Ar
     `moved` are the weights of leaves times what an entry adds to the sum, with the shape of leaves. All is linear in it.
     """
     sums = [moved]
-    for a in levels[:-1]:
+    for a, above in pairwise(levels):
         left, right = halves(convolved(ops, a, _siblings(ops, sums[-1]), 0, _width(a, k)))
-        sums.append(left + right)
+        both = left + right
+        sums.append(_joined(ops, both, one=False) if both.ndim > above.ndim else both)
     found, first = (_outside_children(ops, top, k) for top in (levels[-1], sums[-1]))
     for a, m in zip(reversed(levels[:-1]), reversed(sums[:-1]), strict=True):
-        start, width, both = found.shape[0] - a.shape[0], a.shape[0], _twice(ops, found)
+        start, width, both = found.shape[0] - a.shape[0], a.shape[0], _above(ops, found, a)
         other = _siblings(ops, a)
-        first = convolved(ops, other, _twice(ops, first), start, width) + convolved(
+        first = convolved(ops, other, _above(ops, first, a), start, width) + convolved(
             ops, both, _siblings(ops, m), start, width
         )
         found = convolved(ops, other, both, start, width)

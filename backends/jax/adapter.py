@@ -7,9 +7,10 @@ import jax
 import jax.numpy as namespace
 from jax.custom_derivatives import SymbolicZero
 
-from .compiled import compiler, folds, kth_largest, maximum_drops_nan, sum_of_shifts, waits  # noqa: F401 - asked for here
+from .compiled import compiler, folds, iterate, maximum_drops_nan, sum_of_shifts, waits  # noqa: F401 - asked for here
 from .groups import members  # noqa: F401
 from .random import random  # noqa: F401
+from .sharded import before, blocks, cumulative_sum, gathered, kth_largest, laid, running, span  # noqa: F401
 
 name = "jax"
 takes_numpy = True  # a NumPy array beside a tracer is a constant
@@ -51,20 +52,6 @@ canonical_dtype = jax.dtypes.canonicalize_dtype  # float32 of float64, unless 64
 default_float = partial(canonical_dtype, float)
 
 
-def iterate(advance, state, unrolled):
-    """Advance a state until its last entry is False everywhere: a loop that is compiled once."""
-
-    def unfinished(counted):
-        count, state = counted
-        return (count < 4 * unrolled) & namespace.any(state[-1])
-
-    def count_and_advance(counted):
-        count, state = counted
-        return count + 1, advance(state)
-
-    return jax.lax.while_loop(unfinished, count_and_advance, (0, state))[1]
-
-
 def lift(rule, ops):
     """Register a rule's JVPs; they are linear in the tangent, so JAX transposes them for reverse mode."""
     if rule.inlined:
@@ -89,7 +76,7 @@ def lift(rule, ops):
 
 def jit(core):
     """Compile a whole call once for each shape and set of options: an eager call is 35 times faster so."""
-    return jax.jit(core, static_argnames="options")
+    return jax.jit(laid(core), static_argnames="options")
 
 
 def vjp(f, *arrays):

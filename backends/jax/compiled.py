@@ -6,6 +6,7 @@ import jax
 import jax.numpy as namespace
 
 from ..._kernels.kernel import Compiler
+from .sharded import zero
 
 maximum_drops_nan = True  # in the loops that XLA makes for a CPU
 
@@ -75,9 +76,18 @@ def _apart(*arrays):
     return jax.lax.platform_dependent(cpu=lambda: jax.lax.optimization_barrier(arrays), default=lambda: arrays)
 
 
-def kth_largest(x, k):
-    """The least of the k largest, by a partial sort. XLA would make a whole one of a slice, which takes 50 times as long."""
-    return namespace.min(jax.lax.top_k(x, k)[0], axis=-1, keepdims=True)
+def iterate(advance, state, unrolled):
+    """Advance a state until its last entry is False everywhere: a loop that is compiled once."""
+
+    def unfinished(counted):
+        count, state = counted
+        return (count < 4 * unrolled) & namespace.any(state[-1])
+
+    def count_and_advance(counted):
+        count, state = counted
+        return count + 1, advance(state)
+
+    return jax.lax.while_loop(unfinished, count_and_advance, (zero(state[-1]), state))[1]
 
 
 def sum_of_shifts(a, b, first, size):
@@ -87,8 +97,7 @@ def sum_of_shifts(a, b, first, size):
         total, low = carried
         return (total + factor * jax.lax.dynamic_slice_in_dim(b, low, size), low - 1), None
 
-    shape = (size, *namespace.broadcast_shapes(a.shape[1:], b.shape[1:]))
-    start = namespace.zeros(shape, b.dtype), namespace.asarray(first, "int32")
+    start = namespace.zeros_like(a[0] * b[:size]), namespace.asarray(first, "int32")
     return jax.lax.scan(add, start, a)[0][0]
 
 

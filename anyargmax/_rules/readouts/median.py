@@ -31,12 +31,7 @@ def _is_moving(ops: RuleOps, above, below, axis, given):
 
 def _slopes(ops: RuleOps, steps, moving, axis):
     """``2 sum_{j < i} (c_{j+1} - c_j)`` over the steps that move."""
-    xp, before = ops.xp, (slice(None),) * axis
-    steps = xp.where(moving, 2 * steps, 0.0)
-    travelled = ops.running(steps, axis)[0]
-    start, step = travelled[(*before, slice(1), ...)], steps[(*before, slice(1), ...)]
-    start = xp.where(start == step, 0.0, start - step)
-    return ops.concat([start, travelled[(*before, slice(steps.shape[axis] - 1), ...)]], axis=axis)
+    return ops.before(ops.xp.where(moving, 2 * steps, 0.0), axis)
 
 
 def _clipped(xp, above):

@@ -10,7 +10,7 @@ from functools import partial
 from ..ops import RuleOps
 from ..rule import Array
 from ..scores import log_smallest
-from ..subsets import filled, grown, leaves, moments, outside
+from ..subsets import filled, grown, grown_in_blocks, leaves, moments, outside
 from .sigmoid import SIGMOID
 
 
@@ -41,9 +41,22 @@ def members(ops: RuleOps, root: Array, z: Array, keep: Array) -> tuple[Array, Ar
     return xp.where(keep, p, 0.0), xp.where(keep, q, 1.0), high
 
 
-def _in_front(ops: RuleOps, axes, *arrays):
-    """Return arrays with the axis of rows in front of the others."""
-    return (ops.moveaxis(a, axes[0], 0) for a in arrays)
+def _in_front(ops: RuleOps, axes, blocks, *arrays):
+    """Return arrays with the axis of rows in front of the others, or with the axes of the entries in blocks and of blocks."""
+    for a in (ops.moveaxis(a, axes[0], 0) for a in arrays):
+        yield a if blocks == 1 else ops.moveaxis(ops.xp.reshape(a, (blocks, -1, *a.shape[1:])), 0, 1)
+
+
+def _put_back(ops: RuleOps, axes, blocks, a):
+    """Return an array with the axis of rows where it was."""
+    if blocks > 1:
+        a = ops.moveaxis(a, 1, 0)
+        a = ops.xp.reshape(a, (-1, *a.shape[2:]))
+    return ops.moveaxis(a, 0, axes[0])
+
+
+def _tree(ops: RuleOps, leaf, blocks, k):
+    return grown(ops, leaf, k) if blocks == 1 else grown_in_blocks(ops, leaf, k)
 
 
 def _marginals(ops: RuleOps, r, root, z, keep, order, axes):
@@ -52,14 +65,15 @@ def _marginals(ops: RuleOps, r, root, z, keep, order, axes):
 
 def _marginals_of_rows(ops: RuleOps, z, keep, root, r, axes):
     xp = ops.xp
-    p, q = _in_front(ops, axes, *members(ops, root, z, keep)[:2])
+    blocks = ops.blocks(z, axes[0])
+    p, q = _in_front(ops, axes, blocks, *members(ops, root, z, keep)[:2])
     n, leaf = p.shape[0], leaves(ops, q, p)
-    outer = outside(ops, grown(ops, leaf, r.k), r.k)
+    outer = outside(ops, _tree(ops, leaf, blocks, r.k), r.k)
     one = p * outer[0, :n, ...]
     total = q * outer[1, :n, ...] + one
     mu = one / xp.where(ops.detach(total) == 0, 1.0, total)
     mu = xp.where(ops.detach(mu) < float(xp.finfo(mu.dtype).smallest_normal), 0.0, mu)
-    return ops.moveaxis(mu, 0, axes[0])
+    return _put_back(ops, axes, blocks, mu)
 
 
 def _covariances(ops: RuleOps, r, v, root, z, keep, axes):
@@ -73,24 +87,25 @@ def _covariances_of_rows(ops: RuleOps, v, root, z, keep, r, axes):
     <d, v>``, in which nothing is larger than among independent members. A constant in all v changes nothing, as their sum is
     k. Their mean by the variances ``s = p q`` is subtracted. All is symmetric, so that its transpose has the same digits.
     """
-    xp = ops.xp
-    p, q, high, v = _in_front(ops, axes, *members(ops, root, z, keep), v)
+    xp, blocks = ops.xp, ops.blocks(z, axes[0])
+    p, q, high, v = _in_front(ops, axes, blocks, *members(ops, root, z, keep), v)
+    row = (0,) if blocks == 1 else (0, 1)
     n, s, leaf = p.shape[0], p * q, leaves(ops, q, p)
     fixed = ops.detach(s)
-    share = xp.sum(fixed, axis=0, keepdims=True)
+    share = xp.sum(fixed, axis=row, keepdims=True)
     share = fixed / xp.where(share == 0, 1.0, share)
-    v = v - xp.sum(share * v, axis=0, keepdims=True)
+    v = v - xp.sum(share * v, axis=row, keepdims=True)
     moved = filled(ops, s * v, leaf.shape[1])
-    outer, first = moments(ops, grown(ops, leaf, r.k), xp.stack([-moved, moved], axis=0), r.k)
+    outer, first = moments(ops, _tree(ops, leaf, blocks, r.k), xp.stack([-moved, moved], axis=0), r.k)
     one, none = p * outer[0, :n, ...], q * outer[1, :n, ...]
     total = one + none
     total = xp.where(ops.detach(total) == 0, 1.0, total)
     one, none = one / total, none / total
     d = xp.where(high, q - none, one - p)
     others = s / total * (first[0, :n, ...] - first[1, :n, ...])
-    moved = others + (q * q * one + p * p * none) * v - d * xp.sum(d * v, axis=0, keepdims=True)
-    moved = moved - share * xp.sum(moved, axis=0, keepdims=True)
-    return ops.moveaxis(moved, 0, axes[0])
+    moved = others + (q * q * one + p * p * none) * v - d * xp.sum(d * v, axis=row, keepdims=True)
+    moved = moved - share * xp.sum(moved, axis=row, keepdims=True)
+    return _put_back(ops, axes, blocks, moved)
 
 
 SUBSET = SIGMOID._replace(
