@@ -97,7 +97,7 @@ class Across:
 
 def span_of(xp: Any, group: Group) -> tuple[Any, int]:
     """Return how many entries of an axis lie before those of this member, and how many there are."""
-    index, n = group.index(), sum(group.lengths)
+    index, n = group.member(), sum(group.lengths)
     if isinstance(index, int):  # a shard without entries has one that is masked, and comes after all others
         return (sum(group.lengths[:index]) if group.lengths[index] else n), n
     return index * group.lengths[0], n  # which are equal where the member is not known
@@ -131,7 +131,7 @@ class Sums:
 
     def row_zeros(self, x, axes):
         """Return zeros of the shape of x with the axes reduced and kept, which all members have alike."""
-        known = all(isinstance(group.index(), int) for group in self.groups.values())
+        known = all(isinstance(group.member(), int) for group in self.groups.values())
         return self.xp.zeros_like((self.xp if known else self.across).sum(x, axis=axes, keepdims=True))
 
     def running(self, x, axis, *others):
@@ -145,7 +145,7 @@ class Sums:
         group = self.groups[axis]
         totals, *firsts = self._gathered(group, total, *(first for first, *_ in ends))
         members = self.xp.arange(totals.shape[0], **self.place(totals))
-        earlier = self._selected(totals, members < group.index())
+        earlier = self._selected(totals, members < group.member())
         made = []
         for c, first, (_, rest, last) in zip(others, firsts, ends, strict=True):
             ahead = c if _is_empty(group) else self.concat([rest, self._ahead(first, last, group)], axis=axis)
@@ -169,7 +169,7 @@ class Sums:
 
     def _ahead(self, firsts, last, group):
         """The first entry of the next member that has any; the last of all is repeated."""
-        index, members = group.index(), self.xp.arange(firsts.shape[0], **self.place(firsts))
+        index, members = group.member(), self.xp.arange(firsts.shape[0], **self.place(firsts))
         is_next = members == (_next(group, index) if isinstance(index, int) else index + 1)
         return self.xp.where(self.xp.any(is_next), self._selected(firsts, is_next), last)
 
@@ -195,7 +195,7 @@ def _ends(n: int) -> tuple[slice, slice, slice]:
 
 def _is_empty(group: Group) -> bool:
     """Whether this member has no entry but one that is masked."""
-    index = group.index()
+    index = group.member()
     return isinstance(index, int) and group.lengths[index] == 0
 
 

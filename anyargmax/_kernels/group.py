@@ -19,8 +19,8 @@ class Group(NamedTuple):
         What groups that do the same have in common, hashable.
     lengths
         How many entries of the axis each member has, in their order.
-    index
-        ``index()``: which member this is, a number that may be traced.
+    member
+        ``member()``: which member this is, a number that may be traced.
     sum, max
         ``sum(x)`` and ``max(x)``: of the arrays of all members, entry by entry. A maximum is NaN where one of them is.
     gather
@@ -41,7 +41,7 @@ class Group(NamedTuple):
 
     name: Hashable
     lengths: tuple[int, ...]
-    index: Callable[[], Any]
+    member: Callable[[], Any]
     sum: Callable[[Array], Array]
     max: Callable[[Array], Array]
     gather: Callable[[Array], Array]

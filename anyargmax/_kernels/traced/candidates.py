@@ -28,9 +28,10 @@ LIMITS = Limits()
 
 def _fits(ops: KernelOps, x, temperature, alpha, *args, axes, relaxation: Relaxation) -> bool:
     """Whether weights are those of entmax of one order along one axis, of few rows."""
-    if relaxation.name != ENTMAX.name or alpha is not None or len(axes) != 1 or len(ops.groups or ()) != 1:
+    groups = ops.groups or {}
+    if relaxation.name != ENTMAX.name or alpha is not None or len(axes) != 1 or len(groups) != 1:
         return False
-    (group,) = ops.groups.values()
+    (group,) = groups.values()
     rows = math.prod(x.shape) // max(x.shape[axes[0]], 1)
     return rows * LIMITS.candidates * len(group.lengths) <= LIMITS.numbers
 
@@ -48,7 +49,7 @@ def _largest(ops: KernelOps, z, keep, group, axis: int, count: int) -> Array:
 
 def _weights(ops: KernelOps, x, temperature, alpha, mask, *, axes, relaxation: Relaxation, limits: Limits) -> Array:
     """Scores to weights: by candidates, or in steps."""
-    (axis,), ((_, group),) = axes, ops.groups.items()
+    (axis,), ((_, group),) = axes, (ops.groups or {}).items()
     whole, xp = ops.whole, ops.whole.xp  # of what all members have, sums are complete
     z, keep = scaled(ops, x, temperature, mask, axes, None, relaxation.tail)
     sent = _largest(ops, z, keep, group, axis, limits.candidates)

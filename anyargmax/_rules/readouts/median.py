@@ -69,7 +69,7 @@ def _answers(ops: RuleOps, p, starts, travelled, moved, axes, given):
         moved, travelled = sums[: len(moved)], sums[len(moved) :]
     else:
         moved, there = summed(ops, p, moved, axes, given)
-        travelled = [squeezed(*ops.totals((axes[k],), t), axes) for k, t in enumerate(travelled)]
+        travelled = [squeezed(ops.totals((axes[k],), t)[0], axes) for k, t in enumerate(travelled)]
     answers = [squeezed(first, axes) + t for first, t in zip(starts, travelled, strict=True)]
     return blank(ops, [y + m for y, m in zip(answers, moved, strict=True)] if moved else answers, there)
 
