@@ -7,10 +7,11 @@ record in JSON for each thing that each of them compared, in eps. Each compares 
 import json
 import multiprocessing
 import os
-import sys
+import signal
 import tempfile
 import time
 import traceback
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -32,17 +33,20 @@ from anyargmax import (
     sharpen,
     soft_argmax,
     soft_argmax_moments,
+    soft_argmin,
     soft_one_hot,
     soft_top_k,
+    spatial_expectation,
     spatial_soft_argmax,
 )
 from anyargmax.backends.torch import SoftArgmax
 from anyargmax.validation.tolerance import within
 
 PROCESSES = 4
-SECONDS = 20  # that a collective operation may wait
+SECONDS, LIMIT = 20, 50  # that a collective operation may wait, and that a process may last
 STEPS, RATE = 3, 0.1
 ROWS, FEATURES, HIDDEN, WORDS = 8, 6, 10, 32
+CHOICES = torch.arange(ROWS) * 5 % WORDS
 
 
 class Record:
@@ -56,14 +60,14 @@ class Record:
         same = actual.shape == expected.shape
         found = within(actual.detach(), expected.detach(), "float64", kind) if same else None
         error, allowed = (found.error, found.allowed) if same else (f"{[*actual.shape]}", f"{[*expected.shape]}")
-        self.records.append(dict(rank=self.rank, case=case, what=what, error=error, allowed=allowed))
+        self.records.append({"rank": self.rank, "case": case, "what": what, "error": error, "allowed": allowed})
 
     def note(self, case, **said):
-        self.records.append(dict(rank=self.rank, case=case, **said))
+        self.records.append({"rank": self.rank, "case": case, **said})
 
 
 def drawn(seed, *shape):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def whole(x):
@@ -157,7 +161,7 @@ def recomputed(record, mesh):
     """Checkpoints round a block with the layer, and round a function of shards: the same gradients, to the bit."""
     group, index = mesh.get_group("model"), mesh.get_local_rank("model")
     x, table = drawn(1, ROWS, FEATURES), drawn(4, FEATURES, WORDS)[:, index * WORDS // 2 : (index + 1) * WORDS // 2]
-    target = torch.arange(ROWS) * 5 % WORDS
+    target = CHOICES
     for alpha in (1.0, 1.5):
         layers = network(alpha)
         weights = [p.detach() for p in layers.parameters()]
@@ -250,7 +254,7 @@ def tensor_parallel(record, mesh):
     row, column = mesh.get_local_rank("data"), mesh.get_local_rank("model")
     rows = slice(row * ROWS // 2, (row + 1) * ROWS // 2)
     part = slice(column * WORDS // 2, (column + 1) * WORDS // 2)
-    x, target = drawn(1, ROWS, FEATURES), torch.arange(ROWS) * 5 % WORDS
+    x, target = drawn(1, ROWS, FEATURES), CHOICES
     for alpha in (1.0, 1.5):
         alone = steps_of(Words(), x, target, alpha)
         split = Words()
@@ -270,23 +274,43 @@ def tensor_parallel(record, mesh):
 
 # ------------------------------------------------------------------------------------------------- Without a hang
 
+
+def top_k(**options):
+    return lambda x: soft_top_k(x, 3, **options)
+
+
+def loss(**options):
+    return lambda x: fenchel_young_loss(x, CHOICES, **options)
+
+
 CALLS = {
     "soft_argmax": partial(soft_argmax, axis=-1),
     "soft_argmax, alpha 1.5": partial(soft_argmax, axis=-1, alpha=1.5),
     "soft_argmax, alpha 3": partial(soft_argmax, axis=-1, alpha=3.0),
     "soft_argmax, median": partial(soft_argmax, axis=-1, readout="median"),
     "soft_argmax, window": partial(soft_argmax, axis=-1, window=3),
+    "soft_argmax, hard": partial(soft_argmax, axis=-1, hard=True),
+    "soft_argmin": partial(soft_argmin, axis=-1, alpha=1.5),
     "soft_argmax_moments": partial(soft_argmax_moments, axis=-1),
-    "spatial_soft_argmax": partial(spatial_soft_argmax, axes=(-1,)),
+    "spatial_soft_argmax": partial(spatial_soft_argmax, axes=(-1,), alpha=1.5),
+    "soft_one_hot": soft_one_hot,
+    "soft_one_hot, log": partial(soft_one_hot, log=True),
     "soft_one_hot, alpha 1.5": partial(soft_one_hot, alpha=1.5),
     "soft_one_hot, alpha 3": partial(soft_one_hot, alpha=3.0),
-    "soft_top_k": lambda x: soft_top_k(x, 3),
-    "soft_top_k, sigmoid": lambda x: soft_top_k(x, 3, kind="sigmoid"),
-    "fenchel_young_loss, alpha 1.5": lambda x: fenchel_young_loss(x, torch.arange(ROWS), alpha=1.5),
-    "fenchel_young_loss, alpha 3": lambda x: fenchel_young_loss(x, torch.arange(ROWS), alpha=3.0),
-    "sharpen": lambda x: sharpen(x.abs() + 0.01),
-    "expectation, median": lambda x: expectation(torch.softmax(x, -1), readout="median"),
+    "soft_top_k": top_k(),
+    "soft_top_k, sigmoid": top_k(kind="sigmoid"),
+    "soft_top_k, subset": top_k(kind="subset"),
+    "fenchel_young_loss": loss(),
+    "fenchel_young_loss, alpha 1.5": loss(alpha=1.5),
+    "fenchel_young_loss, alpha 3": loss(alpha=3.0),
+    "sharpen": sharpen,
+    "expectation": partial(expectation, axis=-1),
+    "expectation, median": partial(expectation, axis=-1, readout="median"),
+    "spatial_expectation": partial(spatial_expectation, axes=(-1,)),
 }
+# Where the rows of one group take more steps, or other ones, than those of the other.
+STEPPED = [name for name in CALLS if "alpha" in name or name.startswith("soft_top_k")]
+WEIGHTS = ("sharpen", "expectation", "spatial_expectation")  # which take weights in place of scores
 
 
 def uneven():
@@ -314,16 +338,17 @@ def without_a_hang(record, mesh):
 
     def seeing(collective):
         def seen_first(*args, group=None, **options):
-            seen.append(dist.get_process_group_ranks(group))
+            seen.append(tuple(dist.get_process_group_ranks(group)))
             return collective(*args, group=group, **options)
 
         return seen_first
 
-    whole_x = uneven()
+    scores = uneven()
     originals = dist.all_reduce, dist.all_gather
     for name, f in CALLS.items():
-        expected = answers(f, whole_x.clone().requires_grad_())
-        x = distribute_tensor(whole_x, mesh, [Shard(0), Shard(1)], src_data_rank=None).requires_grad_()
+        alone = torch.softmax(scores, -1) if name.startswith(WEIGHTS) else scores.clone()
+        x = distribute_tensor(alone, mesh, [Shard(0), Shard(1)], src_data_rank=None).requires_grad_()
+        expected = answers(f, alone.requires_grad_())
         seen.clear()
         dist.all_reduce, dist.all_gather = map(seeing, originals)
         started = time.monotonic()
@@ -333,11 +358,13 @@ def without_a_hang(record, mesh):
         finally:
             dist.all_reduce, dist.all_gather = originals
         case = f"uneven rows: {name}"
-        record.note(case, groups=sorted({tuple(ranks) for ranks in seen}), collectives=len(seen),
-                    others=sum(n for op, n in moved.get_comm_counts().items() if "functional" in str(op)), seconds=time.monotonic() - started)  # fmt: skip
+        made = {"groups": sorted(set(seen)), "collectives": len(seen), "seconds": time.monotonic() - started}
+        others = [str(op) for op in moved.get_comm_counts() if "functional" in str(op)]  # of the mesh, not of a group
+        record.note(case, here=dist.get_process_group_ranks(mesh.get_group("model")), others=others, **made)
         for k, (y, wanted) in enumerate(zip(found, expected, strict=True)):
-            kind = "value" if k < len(found) - 1 else "derivative"
-            record.close(case, f"answer {k}" if kind == "value" else "gradient", whole(y), wanted, kind)
+            is_gradient = k == len(found) - 1
+            what, kind = ("gradient", "derivative") if is_gradient else (f"answer {k}", "value")
+            record.close(case, what, whole(y), wanted, kind)
 
 
 # ------------------------------------------------------------------------------------------------------ The processes
@@ -345,45 +372,36 @@ def without_a_hang(record, mesh):
 
 def process(rank, folder):
     """Do all of it as one member, and leave what was found in a file."""
+    signal.alarm(LIMIT)  # which ends the process, whatever it waits for
     record = Record(rank)
     try:
         dist.init_process_group(
-            "gloo",
-            init_method=f"file://{folder}/meeting",
-            rank=rank,
-            world_size=PROCESSES,
-            timeout=__import__("datetime").timedelta(seconds=SECONDS),
+            "gloo", f"file://{folder}/meeting", timedelta(seconds=SECONDS), rank=rank, world_size=PROCESSES
         )
         mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("data", "model"))
         for part in (data_parallel, recomputed, tensor_parallel, without_a_hang):
-            started = time.monotonic()
             part(record, mesh)
-            print(rank, part.__name__, time.monotonic() - started, file=sys.stderr)
         kept_in_files(record, mesh, f"{folder}/model")
         dist.destroy_process_group()
     except Exception:
         record.note("a process ends", failed=traceback.format_exc()[-3000:])
-        raise
-    finally:
-        Path(folder, f"{rank}.json").write_text(json.dumps(record.records), encoding="utf-8")
+    Path(folder, f"{rank}.json").write_text(json.dumps(record.records), encoding="utf-8")
 
 
 def main():
     torch.set_num_threads(1)
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     start = multiprocessing.get_context("fork")  # by which nothing is imported again
     with tempfile.TemporaryDirectory() as folder:
-        members = [start.Process(target=process, args=(rank, folder), daemon=True) for rank in range(PROCESSES)]
+        members = [start.Process(target=process, args=(rank, folder)) for rank in range(PROCESSES)]
         for member in members:
             member.start()
         for member in members:
-            member.join(timeout=50)
-        for member in members:
-            member.kill()
+            member.join()
         for rank in range(PROCESSES):
             path = Path(folder, f"{rank}.json")
-            missing = [{"rank": rank, "case": "a process ends", "failed": "it was still at work when the time was over"}]
-            print(path.read_text(encoding="utf-8") if path.exists() else json.dumps(missing))
+            late = [{"rank": rank, "case": "a process ends", "failed": f"it was still at work after {LIMIT} s"}]
+            print(path.read_text(encoding="utf-8") if path.exists() else json.dumps(late))
 
 
 if __name__ == "__main__":
