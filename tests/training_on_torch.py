@@ -299,7 +299,6 @@ CALLS = {
     "soft_one_hot, alpha 3": partial(soft_one_hot, alpha=3.0),
     "soft_top_k": top_k(),
     "soft_top_k, sigmoid": top_k(kind="sigmoid"),
-    "soft_top_k, subset": top_k(kind="subset"),
     "fenchel_young_loss": loss(),
     "fenchel_young_loss, alpha 1.5": loss(alpha=1.5),
     "fenchel_young_loss, alpha 3": loss(alpha=3.0),
@@ -308,8 +307,6 @@ CALLS = {
     "expectation, median": partial(expectation, axis=-1, readout="median"),
     "spatial_expectation": partial(spatial_expectation, axes=(-1,)),
 }
-# Where the rows of one group take more steps, or other ones, than those of the other.
-STEPPED = [name for name in CALLS if "alpha" in name or name.startswith("soft_top_k")]
 WEIGHTS = ("sharpen", "expectation", "spatial_expectation")  # which take weights in place of scores
 
 
