@@ -318,9 +318,10 @@ def uneven():
     return x
 
 
-def answers(f, x):
-    """The answers of a function, and the gradient of their weighted sum."""
+def answers(f, x, between=lambda: None):
+    """The answers of a function, and the gradient of their weighted sum; something may be done before the way back."""
     y = f(x)
+    between()
     parts = y if isinstance(y, tuple) else (y,)
     for k, part in enumerate(parts):
         weight = drawn(9 + k, *part.shape)
@@ -346,16 +347,22 @@ def without_a_hang(record, mesh):
         alone = torch.softmax(scores, -1) if name.startswith(WEIGHTS) else scores.clone()
         x = distribute_tensor(alone, mesh, [Shard(0), Shard(1)], src_data_rank=None).requires_grad_()
         expected = answers(f, alone.requires_grad_())
+        ahead = []
         seen.clear()
         dist.all_reduce, dist.all_gather = map(seeing, originals)
         started = time.monotonic()
         try:
             with CommDebugMode() as moved:
-                found = answers(f, x)
+                found = answers(f, x, lambda: ahead.append(len(seen)))
         finally:
             dist.all_reduce, dist.all_gather = originals
         case = f"uneven rows: {name}"
-        made = {"groups": sorted(set(seen)), "collectives": len(seen), "seconds": time.monotonic() - started}
+        made = {
+            "groups": sorted(set(seen)),
+            "collectives": len(seen),
+            "back": len(seen) - ahead[0],
+            "seconds": time.monotonic() - started,
+        }
         others = [str(op) for op in moved.get_comm_counts() if "functional" in str(op)]  # of the mesh, not of a group
         record.note(case, here=dist.get_process_group_ranks(mesh.get_group("model")), others=others, **made)
         for k, (y, wanted) in enumerate(zip(found, expected, strict=True)):
