@@ -1,8 +1,13 @@
 """The frameworks under test. What is compared, and how closely, is the library's own validation."""
 
 import os
+import signal
+import subprocess
+import sys
 import tempfile
+import time
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,3 +117,50 @@ def broken_python(folder):
     path.write_text("#!/bin/sh\necho \"ModuleNotFoundError: No module named 'broken'\" >&2\nexit 1\n", encoding="ascii")
     path.chmod(0o755)
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def run_once(tmp_path_factory):
+    """Run a program of the tests once for all workers; return the folder that it wrote into.
+
+    ``run(program, seconds, **environment)`` passes the folder to the program, which has an end after so many seconds.
+    """
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def run(program, seconds, **environment):
+        folder, done = root / program, root / f"{program}.done"
+        try:
+            folder.mkdir()
+        except FileExistsError:  # another worker runs it
+            end = time.monotonic() + seconds + 30
+            while not done.exists() and time.monotonic() < end:
+                time.sleep(0.1)
+        else:
+            done.write_text(_ended(Path(__file__).parent / f"{program}.py", folder, seconds, environment), "utf-8")
+        said = done.read_text("utf-8")
+        assert not said, said
+        return folder
+
+    return run
+
+
+def _ended(program, folder, seconds, environment):
+    """What a program said that failed; nothing if it did its work."""
+    command = [sys.executable, str(program), str(folder)]
+    path = os.pathsep.join([str(program.parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    with subprocess.Popen(
+        command,
+        env=os.environ | {"PYTHONPATH": path} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            said, _ = process.communicate()
+            return f"{program.name} did not end within {seconds} s.\n{said[-4000:]}"
+    return f"{program.name} ended with {process.returncode}.\n{said[-4000:]}" if process.returncode else ""

@@ -93,8 +93,8 @@ class Across:
 def span_of(xp: Any, group: Group) -> tuple[Any, int]:
     """Return how many entries of an axis lie before those of this member, and how many there are."""
     index, n = group.index(), sum(group.lengths)
-    if isinstance(index, int):
-        return sum(group.lengths[:index]), n
+    if isinstance(index, int):  # a shard without entries has one that is masked, and comes after all others
+        return (sum(group.lengths[:index]) if group.lengths[index] else n), n
     return index * group.lengths[0], n  # which are equal where the member is not known
 
 
@@ -142,9 +142,9 @@ class Sums:
         members = self.xp.arange(totals.shape[0], **self.place(totals))
         earlier = self._selected(totals, members < group.index())
         made = []
-        for first, (_, rest, last) in zip(firsts, ends, strict=True):
-            ahead = self._ahead(first, last, group)
-            made += [first[_first_of(group), ...], self.concat([rest, ahead], axis=axis)]
+        for c, first, (_, rest, last) in zip(others, firsts, ends, strict=True):
+            ahead = c if _is_empty(group) else self.concat([rest, self._ahead(first, last, group)], axis=axis)
+            made += [first[_first_of(group), ...], ahead]
         return below + earlier, self.xp.sum(totals, axis=0), *made
 
     def _gathered(self, group, *arrays):
@@ -186,6 +186,12 @@ class Sums:
 def _ends(n: int) -> tuple[slice, slice, slice]:
     """The first entry, all others, and the last one."""
     return slice(1), slice(1, None), slice(n - 1, None)
+
+
+def _is_empty(group: Group) -> bool:
+    """Whether this member has no entry but one that is masked."""
+    index = group.index()
+    return isinstance(index, int) and group.lengths[index] == 0
 
 
 def _first_of(group: Group) -> int:

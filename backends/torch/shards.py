@@ -104,10 +104,9 @@ def of_shard(make, x, given, members):
     if not padded or any(lengths == (0,) * len(lengths) for _, _, lengths, _ in members.axes):
         call = make(x, *(given | {"group": members if members.axes else None}).values())[0]
         return call, 0, None
-    shape = x.shape
     for axis in padded:
-        x = _with_one_more(x.reshape(-1) if is_flat(given, x.ndim) else x, axis)
-    given = given | {"group": members} | _padded(given, padded, shape)
+        x = _with_one_more(x, axis)
+    given = given | {"group": members} | _padded(given, padded, x)
     call = make(x, *given.values())[0]
 
     def without(_):
@@ -123,16 +122,15 @@ def of_shard(make, x, given, members):
 
 def _with_one_more(x, axis):
     """A tensor with a 0 behind it along an axis."""
-    shape = [*x.shape]
-    shape[axis] = 1
-    return torch.cat([x, x.new_zeros(shape)], dim=axis)
+    # `cat` leaves an empty tensor out, and with it the way back that all members must take.
+    return torch.nn.functional.pad(x, (0, 0) * (x.ndim - 1 - axis) + (0, 1))
 
 
-def _padded(given, axes, shape):
+def _padded(given, axes, x):
     """What lies beside scores, for those with one that is masked behind them."""
     changed: dict[str, Any] = {}
     if "mask" in given:
-        changed["mask"] = torch.zeros((1,) * (1 if is_flat(given, len(shape)) else len(shape)), dtype=torch.bool)
+        changed["mask"] = torch.zeros((1,) * x.ndim, dtype=torch.bool, device=x.device)
     for name in _ROW_TABLES:
         table = given.get(name)
         if not torch.is_tensor(table) or (name == "target" and not table.dtype.is_floating_point):
@@ -140,6 +138,4 @@ def _padded(given, axes, shape):
         for axis in axes:
             along = 0 if table.ndim == 1 else axis
             changed[name] = _with_one_more(table, along) if table.shape[along] == 0 else table
-    if "mask" in changed and torch.is_tensor(given.get("mask")):
-        changed["mask"] = changed["mask"].to(given["mask"].device)
     return changed
