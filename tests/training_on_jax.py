@@ -1,12 +1,14 @@
 """Training on eight devices of JAX, a mesh of 2 x 4 of data and model, beside the same training on one.
 
-`test_training_across.py` has this run once, by itself, because the number of devices is a property of a process. It prints
-one record in JSON for each thing that was compared, in eps.
+A program, because the number of devices is a property of a process. It compares in eps, and writes a record of each thing
+that it compared into a folder.
 """
 
 import json
 import os
+import sys
 from functools import partial
+from pathlib import Path
 
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -78,7 +80,7 @@ def drawn(seed, *shape):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape))
 
 
-def main():
+def main(folder):
     jax.config.update("jax_enable_x64", True)
     mesh = jax.make_mesh((2, 4), ("data", "model"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
     weights = {
@@ -106,8 +108,8 @@ def main():
             )
         moved = float(abs(alone[-1]["temperature"][0] - 0.8))
         records.append({"case": f"the temperature, alpha {alpha}", "moved": moved})
-    print(json.dumps(records))
+    Path(folder, "0.json").write_text(json.dumps(records), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

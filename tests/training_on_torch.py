@@ -1,16 +1,12 @@
 """Training on four processes of torch, a mesh of 2 x 2 of data and model, beside the same training in one process.
 
-`test_training_across.py` has this run once, by itself: it starts the processes, on the loopback interface, and prints one
-record in JSON for each thing that each of them compared, in eps. Each compares with what it computes alone.
+Each process compares with what it computes alone, in eps, and writes a record of each thing that it compared into a folder.
 """
 
 import json
-import multiprocessing
 import os
-import signal
-import tempfile
+import sys
 import time
-import traceback
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -43,7 +39,7 @@ from anyargmax.backends.torch import SoftArgmax
 from anyargmax.validation.tolerance import within
 
 PROCESSES = 4
-SECONDS, LIMIT = 20, 50  # that a collective operation may wait, and that a process may last
+SECONDS = 20  # that a collective operation may wait
 STEPS, RATE = 3, 0.1
 ROWS, FEATURES, HIDDEN, WORDS = 8, 6, 10, 32
 CHOICES = torch.arange(ROWS) * 5 % WORDS
@@ -57,10 +53,11 @@ class Record:
 
     def close(self, case, what, actual, expected, kind):
         """Record how far tensors of one shape are from each other."""
-        same = actual.shape == expected.shape
-        found = within(actual.detach(), expected.detach(), "float64", kind) if same else None
-        error, allowed = (found.error, found.allowed) if same else (f"{[*actual.shape]}", f"{[*expected.shape]}")
-        self.records.append({"rank": self.rank, "case": case, "what": what, "error": error, "allowed": allowed})
+        if actual.shape == expected.shape:
+            found = within(actual.detach(), expected.detach(), "float64", kind)
+            self.note(case, what=what, error=found.error, allowed=found.allowed)
+        else:
+            self.note(case, what=f"{what}, of shape {[*actual.shape]}", error=float("inf"), allowed=0)
 
     def note(self, case, **said):
         self.records.append({"rank": self.rank, "case": case, **said})
@@ -307,6 +304,7 @@ CALLS = {
     "expectation, median": partial(expectation, axis=-1, readout="median"),
     "spatial_expectation": partial(spatial_expectation, axes=(-1,)),
 }
+BACK = "the way back"
 WEIGHTS = ("sharpen", "expectation", "spatial_expectation")  # which take weights in place of scores
 
 
@@ -347,22 +345,19 @@ def without_a_hang(record, mesh):
         alone = torch.softmax(scores, -1) if name.startswith(WEIGHTS) else scores.clone()
         x = distribute_tensor(alone, mesh, [Shard(0), Shard(1)], src_data_rank=None).requires_grad_()
         expected = answers(f, alone.requires_grad_())
-        ahead = []
         seen.clear()
         dist.all_reduce, dist.all_gather = map(seeing, originals)
         started = time.monotonic()
         try:
             with CommDebugMode() as moved:
-                found = answers(f, x, lambda: ahead.append(len(seen)))
+                found = answers(f, x, lambda: seen.append(BACK))
         finally:
             dist.all_reduce, dist.all_gather = originals
         case = f"uneven rows: {name}"
-        made = {
-            "groups": sorted(set(seen)),
-            "collectives": len(seen),
-            "back": len(seen) - ahead[0],
-            "seconds": time.monotonic() - started,
-        }
+        ahead = seen.index(BACK)
+        seen.remove(BACK)
+        made = {"groups": sorted(set(seen)), "collectives": len(seen), "back": len(seen) - ahead}
+        made["seconds"] = time.monotonic() - started
         others = [str(op) for op in moved.get_comm_counts() if "functional" in str(op)]  # of the mesh, not of a group
         record.note(case, here=dist.get_process_group_ranks(mesh.get_group("model")), others=others, **made)
         for k, (y, wanted) in enumerate(zip(found, expected, strict=True)):
@@ -376,37 +371,20 @@ def without_a_hang(record, mesh):
 
 def process(rank, folder):
     """Do all of it as one member, and leave what was found in a file."""
-    signal.alarm(LIMIT)  # which ends the process, whatever it waits for
     record = Record(rank)
-    try:
-        dist.init_process_group(
-            "gloo", f"file://{folder}/meeting", timedelta(seconds=SECONDS), rank=rank, world_size=PROCESSES
-        )
-        mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("data", "model"))
-        for part in (data_parallel, recomputed, tensor_parallel, without_a_hang):
-            part(record, mesh)
-        kept_in_files(record, mesh, f"{folder}/model")
-        dist.destroy_process_group()
-    except Exception:
-        record.note("a process ends", failed=traceback.format_exc()[-3000:])
+    dist.init_process_group(
+        "gloo", f"file://{folder}/meeting", timedelta(seconds=SECONDS), rank=rank, world_size=PROCESSES
+    )
+    mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("data", "model"))
+    for part in (data_parallel, recomputed, tensor_parallel, without_a_hang):
+        part(record, mesh)
+    kept_in_files(record, mesh, f"{folder}/model")
     Path(folder, f"{rank}.json").write_text(json.dumps(record.records), encoding="utf-8")
-
-
-def main():
-    torch.set_num_threads(1)
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    start = multiprocessing.get_context("fork")  # by which nothing is imported again
-    with tempfile.TemporaryDirectory() as folder:
-        members = [start.Process(target=process, args=(rank, folder)) for rank in range(PROCESSES)]
-        for member in members:
-            member.start()
-        for member in members:
-            member.join()
-        for rank in range(PROCESSES):
-            path = Path(folder, f"{rank}.json")
-            late = [{"rank": rank, "case": "a process ends", "failed": f"it was still at work after {LIMIT} s"}]
-            print(path.read_text(encoding="utf-8") if path.exists() else json.dumps(late))
+    dist.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(1)
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    # By a fork nothing is imported again. Where one process fails, those that wait for it are ended.
+    torch.multiprocessing.start_processes(process, args=(sys.argv[1],), nprocs=PROCESSES, start_method="fork")
