@@ -104,6 +104,7 @@ class Ops(KernelOps):
         self.running = given["running"] or self._running
         self.span = given["span"] or (lambda x, axis: (0, known_length(x, axis)))
         self.by_rows = given["by_rows"] or (lambda f, *arrays, axes, kept=False: f(self, *arrays))
+        self.whole: Any = self  # the operations on arrays that are no shards
         self.compiled: dict[Any, Callable] = {}
         selection.when_changed(self.compiled.clear)
         self.ways = selection.ways(self)

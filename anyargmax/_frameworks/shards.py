@@ -224,7 +224,7 @@ def _alike(rule: Rule, groups: tuple[Group, ...]) -> Rule:
         return vjp
 
     vjps = tuple(pulled(product, k in rule.rows) for k, product in enumerate(rule.vjps))
-    return rule._replace(vjps=vjps, composed=False)
+    return rule._replace(vjps=vjps)
 
 
 def _lifting(lift, groups: tuple[Group, ...]):
@@ -259,6 +259,7 @@ def among(ops: Ops, groups: dict[int, Group], ndim: int) -> Ops:
         if len(_made) >= LIMIT:
             _made.clear()
         _made[key] = found = Ops(_adapter(ops, groups, ndim))
+        found.whole = ops
     return found
 
 

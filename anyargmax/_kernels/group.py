@@ -27,6 +27,8 @@ class Group(NamedTuple):
         ``gather(x)``: the arrays of all members, stacked first.
     top
         ``top(x, k)``: the k largest entries of x along the last axis, in any order, NaN among the largest.
+    branch
+        ``branch(condition, f, g, *arrays)``: one of two functions of the arrays, by a condition that all members have alike.
     combines
         Whether a compiler combines sums that may travel together. Stacked, tangents and what multiplies them could not be
         told apart.
@@ -44,6 +46,7 @@ class Group(NamedTuple):
     max: Callable[[Array], Array]
     gather: Callable[[Array], Array]
     top: Callable[[Array, int], Array]
+    branch: Callable[..., Array]
     combines: bool = False
     entered: Callable[[Array], Array] = _as_it_is
     left: Callable[[Array], Array] = _as_it_is

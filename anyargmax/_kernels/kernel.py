@@ -224,6 +224,7 @@ class KernelOps(RuleOps):
     compiler: Compiler
     kernels: tuple[Kernel, ...]
     groups: Mapping[int, Any] | None
+    whole: Any
     shared: Callable[[Array], Array]
     ways: dict[tuple[str, str], tuple[tuple[Kernel, Any], ...]]
     shifted_exp: Callable[..., Array]

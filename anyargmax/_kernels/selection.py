@@ -24,6 +24,7 @@ from .losses import LOSSES
 from .means import MEANS
 from .native import NATIVE
 from .support.sparse import SUPPORT
+from .traced.candidates import CANDIDATES
 from .traced.contraction import CONTRACTION
 from .traced.means import TRACED_MEANS
 from .traced.reductions import REDUCTIONS
@@ -40,6 +41,7 @@ BUILT_IN = (
     FEW,
     LOSSES,
     SHARDS,
+    CANDIDATES,
     CONTRACTION,
     REDUCTIONS,
     STEPS,

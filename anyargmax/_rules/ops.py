@@ -84,6 +84,7 @@ class RuleOps:
     compiler: Any
     # Other rules, lifted.
     weights: Callable[..., Array]
+    mean: Callable[..., Array]
     dense_weights: Callable[..., Array]
     product: Callable[..., Array]
     straight_through: Callable[..., Array]

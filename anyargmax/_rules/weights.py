@@ -108,7 +108,7 @@ def _expectation(ops: RuleOps, x, temperature, alpha, mask, positions, *, axes, 
 
 def _expectation_composite(ops: RuleOps, x, temperature, alpha, mask, positions, *, axes, relaxation):
     p = ops.dense_weights(x, temperature, alpha, mask, axes=axes, relaxation=relaxation)
-    return mean(ops, p, positions, axes=axes)
+    return ops.mean(p, positions, axes=axes)
 
 
 def _expectation_vjp(of_weights, weigh="weights"):

@@ -85,6 +85,7 @@ def members(group, n, axis):
             partial(_max, axes),
             partial(_gather, axes, size),
             _top,
+            jax.lax.cond,
             combines=True,
         )
     }

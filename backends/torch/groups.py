@@ -131,6 +131,7 @@ def members(group, n, axis):
             partial(_largest, groups),
             lambda y, groups=groups, index=index: _Gather.apply(y, groups, index),
             _top,
+            lambda condition, f, g, *arrays: (f if bool(condition) else g)(*arrays),
             False,
             lambda y, groups=groups: _Enter.apply(y, groups),
             lambda y, groups=groups, size=size: _Leave.apply(y, groups, size),
