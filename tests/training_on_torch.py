@@ -42,6 +42,7 @@ PROCESSES = 4
 SECONDS = 20  # that a collective operation may wait
 STEPS, RATE = 3, 0.1
 ROWS, FEATURES, HIDDEN, WORDS = 8, 6, 10, 32
+LONG = 72  # scores a row, of which more than a member sends as candidates have weight
 CHOICES = torch.arange(ROWS) * 5 % WORDS
 
 
@@ -309,9 +310,9 @@ WEIGHTS = ("sharpen", "expectation", "spatial_expectation")  # which take weight
 
 
 def uneven():
-    """Rows of which one group needs few steps and the other one many: one score ahead of all, and scores close together."""
-    x = drawn(8, ROWS, WORDS)
-    x[: ROWS // 2] = x[: ROWS // 2] * 0.1 + 20.0 * (torch.arange(WORDS) == 7)
+    """Rows of which one group needs few steps and the other one many: one score ahead of all, and long rows of close ones."""
+    x = drawn(8, ROWS, LONG)
+    x[: ROWS // 2] = x[: ROWS // 2] * 0.1 + 20.0 * (torch.arange(LONG) == 7)
     x[ROWS // 2 :] *= torch.linspace(0.01, 1.0, ROWS // 2, dtype=torch.float64)[:, None]
     return x
 
