@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, get_args
 
 from .._frameworks.registry import Ops
+from .._rules.hard import ranks
 from .._rules.positions import entries
 from .._rules.relaxations import ENTMAX, GIVEN, LOGARITHM, SOFTMAX, WINNERS, Relaxation
 from . import composition, validate
@@ -72,6 +73,8 @@ def position(
     shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
     axes = validate.all_axes(shape) if axis is None else (validate.one_axis(axis, shape),)
     flat = axis is None and len(shape) != 1
+    if flat and window is None and _keeps_its_axes(ops, x, positions, readout):
+        flat, positions = False, _counted(ops, x, axes, dtype, positions)
     ops = among(ops, group, x, axes, flat)
     controls, given, relaxation = entmax_controls(ops, shape, axes, dtype, temperature, alpha, mask, flat)
     options = Options(
@@ -90,6 +93,25 @@ def position(
         fit = partial(_table, ops, dtype, shape, flat, options.axes[0])
         return made_among(ops, composition.position, x, controls, positions, fit, options)
     return _position_made(ops, x, axes, controls, given, options)
+
+
+def _keeps_its_axes(ops: Ops, x, positions, readout) -> bool:
+    """Whether an array that lies in chunks is reduced along all axes in place of flattened: a median goes along one."""
+    one_each = tuple(x.shape), (_size(tuple(x.shape)),)
+    given = validate.is_array_like(positions)
+    return (
+        ops.spreads(x)
+        and (positions is None or (given and tuple(positions.shape) in one_each))
+        and isinstance(readout, str)
+        and readout != "median"
+    )
+
+
+def _counted(ops: Ops, x, axes, dtype, positions):
+    """Return positions of all entries, of the shape of an array that is not flattened although all of it is reduced."""
+    if positions is None:
+        return ops.xp.astype(ranks(ops, x, axes), dtype)
+    return positions if positions.ndim == x.ndim else ops.xp.reshape(positions, tuple(x.shape))
 
 
 def _position_made(ops: Ops, x, axes, controls, given, options):
@@ -151,6 +173,8 @@ def weighted(p, axis, positions, keepdims, readout, mask, group=None):
     shape, dtype = tuple(p.shape), validate.real_floating(ops, p, "p")
     axes = validate.all_axes(shape) if axis is None else (validate.one_axis(axis, shape),)
     flat = axis is None and len(shape) != 1
+    if flat and _keeps_its_axes(ops, p, positions, readout):
+        flat, positions = False, _counted(ops, p, axes, dtype, positions)
     ops = among(ops, group, p, axes, flat)
     given = Given(partial(_kept_weights, ops, shape, flat), 1.0, mask)
     controls = given.fitted(1.0, mask)

@@ -1,12 +1,13 @@
 """The public functions after validation: what each composes of the rules. Pure functions of arrays."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 from .._frameworks.registry import Ops
 from .._rules.hard import at, comparable, first_largest, k_largest, near, ranks
 from .._rules.losses import are_weights, have_scores
 from .._rules.positions import entries, table
-from .._rules.readouts.stacked import expand
+from .._rules.readouts.stacked import expand, squeezed
 from .._rules.relaxations import SOFTMAX, Relaxation
 from .._rules.rule import Array
 
@@ -172,7 +173,7 @@ def given_answers(ops: Ops, p, controls: Controls, positions, *, options: Option
     value = ops.detach(q)
     there = xp.any(value != 0, axis=o.axes, keepdims=True) & ~xp.any(value != value, axis=o.axes, keepdims=True)
     y = getattr(ops, o.readout)(ops.kept(q, there), places, axes=o.axes, given=True)
-    return ops.blank(y, xp.expand_dims(xp.any(there, axis=o.axes), axis=-1))
+    return ops.blank(y, xp.expand_dims(squeezed(there, o.axes), axis=-1))
 
 
 def given_position(ops: Ops, p, controls: Controls, positions, *, options: Options):
@@ -195,8 +196,11 @@ def sharpened(ops: Ops, p, controls: Controls, *, options: Options):
     return restored(ops, q, p)
 
 
-def loss(ops: Ops, x, controls: Controls, target, *, options: Options):
-    """Scores and target weights, or target indices, to the Fenchel-Young loss of each row."""
+def loss(ops: Ops, x, controls: Controls, target, *, options: Options, seen=True):
+    """Scores and target weights, or target indices, to the Fenchel-Young loss of each row.
+
+    Where a target has not been seen, because it was not there when the call was made, a wrong one makes its row NaN.
+    """
     o, mask = options, controls.mask
     z = scores(ops, x, o)
     if ops.xp.isdtype(target.dtype, "integral"):
@@ -207,10 +211,18 @@ def loss(ops: Ops, x, controls: Controls, target, *, options: Options):
         y = target if target.dtype == o.dtype else ops.prepare(target, dtype=o.dtype, sign=1, flat=False)
         valid = None
     value = ops.fenchel_young(z, y, controls.temperature, mask, axes=o.axes, relaxation=o.relaxation)
-    if all(array is None or (ops.is_concrete(array) and not ops.waits(array)) for array in (target, x, controls.mask)):
+    looked_at = (
+        array is None or (ops.is_concrete(array) and not ops.waits(array)) for array in (target, x, controls.mask)
+    )
+    if seen and all(looked_at):
         return value
     valid = are_weights(ops, ops.detach(target), o.axes) if valid is None else valid
     return ops.blank(value, valid | ~have_scores(ops, z, mask, o.axes))
+
+
+def unseen_loss(ops: Ops, x, controls: Controls, target, *, options: Options):
+    """The loss of each row, with a target that has not been seen."""
+    return loss(ops, x, controls, target, options=options, seen=False)
 
 
 def _one_hot_target(ops: Ops, x, target, o: Options):
@@ -231,6 +243,25 @@ def probability(ops: Ops, x, controls: Controls, *, options: Options):
     return restored(ops, ops.argmax_probability(scores(ops, x, o), scale, mask, axes=o.axes, count=o.nodes), x)
 
 
+def shape_of(core, shape: tuple[int, ...], o: Options) -> tuple[int, ...] | None:
+    """Return the shape of what a function reduces scores of a shape to, its answers stacked; None if it gives weights."""
+    if core is weights:
+        return None
+    axes = tuple(range(len(shape))) if o.flat else o.axes
+    rest = tuple(n for axis, n in enumerate(shape) if axis not in axes)
+    several = 2 if o.readout == "moments" else 1
+    if core in (coordinates, coordinate_moments, given_coordinates):
+        return (*rest, several * len(axes))
+    if several > 1:
+        return (*rest, several)
+    return tuple(1 if axis in axes else n for axis, n in enumerate(shape)) if o.kept else rest
+
+
+def split_of(ops: Ops, core, o: Options):
+    """Return what takes the stacked means and variances of a function apart."""
+    return ops.halves if core is coordinate_moments else partial(ops.finish, axes=o.kept, count=2)
+
+
 def restored(ops: Ops, p: Array, x: Array) -> Array:
     """Weights in the dtype of the input, where that is floating."""
     if x.dtype == p.dtype or not ops.xp.isdtype(x.dtype, "real floating"):
@@ -240,3 +271,5 @@ def restored(ops: Ops, p: Array, x: Array) -> Array:
 
 # What the straight-through value of a function is made of where its soft value is at hand.
 HARD = {weights: hard_weights, position: hard_position, coordinates: hard_coordinates}
+# What is run in place of a function on a chunk of arrays whose values were not looked at when the call was made.
+UNSEEN = {loss: unseen_loss}

@@ -12,7 +12,7 @@ from . import drawn, validate
 from .annotations import Estimator
 from .arguments import reduced_shape
 from .composition import Controls, Options
-from .making import made_among
+from .making import made, made_among
 
 
 def noise_of(ops: Ops, value: Any, dtype: Any, shape: tuple[int, ...], axis: int, leading: int = 0) -> Array:
@@ -114,12 +114,7 @@ def noise_given_choice(x, chosen, noise, axis, mask):
     options = Options(axes=(axis + len(full) - len(shape),), dtype=dtype)
     controls = Controls(mask=validate.boolean_mask(ops, mask, shape))
     chosen = _choice(ops, chosen, full, options.axes[0])
-    call = partial(_given, ops, controls, chosen, options)
-    return partial(call, noise=fit(noise)), 0, None
-
-
-def _given(ops: Ops, controls, chosen, options, x, noise):
-    return ops.run(drawn.given_choice, x, controls, chosen, noise, options=options)
+    return made(ops, drawn.given_choice, x, (controls, chosen, fit(noise)), options)
 
 
 def _choice(ops: Ops, value, full, axis):

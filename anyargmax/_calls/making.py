@@ -9,6 +9,7 @@ from .._kernels import selection
 from .._rules.relaxations import LOGARITHM
 from .._rules.rule import Array
 from . import composition
+from .chunked import chunked
 from .composition import Controls
 from .validate import is_number
 
@@ -42,6 +43,10 @@ def made(ops: Ops, core, x, arrays, options, given: Given | None = None, shape=N
     that shape, or for the weights if `shape` is None. `split` takes a result of a kernel apart into several. What may be
     kept is a function of x, and of the arrays that were given; None if nothing may be.
     """
+    if ops.by_chunks is not None:
+        call, arrays = chunked(ops, _again if given is None else _again_given, core, x, arrays, options)
+        if call is not None:
+            return call, 0, None
     soft = options._replace(hard=False)
     way, renewed, beside = None, None, ()
     if given is not None:
@@ -70,11 +75,44 @@ def made_among(ops: Ops, core, x, controls: Controls, positions, table, options)
 
     ``table(positions)`` are positions of the dtype and the shape that the call computes with.
     """
-    call = _by_rules(ops, core, (controls, table(positions)), options)
+    call, arrays = None, (controls, table(positions))
+    if ops.by_chunks is not None:
+        call, arrays = chunked(ops, _again, core, x, arrays, options)
+    call = _by_rules(ops, core, arrays, options) if call is None else call
     if not _may_be_kept(ops, x, (controls,)):
         return call, 0, None
     run = core if ops.jit is None else partial(_run, core)
     return call, 0, lambda x, positions: run(ops, x, controls, table(positions), options=options)
+
+
+def _again(ops: Ops, core, x, arrays, options):
+    """A call on a chunk, by rules."""
+    return ops.run(core, x, *arrays, options=options)
+
+
+def _again_given(ops: Ops, core, x, arrays, options):
+    """A call on a chunk, by the kernels that can do it."""
+    several = options.readout == "moments"
+    shape = composition.shape_of(core, tuple(x.shape), options)
+    split = composition.split_of(ops, core, options) if several else None
+    return made(ops, core, x, arrays, options, _given_of(x, arrays[0], options), shape, split)[0](x)
+
+
+def _again_in_two(ops: Ops, core, x, arrays, options):
+    return made_in_two(ops, core, x, arrays[0], options, _given_of(x, arrays[0], options))[0](x)
+
+
+def _given_of(x, controls: Controls, options) -> Given:
+    """Controls of a chunk as a caller would have given them: they have been validated."""
+    temperature, alpha, mask = controls
+    if options.flat and mask is not None:
+        mask = mask.reshape(x.shape)
+    return Given(partial(_as_it_is, alpha, options.flat), 1.0 if temperature is None else temperature, mask)
+
+
+def _as_it_is(alpha, flat, temperature, mask) -> Controls:
+    number = is_number(temperature) and temperature == 1
+    return Controls(None if number else temperature, alpha, mask.reshape(-1) if flat and mask is not None else mask)
 
 
 def _run(core, ops: Ops, x, *arrays, options):
@@ -86,6 +124,10 @@ def made_in_two(ops: Ops, core, x, controls: Controls, options, given: Given):
 
     `core` is the function in rules. Kernels that are asked for weights do not know its readout.
     """
+    if ops.by_chunks is not None:
+        call, (controls,) = chunked(ops, _again_in_two, core, x, (controls,), options)
+        if call is not None:
+            return call, 0, None
     plain = options.window is None and not options.zero_background and x.dtype == options.dtype
     weigh = options._replace(readout="mean", coordinates="index")
     present = [array is not None for array in given.arrays()]

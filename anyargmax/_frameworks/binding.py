@@ -66,6 +66,9 @@ class Ops(KernelOps):
     eagerly: Callable[[], Any]
     opaque: Callable[..., Any]
     jit: Callable[..., Any] | None
+    by_chunks: Any
+    in_chunks_of: Any
+    spreads: Callable[[Array], bool]
     array_classes: tuple[type, ...]
     traits: Callable[[Any], Any] | None
     random: Random
@@ -99,9 +102,11 @@ class Ops(KernelOps):
         self.cumulative_sum = given["cumulative_sum"] or self.xp.cumulative_sum
         self.moveaxis = given["moveaxis"] or self.xp.moveaxis
         self.iterate = given["iterate"] or self._iterate
+        self.search = given["search"] or self._search
         self.totals = given["totals"] or self._totals
         self.row_zeros = given["row_zeros"] or self._row_zeros
         self.running = given["running"] or self._running
+        self.indices = given["indices"] or self._indices
         self.span = given["span"] or (lambda x, axis: (0, known_length(x, axis)))
         self.by_rows = given["by_rows"] or (lambda f, *arrays, axes, kept=False: f(self, *arrays))
         self.whole: Any = self  # the operations on arrays that are no shards
@@ -123,6 +128,18 @@ class Ops(KernelOps):
                 break
             state = advance(state)
         return state
+
+    def _search(self, advance, state, z, keep, order, r, axes):
+        """Return the unknown of a relaxation, the first of a state that ``advance(ops, state, sums, order)`` takes further."""
+
+        def step(state):
+            return advance(self, state, self.totals(axes, *r.terms(self, r, state[0], z, keep, order)), order)
+
+        return self.iterate(step, state, r.steps)[0]
+
+    def _indices(self, x, axis, **kind):
+        """Return 0, 1, ..., a number for each entry of x along an axis."""
+        return self.xp.arange(x.shape[axis], **kind, **self.place(x))
 
     def _totals(self, axes, *arrays, keepdims=True):
         """Return the sums of arrays along the axes."""

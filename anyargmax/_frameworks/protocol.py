@@ -55,8 +55,16 @@ class Adapter:
         ``iterate(advance, state, unrolled)``: a state, advanced until its last entry is False everywhere. None: a loop of
         Python, of so many steps where values cannot be looked at.
     by_rows
-        ``by_rows(f, x, *others, axes, kept=False)``: ``f(ops, x, *others)`` on whole rows of arrays in chunks; it reduces the
-        axes to length 1 unless they are kept. None: on the whole arrays.
+        ``by_rows(f, x, *others, axes, kept=False)``: ``f(ops, x, *others)`` on arrays in chunks, of which each holds whole rows
+        if the axes are kept. If not, f reduces them to length 1. None: on the whole arrays.
+    search
+        ``search(advance, state, z, keep, order, r, axes)``: the first of a state, of one number a row each, after the steps of
+        a search: ``advance(ops, state, sums, order)``, with the sums of what the relaxation r sums up at it, until the last is
+        False everywhere. None: by `iterate`.
+    by_chunks, in_chunks_of
+        ``by_chunks(run, x, beside, axes, answers, gathered)``: ``run(ops, x, *beside)`` on each chunk as a function of x, None
+        where chunks do not hold whole rows. ``in_chunks_of(x, array, axes)``: an array in the chunks of the axes of x that its
+        own are. See `chunks.py`. None: arrays have no chunks.
     totals
         ``totals(axes, *arrays, keepdims=True)``: the sum of each along the axes. None: one after the other.
     row_zeros
@@ -64,9 +72,14 @@ class Adapter:
     running
         ``running(x, axis, *others)``: the cumulative sum of x along an axis and its sum, which is kept; then of each other array
         the first entry, and what is one entry ahead, for the last entry itself. None: of the namespace's functions.
+    indices
+        ``indices(x, axis, **kind)``: 0, 1, ... for the entries of x along an axis, of the dtype in ``kind`` if there is one.
+        None: by `arange`.
     span
         ``span(x, axis) -> start, length``: where the entries of x are among all entries along an axis, and how many these
         are. None: x has all of them.
+    spreads
+        ``spreads(x) -> bool``: whether to flatten x would gather what lies in several chunks.
     is_cheap_to_read
         ``is_cheap_to_read(x) -> bool``: whether reading a value of x waits for no device.
     widens
@@ -129,10 +142,15 @@ class Adapter:
     jit: Callable[..., Any] | None = None
     iterate: Callable[..., Any] | None = None
     by_rows: Callable[..., Array] | None = None
+    search: Callable[..., Array] | None = None
+    by_chunks: Callable[..., Any] | None = None
+    in_chunks_of: Callable[..., Array] | None = None
     totals: Callable[..., tuple[Array, ...]] | None = None
     row_zeros: Callable[..., Array] | None = None
     running: Callable[..., tuple[Any, ...]] | None = None
+    indices: Callable[..., Array] | None = None
     span: Callable[[Array, int], tuple[Any, Any]] | None = None
+    spreads: Callable[[Array], bool] = staticmethod(lambda x: False)
     is_cheap_to_read: Callable[[Array], bool] = staticmethod(lambda x: False)
     widens: Callable[[Array], bool] = staticmethod(lambda x: False)
     waits: Callable[[Array], bool] = staticmethod(lambda x: False)

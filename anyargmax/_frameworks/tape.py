@@ -14,6 +14,8 @@ from .._kernels import selection
 from .._kernels.kernel import Memory
 from .._kernels.random import of_generators
 from .._rules.rule import Rule
+from .chunks import by_chunks_of
+from .pieces import by_pieces_of
 from .standard import completed, ordering_of
 
 
@@ -41,31 +43,6 @@ def lift(rule, ops):
         return y
 
     return op
-
-
-def _by_rows(xp, ops_of):
-    """Have Dask run a function of whole rows chunk by chunk: a loop in its graph would be seconds a step.
-
-    The function takes operations and arrays and reduces the axes to length 1, unless they are `kept`. Arrays may be None.
-    """
-
-    def by_rows(f, x, *others, axes, kept=False):
-        def whole(a):
-            lead = x.ndim - a.ndim
-            sizes = {k: -1 if k + lead in axes else x.chunks[k + lead] for k, n in enumerate(a.shape) if n > 1}
-            return a.rechunk(sizes)
-
-        def block(*blocks):
-            rest = iter(blocks)
-            ops = ops_of(array_namespace(blocks[0]))
-            return ops.quietly(f)(ops, *(next(rest) if there else None for there in present))
-
-        present = [a is not None for a in (x, *others)]
-        arrays = [whole(a) for a in (x, *others) if a is not None]
-        chunks = tuple((1,) if axis in axes and not kept else sizes for axis, sizes in enumerate(arrays[0].chunks))
-        return xp.map_blocks(block, *arrays, dtype=x.dtype, chunks=chunks, meta=x._meta)
-
-    return by_rows
 
 
 def _undecorated(f):
@@ -97,6 +74,13 @@ def _load(x, *arrays):
     """Whether a backward pass is recorded; a tangent goes by the rules."""
     tape = _tape.get()
     return _UNRECORDED if tape is None else _RECORDED if tape.reverse else None
+
+
+def _note(rule, x, y):
+    """Record a rule of x alone."""
+    tape = _tape.get()
+    if tape is not None:
+        tape.links.append((rule, None, (x,), {}, y))
 
 
 def _attach(x, call, beside, y, kept):
@@ -160,6 +144,11 @@ def _place(x):
     return {} if is_dask_array(x) else {"device": device(x)}
 
 
+def _in_chunks(xp, ops_of):
+    """What is done chunk by chunk."""
+    return {"by_chunks": by_chunks_of(xp, ops_of, vjp, jvp, _note), **by_pieces_of(xp, ops_of)}
+
+
 def adapter_of(xp, ops_of=None):
     """Return what the library needs to know of a namespace without automatic differentiation.
 
@@ -167,7 +156,7 @@ def adapter_of(xp, ops_of=None):
     """
     return SimpleNamespace(
         random=of_generators(xp, _place),
-        by_rows=_by_rows(xp, ops_of) if xp.__name__.endswith("dask.array") else None,
+        **(_in_chunks(xp, ops_of) if xp.__name__.endswith("dask.array") else {}),
         quietly=_quietly(xp),
         name=xp.__name__.removeprefix(PREFIX).partition(".")[0],
         namespace=completed(xp),
@@ -209,6 +198,7 @@ def vjp(f, *arrays):
 
     def pullback(g):
         for rule, ops, args, static, y in reversed(chain):
+            g = _in_chunks_of(ops, y, g)
             product = rule.vjps[0] if ops is None else ops.quietly(rule.vjps[0])
             g = _in_dtype_of(args[0], product(ops, g, y, *args, **static))
         return tuple(g if k == start else None for k in range(len(arrays)))
@@ -218,10 +208,20 @@ def vjp(f, *arrays):
 
 def jvp(f, arrays, tangents):
     value, chain, start = _record(f, arrays, False)
-    t = tangents[start]
+    t = _in_chunks_of(chain[0][1], arrays[start], tangents[start])
     for rule, ops, args, static, y in chain:
-        t = ops.quietly(rule.jvps[0])(ops, t, y, *args, **static)
+        push = rule.jvps[0] if ops is None else ops.quietly(rule.jvps[0])
+        t = push(ops, t, y, *args, **static)
     return value, t
+
+
+def _in_chunks_of(ops, y, v):
+    """A cotangent or a tangent in the chunks of what it goes with, where that has chunks and several rules go with it."""
+    if ops is None or ops.in_chunks_of is None:
+        return v
+    if isinstance(y, tuple):
+        return tuple(_in_chunks_of(ops, *pair) for pair in zip(y, v, strict=True))
+    return ops.in_chunks_of(y, v, range(y.ndim)) if getattr(v, "ndim", None) == y.ndim else v
 
 
 def _in_dtype_of(x, dx):

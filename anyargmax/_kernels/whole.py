@@ -145,7 +145,11 @@ def _plan(np, rows: Rows, axes, o, shape) -> Plan:
     outer, n, inner = rows.folded
     sizes, positions = rows.sizes, np.empty((0, n), dtype=rows.dtype)
     if shape is not None:
-        made_by: Any = SimpleNamespace(xp=np, place=lambda x: {}, span=lambda x, axis: (0, x.shape[axis]))
+        made_by: Any = SimpleNamespace(
+            xp=np,
+            span=lambda x, axis: (0, x.shape[axis]),
+            indices=lambda x, axis, **kind: np.arange(x.shape[axis], **kind),
+        )
         like = np.broadcast_to(np.zeros((), dtype=rows.dtype), (n,) if o.flat else sizes)
         laid = [table(made_by, like, axis, o.coordinates) for axis in o.axes]
         inside = (n,) if o.flat else tuple(m if axis in axes else 1 for axis, m in enumerate(sizes))

@@ -70,6 +70,7 @@ class RuleOps:
     place: Callable[[Array], dict[str, Any]]
     iterate: Callable[..., Any]
     by_rows: Callable[..., Array]
+    search: Callable[..., Array]
     concat: Callable[..., Array]
     cumulative_sum: Callable[..., Array]
     moveaxis: Callable[..., Array]
@@ -77,6 +78,7 @@ class RuleOps:
     sum_of_shifts: Callable[..., Array] | None
     totals: Callable[..., tuple[Array, ...]]
     running: Callable[..., tuple[Any, ...]]
+    indices: Callable[..., Array]
     row_zeros: Callable[..., Array]
     span: Callable[[Array, int], tuple[Any, Any]]
     maximum_drops_nan: bool

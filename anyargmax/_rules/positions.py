@@ -35,7 +35,7 @@ def entries(ops: RuleOps, x: Array, axes: tuple[int, ...]) -> Any:
 
 def counted(ops: RuleOps, x: Array, axis: int, start: Any, **kind: Any) -> Array:
     """Return ``start, start + 1, ...``, a number for each entry of x along an axis."""
-    i = ops.xp.arange(x.shape[axis], **kind, **ops.place(x))
+    i = ops.indices(x, axis, **kind)
     return i if isinstance(start, int) and start == 0 else i + start
 
 

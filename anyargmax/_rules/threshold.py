@@ -67,45 +67,33 @@ def root_of(ops: RuleOps, z, keep, alpha, r, axes):
 
 def _root_of_rows(ops: RuleOps, z, keep, alpha, r, axes):
     order = r.order(alpha)
-    step = partial(r.step, ops, z=z, keep=keep, order=order, axes=axes)
     if r.bracket is None:
-        return _newton(ops, step, ops.row_zeros(z, axes), r.steps)
+        start = ops.row_zeros(z, axes)
+        return ops.search(partial(_newton, r=r), (start, start == start), z, keep, order, r, axes)
     low, high = r.bracket(ops, z, keep, axes, r.k)
-    convex = r.is_convex(order)
-    if isinstance(convex, bool):
-        convex = (low == low) if convex else (low != low)
-    return _bracketed(ops, step, low, high, convex, r)
+    state = low, low, high, ops.xp.full_like(low, math.inf), low == low
+    return ops.search(partial(_bracketed, r=r), state, z, keep, order, r, axes)
 
 
-def _newton(ops: RuleOps, step, tau, steps):
+def _newton(ops: RuleOps, state, sums, order, r):
     """Newton from ``tau = 0``, where the sum is at least 1: monotone, so it has ended when nothing rises."""
-    xp = ops.xp
-
-    def advance(state):
-        tau, _ = state
-        new = tau + step(tau)[0]
-        return xp.where(new > tau, new, tau), new > tau
-
-    tau, _ = ops.iterate(advance, (tau, tau == tau), steps)
-    return tau
+    tau, _ = state
+    new = tau + r.move(ops, r, tau, sums, order)[0]
+    return ops.xp.where(new > tau, new, tau), new > tau
 
 
-def _bracketed(ops: RuleOps, step, low, high, convex, r):
+def _bracketed(ops: RuleOps, state, sums, order, r):
     """Newton that stays within a bracket, with a bisection where a step would not be half as long as the last."""
     xp = ops.xp
-    eps = float(xp.finfo(low.dtype).eps)
-
-    def advance(state):
-        root, low, high, last, _ = state
-        move, over = step(root)
-        low, high = xp.where(over >= 0, root, low), xp.where(over < 0, root, high)
-        new = root + move
-        inside = (new > low) & (new < high) & (xp.abs(move) <= last / 2)
-        size = r.shortest + xp.abs(root)
-        settled = xp.abs(move) <= xp.where(convex, eps * size, -1.0)
-        new = xp.where(settled | inside, new, (low + high) / 2)
-        moved = ~settled & (high - low > eps * size) & (over == over)
-        return new, low, high, xp.abs(new - root), moved
-
-    state = (low, low, high, xp.full_like(low, math.inf), low == low)
-    return ops.iterate(advance, state, r.steps)[0]
+    root, low, high, last, _ = state
+    eps, convex = float(xp.finfo(low.dtype).eps), r.is_convex(order)
+    move, over = r.move(ops, r, root, sums, order)
+    low, high = xp.where(over >= 0, root, low), xp.where(over < 0, root, high)
+    new = root + move
+    inside = (new > low) & (new < high) & (xp.abs(move) <= last / 2)
+    size = r.shortest + xp.abs(root)
+    least = -1.0 if convex is False else eps * size
+    settled = xp.abs(move) <= (least if isinstance(convex, bool) else xp.where(convex, least, -1.0))
+    new = xp.where(settled | inside, new, (low + high) / 2)
+    moved = ~settled & (high - low > eps * size) & (over == over)
+    return new, low, high, xp.abs(new - root), moved

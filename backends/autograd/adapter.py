@@ -44,7 +44,7 @@ def _in_dtype_of(x, dx):
 def lift(rule, ops):
     """Register a rule: reverse mode by its VJPs, forward mode by its JVPs, both differentiable again."""
     if rule.inlined:
-        return quietly(partial(rule.forward, ops))
+        return quietly(partial(rule.composite, ops))
 
     @primitive
     @quietly

@@ -68,7 +68,7 @@ def iterate(advance, state, unrolled):
 def lift(rule, ops):
     """Register a rule's JVPs; they are linear in the tangent, so JAX transposes them for reverse mode."""
     if rule.inlined:
-        return partial(rule.forward, ops)
+        return partial(rule.composite, ops)
 
     @partial(jax.custom_jvp, nondiff_argnums=(0,))
     def op(static, *args):

@@ -71,7 +71,7 @@ def _fitted(argument, gradient):
 def lift(rule, ops):
     """Register a rule's VJPs. The answer that they need is made again by the rule, so that it is differentiated too."""
     if rule.inlined:
-        return partial(rule.forward, ops)
+        return partial(rule.composite, ops)
 
     def op(*args, **static):
         args = tuple(tf.convert_to_tensor(arg) if isinstance(arg, tf.Variable) else arg for arg in args)

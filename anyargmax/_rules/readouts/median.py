@@ -39,33 +39,44 @@ def _slopes(ops: RuleOps, steps, moving, axis):
     return ops.concat([start, travelled[(*before, slice(steps.shape[axis] - 1), ...)]], axis=axis)
 
 
-def _held(xp, above, moving):
-    """``clip(2 S - 1, 0, 1)`` of the steps that do not move, and -1 of those that do, of which ``2 S`` is left."""
-    clipped = xp.where(above <= 0.5, 0.0, xp.where(above >= 1, 1.0, 2 * above - 1))
-    return xp.where(moving, -1.0, clipped)
+def _clipped(xp, above):
+    """``clip(2 S - 1, 0, 1)``."""
+    return xp.where(above <= 0.5, 0.0, xp.where(above >= 1, 1.0, 2 * above - 1))
+
+
+def _median(ops: RuleOps, p, positions, *, axes, given=False):
+    """``c_0 + sum_j (c_{j+1} - c_j) clip(2 S_j - 1, 0, 1)`` with ``S_j = sum_{i > j} p_i``."""
+    found = [_parts(ops, p, c, axes, k) for k, c in enumerate(positions)]
+    terms = [steps * _clipped(ops.xp, above) for above, _, _, steps in found]
+    return _answers(ops, p, [first for _, _, first, _ in found], terms, [], axes, given)
 
 
 def median(ops: RuleOps, p, positions, *, axes, given=False):
-    """``c_0 + sum_j (c_{j+1} - c_j) clip(2 S_j - 1, 0, 1)`` with ``S_j = sum_{i > j} p_i``.
+    """Return the same number in operations whose derivatives are those of the weights that move it.
 
-    While the same steps move, that is ``base + sum_i p_i slope_i``. A framework that differentiates a cumulative sum of
+    While the same steps move, it is ``base + sum_i p_i slope_i``. A framework that differentiates a cumulative sum of
     weights instead would add up its cotangent once for each entry.
     """
     xp, moved, travelled, starts = ops.xp, [], [], []
     for k, c in enumerate(positions):
         above, below, first, steps = _parts(ops, ops.detach(p), c, axes, k)
         moving = _is_moving(ops, above, below, axes[k], given)
-        travelled.append(steps * _held(xp, above, moving))
+        travelled.append(steps * xp.where(moving, -1.0, _clipped(xp, above)))  # of what moves, ``2 S`` is left
         moved.append(p * _slopes(ops, steps, moving, axes[k]))
         starts.append(first)
+    return _answers(ops, p, starts, travelled, moved, axes, given)
+
+
+def _answers(ops: RuleOps, p, starts, travelled, moved, axes, given):
+    """The first positions, and sums: of what lies along one axis each, and of what lies along all of them."""
     if len(axes) == 1:  # all sums at once
         sums, there = summed(ops, p, [*moved, *travelled], axes, given)
         moved, travelled = sums[: len(moved)], sums[len(moved) :]
     else:
         moved, there = summed(ops, p, moved, axes, given)
         travelled = [squeezed(*ops.totals((axes[k],), t), axes) for k, t in enumerate(travelled)]
-    bases = [squeezed(first, axes) + t for first, t in zip(starts, travelled, strict=True)]
-    return blank(ops, [base + y for base, y in zip(bases, moved, strict=True)], there)
+    answers = [squeezed(first, axes) + t for first, t in zip(starts, travelled, strict=True)]
+    return blank(ops, [y + m for y, m in zip(answers, moved, strict=True)] if moved else answers, there)
 
 
 def _median_slopes(ops: RuleOps, p, positions, axes, given):
@@ -87,7 +98,7 @@ def _pushed(ops: RuleOps, t, y, p, positions, *, axes, given=False):
 
 MEDIAN = Rule(
     name="median",
-    forward=median,
+    forward=_median,
     vjps=(_pulled,),
     jvps=(_pushed,),
     composite=median,

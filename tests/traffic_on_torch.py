@@ -1,0 +1,87 @@
+"""What four processes of torch exchange for one call forward, and for its gradient, written into a folder as JSON.
+
+Counted are collective operations, and bytes a row: what an operation reduces, or all that it gathers. The exchange of how
+long shards are, of 8 bytes a member and call, is left out: it does not depend on the rows.
+"""
+
+import datetime
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+import anyargmax as am
+
+ROWS, MANY, SHARD, K = 64, 600, 48, 4
+CALLS = {
+    "expectation under softmax": (ROWS, lambda x, target, group: am.soft_argmax(x, -1, group=group)),
+    "weights of softmax": (ROWS, lambda x, target, group: am.soft_one_hot(x, group=group)),
+    "loss at alpha 1": (ROWS, lambda x, target, group: am.fenchel_young_loss(x, target, group=group)),
+    "weights of entmax, many rows": (MANY, lambda x, target, group: am.soft_one_hot(x, alpha=1.5, group=group)),
+    "weights of entmax, few rows": (ROWS, lambda x, target, group: am.soft_one_hot(x, alpha=1.5, group=group)),
+    "loss at alpha 1.5, few rows": (ROWS, lambda x, target, group: am.fenchel_young_loss(x, target, alpha=1.5, group=group)),
+    "capped weights of 4 winners": (ROWS, lambda x, target, group: am.soft_top_k(x, K, group=group)),
+    "expectation of given weights": (ROWS, lambda x, target, group: am.expectation(x, -1, group=group)),
+    "median of given weights": (ROWS, lambda x, target, group: am.expectation(x.softmax(-1), -1, readout="median", group=group)),
+    "mean and variance": (ROWS, lambda x, target, group: am.soft_argmax_moments(x, -1, group=group)[1]),
+    "position of the largest score": (ROWS, lambda x, target, group: am.soft_argmax(x, -1, hard=True, group=group)),
+}  # fmt: skip
+
+
+class Recorder:
+    """The collective operations that torch is asked for: how many numbers each has, and in which group."""
+
+    def __init__(self):
+        self.seen = []
+        for name in ("all_reduce", "all_gather", "all_gather_into_tensor", "broadcast", "reduce_scatter", "all_to_all"):
+            setattr(dist, name, self._recording(getattr(dist, name)))
+
+    def _recording(self, f):
+        def recorded(*arrays, **options):
+            size = dist.get_world_size(options["group"])
+            sent = arrays[0] if torch.is_tensor(arrays[0]) else arrays[1]
+            lengths = f.__name__ == "all_gather" and sent.numel() == 2 and sent.dtype == torch.int64
+            if not lengths:
+                times = size if "gather" in f.__name__ else 1
+                self.seen.append(times * sent.numel() * sent.element_size())
+            return f(*arrays, **options)
+
+        return recorded
+
+    def taken(self):
+        seen, self.seen = self.seen, []
+        return seen
+
+
+def run(member, folder, port):
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), GLOO_SOCKET_IFNAME="lo")
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", rank=member, world_size=4, timeout=datetime.timedelta(seconds=20))
+    recorder, found = Recorder(), {}
+    for name, (rows, f) in CALLS.items():
+        made = torch.Generator().manual_seed(member)
+        x = (3 * torch.randn(rows, SHARD, generator=made)).requires_grad_()
+        target = torch.arange(rows) % (4 * SHARD)
+        y = f(x, target, dist.group.WORLD)
+        forward = recorder.taken()
+        y.sum().backward()
+        backward = recorder.taken()
+        found[name] = {
+            "forward": [count / rows for count in forward],
+            "backward": [count / rows for count in backward],
+        }
+    if member == 0:
+        (Path(folder) / "traffic.json").write_text(json.dumps(found, indent=1), "utf-8")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(run, args=(sys.argv[1], port), nprocs=4)
