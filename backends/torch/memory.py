@@ -77,7 +77,7 @@ def is_cheap_to_read(x):
 def _numbers(x):
     """A tensor outside its graph; of a parameter a copy, because torch resizes no storage that NumPy has seen, as FSDP2 does."""
     source = x if x._base is None else x._base
-    return x.detach().clone() if isinstance(source, torch.nn.Parameter) else x.detach()
+    return x.detach().clone() if isinstance(source, torch.nn.Parameter) and x.is_cpu else x.detach()
 
 
 def served(rule, ops, args, static):
