@@ -105,7 +105,9 @@ def answers(ops: Ops, x, controls: Controls, positions, *, options: Options) -> 
     z = _readable(ops, x, o)
     c = _windowed(ops, x, controls, o)
     places = _places(ops, z, positions, o)
-    if o.readout == "mean" and positions is None and not (o.zero_background or o.dense):
+    # Of shards, weights are kept for the way back: a threshold that is found again takes a collective operation a step again.
+    solves = bool(ops.groups) and o.relaxation.alpha != 1
+    if o.readout == "mean" and positions is None and not (o.zero_background or o.dense or solves):
         y = ops.expectation(z, *c, places, axes=o.axes, relaxation=o.relaxation)
     else:
         y = getattr(ops, o.readout)(_soft(ops, z, c, o), places, axes=o.axes)

@@ -74,11 +74,17 @@ def is_cheap_to_read(x):
     return type(x) in array_classes and x.is_cpu and not torch.compiler.is_compiling() and traits(x) is not None
 
 
+def _numbers(x):
+    """A tensor outside its graph; of a parameter a copy, because torch resizes no storage that NumPy has seen, as FSDP2 does."""
+    source = x if x._base is None else x._base
+    return x.detach().clone() if isinstance(source, torch.nn.Parameter) and x.is_cpu else x.detach()
+
+
 def served(rule, ops, args, static):
     """The answer of a kernel to a rule, and its way back; None if no kernel serves."""
     if not selection.is_served(rule, ops):
         return None
-    return selection.served(rule, ops, tuple(x.detach() if torch.is_tensor(x) else x for x in args), static)
+    return selection.served(rule, ops, tuple(_numbers(x) if torch.is_tensor(x) else x for x in args), static)
 
 
 def pulled(pull, g, needed):
@@ -99,8 +105,9 @@ def _open(x):
 
 
 def _view(x):
-    """The memory of a plain tensor."""
-    return (x.detach().view(torch.int16) if x.dtype is torch.bfloat16 else x.detach()).numpy()
+    """The memory of a plain tensor, or of a copy of it."""
+    x = _numbers(x)
+    return (x.view(torch.int16) if x.dtype is torch.bfloat16 else x).numpy()
 
 
 def _tensor(array):
