@@ -1,15 +1,21 @@
-"""Arrays that are shards: each call of the catalogue in 1, 2, 4 and 8 processes of torch has the oracle's answers."""
+"""Arrays that are shards: the oracle's answers in up to eight processes of torch and on as many devices of JAX, and the traffic."""
+
+import json
 
 import numpy as np
 import pytest
+from conftest import PRESENT
 from shards import CALLS, GIVES_WEIGHTS, axis_of
 
 from anyargmax.validation import catalogue
 from anyargmax.validation.oracle_answers import expected
 from anyargmax.validation.tolerance import EPS, TOLERANCE, assert_close
 
-torch = pytest.importorskip("torch")
 ROUNDS = [("float64", 1), ("float64", 2), ("float64", 4), ("float64", 8), ("float32", 4)]
+
+
+in_torch = pytest.mark.skipif("torch" not in PRESENT, reason="torch is not installed")
+in_jax = pytest.mark.skipif("jax" not in PRESENT, reason="jax is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +37,7 @@ def _whole(written, call, key, size, name, sharded):
     return parts[0]
 
 
+@in_torch
 @pytest.mark.parametrize(("number", "call"), [pytest.param(n, c, id=c.id.replace(" ", "_")) for n, c in CALLS])
 def test_shards_have_the_oracles_answers(number, call, written):
     for dtype, size in ROUNDS:
@@ -42,5 +49,95 @@ def test_shards_have_the_oracles_answers(number, call, written):
             assert_close(actual, value, dtype, "value")
         gradient, second = (_whole(written, call, key, size, name, True) for name in ("gradient", "second"))
         assert_close(gradient, answers.gradient[0], dtype, "derivative")
-        slack = TOLERANCE["derivative"] * EPS[dtype] * max(1.0, float(np.sum(np.abs(second))))
-        assert abs(float(np.sum(second)) - float(answers.second[0])) <= slack, f"{size} members"
+        assert _curves(second, answers.second[0], dtype), f"{size} members"
+
+
+def _curves(entries, expected, dtype):
+    """Whether a second derivative, of which these are the terms, is what is expected."""
+    slack = TOLERANCE["derivative"] * EPS[dtype] * max(1.0, float(np.sum(np.abs(entries))))
+    return abs(float(np.sum(entries)) - float(expected)) <= slack
+
+
+@in_jax
+def test_shards_inside_shard_map_have_the_oracles_answers(run_once):
+    with np.load(run_once("shards_of_jax", 150) / "answers.npz") as file:
+        found = dict(file)
+    numbers = sorted({int(key.partition(" ")[0]) for key in found})
+    assert len(numbers) == 19
+    for number in numbers:
+        call = dict(CALLS)[number]
+        answers = expected(call, catalogue.inputs(call, "float64"), order=2)
+        for k, value in enumerate(answers.value):
+            assert_close(found[f"{number} value {k}"], value, "float64", "value")
+        assert_close(found[f"{number} gradient"], answers.gradient[0], "float64", "derivative")
+        assert _curves(found[f"{number} second"], answers.second[0], "float64"), call.id
+
+
+MEMBERS, WINNERS, CANDIDATES = 4, 4, 32
+# Of each call, what must travel: collective operations and bytes a row, forward and back.
+TRAFFIC = {
+    "expectation under softmax": ((2, 12), (0, 0)),
+    "weights of softmax": ((2, 8), (1, 4)),
+    "loss at alpha 1": ((2, 12), (0, 0)),
+    "weights of entmax, few rows": ((2, 4 + 4 * CANDIDATES * MEMBERS), (1, 8)),
+    "loss at alpha 1.5, few rows": ((4, 12 + 4 * CANDIDATES * MEMBERS), (0, 0)),
+    "expectation of given weights": ((2, 8), (0, 0)),
+    "mean and variance": ((4, 20), (1, 4)),
+}
+
+
+@pytest.fixture(scope="module")
+def traffic(run_once):
+    return json.loads((run_once("traffic_on_torch", 60) / "traffic.json").read_text("utf-8"))
+
+
+@in_torch
+@pytest.mark.parametrize("name", TRAFFIC)
+def test_what_travels_is_what_the_documentation_says(name, traffic):
+    for way, (count, size) in zip(("forward", "backward"), TRAFFIC[name], strict=True):
+        assert (len(traffic[name][way]), sum(traffic[name][way])) == (count, size)
+
+
+@in_torch
+def test_a_search_has_one_exchange_a_step(traffic):
+    """Of S steps: the largest score before, and a sum behind. The way back has one."""
+    found = traffic["weights of entmax, many rows"]
+    first, *steps, last = found["forward"]
+    assert (first, last) == (4, 4)
+    assert set(steps) == {8}
+    assert 3 <= len(steps) <= 9
+    assert found["backward"] == [8]
+
+
+@in_torch
+def test_winners_are_found_among_the_largest_of_each_member(traffic):
+    """One gather of candidates, whether any is no number, a sum of three a step, and what the weights sum to."""
+    found = traffic["capped weights of 4 winners"]
+    gathered, nan, *steps, last = found["forward"]
+    assert (gathered, nan, last) == (4 * WINNERS * MEMBERS, 4, 8)
+    assert set(steps) == {12}
+    assert found["backward"] == [8]
+
+
+@in_torch
+def test_a_median_takes_the_ends_of_the_shards_and_a_sum(traffic):
+    """Whether weights are there, and no NaN, is one exchange each; then all ends of shards, with four first positions."""
+    forward, backward = traffic["median of given weights"].values()
+    assert forward[:2] == [4, 4]
+    assert forward[2] == pytest.approx(4 * MEMBERS, rel=0.05)
+    assert forward[3:] == [4]
+    assert sum(backward) == pytest.approx(8 * MEMBERS, rel=0.05)
+
+
+@in_jax
+def test_a_compiler_combines_what_may_travel_together(run_once):
+    """In programs of JAX, a loop's operations stand once. Of its weights, a call keeps what the way back needs."""
+    found = json.loads((run_once("shards_of_jax", 150) / "traffic.json").read_text("utf-8"))
+    sizes = {name: [[size for _, size in sent[way]] for way in ("forward", "gradient")] for name, sent in found.items()}
+    assert sizes["expectation under softmax"] == sizes["loss at alpha 1"] == [[4, 8], [4, 8]]
+    assert sizes["weights of softmax"] == [[4, 4], [4, 4, 4]]
+    assert sorted(sizes["weights of entmax, many rows"][0]) == [4, 4, 8]
+    assert sorted(sizes["weights of entmax, many rows"][1]) == [4, 4, 8, 8]
+    assert max(sizes["weights of entmax, few rows"][0]) == 4 * CANDIDATES * MEMBERS
+    assert max(sizes["capped weights of 4 winners"][1]) == 4 * WINNERS * MEMBERS
+    assert max(sizes["median of given weights"][1]) == pytest.approx(4 * MEMBERS, rel=0.05)

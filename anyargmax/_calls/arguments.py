@@ -68,7 +68,7 @@ def position(
     zero_background,
     readout,
     hard,
-    group=None,
+    group,
     *,
     readouts=_ONE,
     sign=1,
@@ -142,7 +142,7 @@ def moments(x, *arguments):
 
 
 @maker
-def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero_background, readout, hard, group=None):
+def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero_background, readout, hard, group):
     """Validate what reduces a map to one coordinate for each of its axes, and make the call."""
     ops = validate.operations(x, "x", temperature=temperature, alpha=alpha, mask=mask)
     shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
@@ -174,7 +174,7 @@ def map_coordinates(x, axes, coordinates, temperature, alpha, mask, window, zero
 
 
 @maker
-def weighted(p, axis, positions, keepdims, readout, mask, group=None):
+def weighted(p, axis, positions, keepdims, readout, mask, group):
     """Validate what reads a position out of weights along one axis, or in the flattened array, and make the call."""
     ops = validate.operations(p, "p", mask=mask, positions=positions)
     shape, dtype = tuple(p.shape), validate.real_floating(ops, p, "p")
@@ -211,7 +211,7 @@ def _kept_weights(ops: Ops, shape, flat, temperature, mask) -> Controls:
 
 
 @maker
-def map_weighted(p, axes, coordinates, readout, mask, group=None):
+def map_weighted(p, axes, coordinates, readout, mask, group):
     """Validate what reads one coordinate for each of the axes out of weights, and make the call."""
     ops = validate.operations(p, "p", mask=mask)
     shape, dtype = tuple(p.shape), validate.real_floating(ops, p, "p")
@@ -234,7 +234,7 @@ def map_weighted(p, axes, coordinates, readout, mask, group=None):
 
 
 @maker
-def one_hot(x, axis, temperature, alpha, mask, hard, log, group=None):
+def one_hot(x, axis, temperature, alpha, mask, hard, log, group):
     """Validate what gives the weights of an argmax, and make the call."""
     ops = validate.operations(x, "x", temperature=temperature, alpha=alpha, mask=mask)
     shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
@@ -257,7 +257,7 @@ def one_hot(x, axis, temperature, alpha, mask, hard, log, group=None):
 
 
 @maker
-def winners(x, k, axis, temperature, kind, mask, hard, group=None):
+def winners(x, k, axis, temperature, kind, mask, hard, group):
     """Validate what gives the weights of k winners, and make the call."""
     ops = validate.operations(x, "x", temperature=temperature, mask=mask)
     shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")
@@ -277,7 +277,7 @@ def winners(x, k, axis, temperature, kind, mask, hard, group=None):
 
 
 @maker
-def sharpened(p, axis, power, rounds, group=None):
+def sharpened(p, axis, power, rounds, group):
     """Validate what raises weights to a power, and make the call."""
     ops = validate.operations(p, "p")
     shape, dtype = tuple(p.shape), validate.real_floating(ops, p, "p")
@@ -289,7 +289,7 @@ def sharpened(p, axis, power, rounds, group=None):
 
 
 @maker
-def loss(x, target, axis, alpha, temperature, mask, ignore_index, group=None):
+def loss(x, target, axis, alpha, temperature, mask, ignore_index, group):
     """Validate what gives the loss of scores and a target, and make the call."""
     ops = validate.operations(x, "x", target=target, temperature=temperature, mask=mask)
     shape, dtype = tuple(x.shape), validate.real_floating(ops, x, "x")

@@ -116,7 +116,7 @@ class Sums:
     def totals(self, axes, *arrays, keepdims=True):
         """Return the sums of arrays along the axes, in one collective operation for all that have a dtype."""
         xp, sums = self.xp, [self.xp.sum(x, axis=axes, keepdims=keepdims) for x in arrays]
-        groups = self.across.crossed(arrays[0], axes)
+        groups = self.across.crossed(arrays[0], axes) if arrays else []
         if not groups:
             return tuple(sums)
         if len(sums) == 1 or groups[0].combines:
