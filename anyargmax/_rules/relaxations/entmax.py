@@ -86,7 +86,7 @@ def _largest_bracket(ops: RuleOps, z, keep, axes, k):
 def _form(ops: RuleOps, r, z, order, axes):
     """Return the record whose unknown is the largest weight where a threshold may lose weights in its digits."""
     if isinstance(order, float) and order <= 2:
-        sizes = [z.shape[axis] for axis in axes]
+        sizes = [z.shape[axis] and ops.span(z, axis)[1] for axis in axes]  # None in graphs
         known = all(isinstance(n, int) for n in sizes)  # exports have symbols
         if not known or math.prod(sizes) ** (order - 1) * float(ops.xp.finfo(z.dtype).eps) <= 2.0**-4:
             return r
