@@ -1,7 +1,12 @@
 """Training on several processes and devices gives what training on one gives. Two programs find out, each run once."""
 
 import json
+import os
+import re
+import socket
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import PRESENT
@@ -137,3 +142,41 @@ def test_a_call_of_parameters_leaves_it_to_torch_to_resize_their_storage(name, r
     assert sum(p.grad is not None and bool(p.grad.any()) for p in learned) > 1
     for p in learned:
         p.untyped_storage().resize_(0)
+
+
+PROGRAMS = re.findall(
+    r"```py\n((?:import torch|from functools).*?)```\n```text\n(.*?)```",
+    (Path(__file__).resolve().parent.parent / "docs" / "devices.md").read_text("utf-8"),
+    re.DOTALL,
+)
+
+
+@pytest.mark.parametrize(
+    ("program", "printed"),
+    [
+        pytest.param(*PROGRAMS[0], id="in_four_processes_of_torch", marks=[on_linux, with_torch]),
+        pytest.param(*PROGRAMS[1], id="on_eight_devices_of_jax", marks=[with_jax]),
+    ],
+)
+def test_the_page_trains_as_it_says(program, printed, tmp_path):
+    path = tmp_path / "train.py"
+    path.write_text(program, encoding="utf-8")
+    words = [sys.executable]
+    if "torch" in program:
+        words += ["-m", "torch.distributed.run", "--nproc-per-node=4", "--master-addr=127.0.0.1"]
+        words += [f"--master-port={free_port()}"]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "GLOO_SOCKET_IFNAME": "lo",
+        "OMP_NUM_THREADS": "1",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+    }
+    ran = subprocess.run([*words, str(path)], env=environment, capture_output=True, text=True, check=False, timeout=90)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    assert ran.stdout == printed
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
