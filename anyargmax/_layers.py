@@ -16,7 +16,8 @@ from .sampling import sample_one_hot
 from .weights import soft_one_hot
 
 ARRAYS = ("temperature", "alpha", "positions")  # the options that may be arrays
-WITH_A_CALL = ("mask", "noise", "group")  # what comes with the scores
+# What comes with the scores, and what no layer has: a model is saved without the processes that it ran in.
+WITH_A_CALL = ("mask", "noise", "group")
 
 
 def choice(

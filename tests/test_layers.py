@@ -150,7 +150,7 @@ def takes_the_options(function, layer):
     given, taken = inspect.signature(function).parameters, dict(inspect.signature(layer).parameters)
     taken.pop("kwargs", None)
     axis, *options = taken
-    assert [axis, *options] == [name for name in given if name not in ("x", "mask")]
+    assert [axis, *options] == [name for name in given if name not in ("x", "mask", "group")]
     assert all(taken[name] == given[name] for name in options)
     assert taken[axis].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
     assert taken[axis].default == {"axis": -1, "axes": (-2, -1)}[axis]

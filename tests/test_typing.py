@@ -154,7 +154,7 @@ def test_overloads_are_the_function_but_for_the_readout(f):
 )
 def test_the_options_of_a_layer_are_those_of_the_function(f, typed):
     options, kinds = inspect.signature(f).parameters, typed.__annotations__
-    assert list(kinds) == [name for name in options if name not in ("x", "axis", "axes", "mask")]
+    assert list(kinds) == [name for name in options if name not in ("x", "axis", "axes", "mask", "group")]
     other = [name for name, kind in kinds.items() if kind != options[name].annotation]
     assert other == [name for name in kinds if name == "positions"]  # which may be a list
 

@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any
 
 from .._frameworks import kept_calls, shards
-from .._frameworks.registry import Ops, select
+from .._frameworks.registry import Ops, is_known, select
 from .._rules.rule import Array
-from .validate import described, is_array_like
+from .validate import described
 
 
 def maker(make: Callable[..., Any]) -> Callable[..., Any]:
@@ -19,7 +19,7 @@ def maker(make: Callable[..., Any]) -> Callable[..., Any]:
     names = tuple(parameter.name for parameter in parameters[1:])
 
     def across(make, x, arguments, more):
-        ops = select([x]) if is_array_like(x) else None
+        ops = select([x]) if is_known(x) else None  # of an unknown framework nothing is asked before it is looked at
         return None if ops is None or ops.across is None else ops.across(partial(make, **more), names, x, arguments)
 
     return kept_calls.maker(make, across)
