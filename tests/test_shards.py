@@ -112,6 +112,16 @@ def test_what_travels_is_what_the_page_says(row, traffic):
 
 
 @in_torch
+def test_a_dtensor_exchanges_what_shards_of_a_group_do_and_nothing_of_its_own(traffic):
+    """Torch's own count of operations, of which those of DTensors have other names, is that of the library."""
+    for name, found in traffic.items():
+        own = found["DTensor"]
+        assert (own["forward"], own["backward"]) == (found["forward"], found["backward"]), name
+        assert set(own["seen"]) <= {"c10d.allreduce_", "c10d.allgather_"}, name
+        assert sum(own["seen"].values()) == len(own["forward"]) + len(own["backward"]), name
+
+
+@in_torch
 def test_the_page_has_the_calls_that_are_counted(traffic):
     assert len(ROWS) == 9
     assert {row[0].replace("k winners", "4 winners") for row in ROWS} <= traffic.keys()

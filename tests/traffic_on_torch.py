@@ -1,5 +1,7 @@
 """What four processes of torch exchange for one call forward, and for its gradient, written into a folder as JSON.
 
+Shards are those of a process group, and of a DTensor, whose own operations torch counts by `CommDebugMode`.
+
 Counted are collective operations, and bytes a row: what an operation reduces, or all that it gathers. The exchange of how
 long shards are, of 8 bytes a member and call, is left out: it does not depend on the rows.
 """
@@ -13,6 +15,9 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Shard
+from torch.distributed.tensor.debug import CommDebugMode
 
 import anyargmax as am
 
@@ -26,7 +31,7 @@ CALLS = {
     "loss at alpha 1.5, few rows": (ROWS, lambda x, target, group: am.fenchel_young_loss(x, target, alpha=1.5, group=group)),
     "capped weights of 4 winners": (ROWS, lambda x, target, group: am.soft_top_k(x, K, group=group)),
     "expectation of given weights": (ROWS, lambda x, target, group: am.expectation(x, -1, group=group)),
-    "median of given weights": (ROWS, lambda x, target, group: am.expectation(x.softmax(-1), -1, readout="median", group=group)),
+    "median of given weights": (ROWS, lambda x, target, group: am.expectation(x.abs(), -1, readout="median", group=group)),
     "mean and variance": (ROWS, lambda x, target, group: am.soft_argmax_moments(x, -1, group=group)[1]),
     "position of the largest score": (ROWS, lambda x, target, group: am.soft_argmax(x, -1, hard=True, group=group)),
 }  # fmt: skip
@@ -57,23 +62,40 @@ class Recorder:
         return seen
 
 
+def both_ways(f, x, target, group, rows, recorder):
+    """Bytes a row of each collective operation, forward and back."""
+    y = f(x, target, group)
+    forward = recorder.taken()
+    y.sum().backward()
+    backward = recorder.taken()
+    return {way: [count / rows for count in seen] for way, seen in (("forward", forward), ("backward", backward))}
+
+
+def of_a_dtensor(f, x, target, mesh, rows, recorder):
+    """The same of a DTensor with these shards, and how many operations torch saw; its own sum exchanges one number."""
+    x = DTensor.from_local(x.detach(), mesh, [Shard(1)], run_check=False).requires_grad_()
+    with CommDebugMode() as seen:
+        y = f(x, target, None)
+        forward = recorder.taken()
+        y.to_local().sum().backward()
+        backward = recorder.taken()
+    counts = {str(operation): count for operation, count in seen.get_comm_counts().items()}
+    ways = (("forward", forward), ("backward", backward))
+    return {way: [count / rows for count in sent] for way, sent in ways} | {"seen": counts}
+
+
 def run(member, folder, port):
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), GLOO_SOCKET_IFNAME="lo")
     torch.set_num_threads(1)
     dist.init_process_group("gloo", rank=member, world_size=4, timeout=datetime.timedelta(seconds=20))
+    mesh = init_device_mesh("cpu", (4,))
     recorder, found = Recorder(), {}
     for name, (rows, f) in CALLS.items():
         made = torch.Generator().manual_seed(member)
         x = (3 * torch.randn(rows, SHARD, generator=made)).requires_grad_()
         target = torch.arange(rows) % (4 * SHARD)
-        y = f(x, target, dist.group.WORLD)
-        forward = recorder.taken()
-        y.sum().backward()
-        backward = recorder.taken()
-        found[name] = {
-            "forward": [count / rows for count in forward],
-            "backward": [count / rows for count in backward],
-        }
+        found[name] = both_ways(f, x, target, dist.group.WORLD, rows, recorder)
+        found[name]["DTensor"] = of_a_dtensor(f, x, target, mesh, rows, recorder)
     if member == 0:
         (Path(folder) / "traffic.json").write_text(json.dumps(found, indent=1), "utf-8")
     dist.barrier()
