@@ -33,7 +33,7 @@ def _fits(ops: KernelOps, x, temperature, alpha, *args, axes, relaxation: Relaxa
         return False
     (group,) = groups.values()
     rows = math.prod(x.shape) // max(x.shape[axes[0]], 1)
-    return rows * LIMITS.candidates * len(group.lengths) <= LIMITS.numbers
+    return 0 < rows * LIMITS.candidates * len(group.lengths) <= LIMITS.numbers
 
 
 def _largest(ops: KernelOps, z, keep, group, axis: int, count: int) -> Array:
