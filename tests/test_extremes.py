@@ -129,6 +129,17 @@ def test_a_large_sum_of_winners_loses_no_digits(anyargmax_backend, kind, dtype, 
     assert_close(value(anyargmax_backend, lambda x: soft_top_k(x, 300, kind=kind), x, dtype), expected, dtype, "value")
 
 
+def test_where_all_win_each_weight_is_1(anyargmax_backend, rng):
+    """A sum that is rounded may miss k by its last digit there, and no threshold between the scores makes up for it."""
+    x, mask = rng.normal(size=(200, 10)), np.arange(12) < 10
+    np.testing.assert_array_equal(value(anyargmax_backend, lambda x: soft_top_k(x, 10), x), 1)
+    beside = np.pad(x, ((0, 0), (0, 2)))
+    kept = anyargmax_backend.asarray(mask, "bool")
+    np.testing.assert_array_equal(
+        value(anyargmax_backend, lambda x: soft_top_k(x, 10, mask=kept), beside), mask + 0 * beside
+    )
+
+
 # Weights too small for the digits of a threshold
 
 

@@ -9,6 +9,7 @@ import pytest
 from conftest import PRESENT
 from shards import CALLS, GIVES_WEIGHTS, axis_of
 
+from anyargmax import soft_argmax
 from anyargmax.validation import catalogue
 from anyargmax.validation.oracle_answers import expected
 from anyargmax.validation.tolerance import EPS, TOLERANCE, assert_close
@@ -139,3 +140,14 @@ def test_a_compiler_combines_what_may_travel_together(run_once):
     assert max(sizes["weights of entmax, few rows"][0]) == 4 * CANDIDATES * MEMBERS
     assert max(sizes["capped weights of 4 winners"][1]) == 4 * WINNERS * MEMBERS
     assert max(sizes["median of given weights"][1]) == pytest.approx(4 * MEMBERS, rel=0.05)
+
+
+@in_jax
+@pytest.mark.parametrize("group", [(), 3, True, ("shards", 1), "rows"], ids=repr)
+def test_a_group_that_names_no_mesh_axis_is_refused(group):
+    import jax
+
+    mesh, spec = jax.make_mesh((1,), ("shards",), devices=jax.devices()[:1]), jax.sharding.PartitionSpec()
+    f = jax.shard_map(lambda x: soft_argmax(x, group=group), mesh=mesh, in_specs=spec, out_specs=spec)
+    with pytest.raises(ValueError, match="`group` must be the name of a mesh axis"):
+        f(np.zeros(3))

@@ -45,7 +45,9 @@ def _folded(ops: RuleOps, x: Array, axis: int) -> Array:
 def kth_largest(ops: RuleOps, x: Array, k: int, axes: tuple[int, ...]) -> Array:
     """The k-th largest score along the one axis, kept; NaN if there is a NaN."""
     xp, (axis,) = ops.xp, axes
-    if ops.kth_largest is None or is_empty(x):
+    if is_empty(x):  # there is no row
+        kth = xp.max(x, axis=axis, keepdims=True)
+    elif ops.kth_largest is None:
         n = x.shape[axis]
         kth = xp.sort(x, axis=axis)[(*(slice(None),) * axis, slice(n - k, n - k + 1), ...)]
     else:

@@ -70,6 +70,8 @@ def members(group, n, axis):
     """Return the group of mesh axes, for the one array axis that goes on along them."""
     axes = group if isinstance(group, tuple) else (group,)
     try:
+        if not axes or any(isinstance(axis, int) for axis in axes):  # which JAX takes for axes of the array
+            raise TypeError(group)
         size = int(jax.lax.psum(1, axes))
     except (NameError, TypeError, KeyError) as error:
         raise ValueError(

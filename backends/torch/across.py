@@ -40,12 +40,13 @@ def _groups(group):
     """Return the process groups of which a shard has its place in each, the outermost first."""
     groups = tuple(group) if isinstance(group, (tuple, list)) else (group,)
     kind = getattr(dist, "ProcessGroup", ())
-    if not groups or not all(isinstance(g, kind) for g in groups):
+    outsider = dist.GroupMember.NON_GROUP_MEMBER if kind else None  # what `new_group` gives to all others
+    if not groups or not all(isinstance(g, kind) or g is outsider for g in groups):
         raise TypeError(
             f"`group` must be a torch.distributed.ProcessGroup, or a tuple of them, got {group!r}. "
             "Pass such as `mesh.get_group('model')` or `torch.distributed.group.WORLD`."
         )
-    outside = [g for g in groups if dist.get_rank(g) < 0]
+    outside = [g for g in groups if g is outsider or dist.get_rank(g) < 0]
     if outside:
         raise ValueError(
             f"`group` must be one that this process is a member of, got {outside[0]}. Call it on its members alone."

@@ -46,9 +46,10 @@ class _Gather(torch.autograd.Function):
             parts = [
                 torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size(group))
             ]
-            dist.all_gather(parts, x.detach().contiguous(), group=group)
+            if x.numel():
+                dist.all_gather(parts, x.detach().contiguous(), group=group)
             x = torch.stack(parts)
-        return x.reshape(-1, *x.shape[len(groups) :])
+        return x.flatten(0, len(groups) - 1)
 
     @staticmethod
     def backward(ctx, g):
@@ -65,7 +66,19 @@ class _Enter(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, g):
-        return _Sum.apply(g, ctx.groups), None
+        return _Total.apply(g, ctx.groups), None
+
+
+class _Total(torch.autograd.Function):
+    """The sum of the members' parts, which all have alike from here on: so they have its cotangent."""
+
+    @staticmethod
+    def forward(ctx, x, groups):
+        return _reduced(x.detach().clone(memory_format=torch.contiguous_format), groups, dist.ReduceOp.SUM)
+
+    @staticmethod
+    def backward(ctx, g):
+        return g, None
 
 
 class _Leave(torch.autograd.Function):
@@ -135,6 +148,6 @@ def members(group, n, axis):
             False,
             lambda y, groups=groups: _Enter.apply(y, groups),
             lambda y, groups=groups, size=size: _Leave.apply(y, groups, size),
-            lambda g, groups=groups, size=size: _Share.apply(g, groups, size),
+            lambda g, size=size: g / size,
         )
     return made

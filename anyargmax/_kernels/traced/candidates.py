@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ..._rules.readouts.mean import mean
 from ..._rules.relaxations import ENTMAX, Relaxation
 from ..._rules.rule import Array
-from ..._rules.scores import scaled
+from ..._rules.scores import is_empty, scaled
 from ..._rules.threshold import root_of
 from ..kernel import Kernel, KernelOps, Traced
 
@@ -31,7 +31,7 @@ LIMITS = Limits()
 def _fits(ops: KernelOps, x, temperature, alpha, *args, axes, relaxation: Relaxation) -> bool:
     """Whether weights are those of entmax of one order along one axis."""
     groups = ops.groups or {}
-    return relaxation.name == ENTMAX.name and alpha is None and len(axes) == 1 and len(groups) == 1
+    return relaxation.name == ENTMAX.name and alpha is None and len(axes) == len(groups) == 1 and not is_empty(x)
 
 
 def _are_few(x, group, axis, limits: Limits) -> bool:

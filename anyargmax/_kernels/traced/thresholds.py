@@ -86,7 +86,9 @@ def of_winners(ops: KernelOps, z: Array, k: int, axis: int) -> Array:
     slope, sums = ops.cumulative_sum(sign, axis=axis), ops.cumulative_sum(sign * ends, axis=axis)
     # In the row of a NaN, too, there is such an end.
     last = 2 * n - 1 - ops.ordering.count(sums - slope * ends >= k, axis, order.dtype)
-    root = xp.clip(ops.ordering.gather((sums - k) / xp.clip(slope, 1.0, None), axis, last), -1.0, None)
+    # Where all that are left win, the sum is k up to its last digits, at most, and has no slope: the root is -1.
+    flat = xp.clip(1.0 - slope, 0.0, None)
+    root = xp.clip(ops.ordering.gather((sums - k - flat) / xp.clip(slope, 1.0, None), axis, last), -1.0, None)
     p = xp.clip(z - root, 0.0, 1.0)
     whole = xp.round(p)
     rest = p - whole

@@ -43,7 +43,7 @@ def _vjp_weights(ops: RuleOps, g, y, p, c, tables, *, axes):
 def _vjp_positions(ops: RuleOps, g, y, p, c, tables, *, axes):
     g = expand(ops, answered(ops, g, y)[..., 0], axes)
     p = ops.xp.where(ops.detach(p) == ops.detach(p), p, 0.0)
-    shared = tuple(k for k, n in enumerate(c.shape) if n == 1)
+    shared = tuple(k for k, n in enumerate(c.shape) if n == 1 and k not in axes)  # a shard may have one position
     return ops.xp.sum(g * p, axis=shared, keepdims=True) if shared else g * p
 
 
