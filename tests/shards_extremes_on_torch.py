@@ -804,6 +804,7 @@ def run(member, folder, port):
     (Path(folder) / f"{member}.json").write_text(json.dumps(records, indent=1), "utf-8")
     dist.barrier()
     dist.destroy_process_group()
+    os._exit(0)  # the work is done: torch may abort while an interpreter ends
 
 
 if __name__ == "__main__":

@@ -77,6 +77,7 @@ def run(member, folder, port):
     np.savez(Path(folder) / f"{member}.npz", **written)
     dist.barrier()
     dist.destroy_process_group()
+    os._exit(0)  # the work is done: torch may abort while an interpreter ends
 
 
 if __name__ == "__main__":
