@@ -123,6 +123,11 @@ def test_a_dtensor_exchanges_what_shards_of_a_group_do_and_nothing_of_its_own(tr
 
 
 @in_torch
+def test_a_process_group_that_is_destroyed_is_let_go(traffic, run_once):
+    assert json.loads((run_once("traffic_on_torch", 60) / "let_go.json").read_text("utf-8"))
+
+
+@in_torch
 def test_the_page_has_the_calls_that_are_counted(traffic):
     assert len(ROWS) == 9
     assert {row[0].replace("k winners", "4 winners") for row in ROWS} <= traffic.keys()

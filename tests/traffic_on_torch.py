@@ -7,10 +7,12 @@ long shards are, of 8 bytes a member and call, is left out: it does not depend o
 """
 
 import datetime
+import gc
 import json
 import os
 import socket
 import sys
+import weakref
 from pathlib import Path
 
 import torch
@@ -84,6 +86,18 @@ def of_a_dtensor(f, x, target, mesh, rows, recorder):
     return {way: [count / rows for count in sent] for way, sent in ways} | {"seen": counts}
 
 
+def is_let_go():
+    """Whether a process group ends, with its threads, once its owner lets it go: nothing of a call in it keeps it."""
+    group = dist.new_group()
+    y = am.soft_argmax(torch.ones(2, 3, requires_grad=True), -1, alpha=1.5, group=group)
+    y.sum().backward()
+    dist.destroy_process_group(group)
+    held = weakref.ref(group)
+    del group, y
+    gc.collect()
+    return held() is None
+
+
 def run(member, folder, port):
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), GLOO_SOCKET_IFNAME="lo")
     torch.set_num_threads(1)
@@ -96,7 +110,9 @@ def run(member, folder, port):
         target = torch.arange(rows) % (4 * SHARD)
         found[name] = both_ways(f, x, target, dist.group.WORLD, rows, recorder)
         found[name]["DTensor"] = of_a_dtensor(f, x, target, mesh, rows, recorder)
+    let_go = is_let_go()
     if member == 0:
+        (Path(folder) / "let_go.json").write_text(json.dumps(let_go), "utf-8")
         (Path(folder) / "traffic.json").write_text(json.dumps(found, indent=1), "utf-8")
     dist.barrier()
     dist.destroy_process_group()

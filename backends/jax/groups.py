@@ -2,6 +2,7 @@
 
 import inspect
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as namespace
@@ -9,7 +10,7 @@ import numpy as np
 
 from ..._kernels.group import Group
 
-_INTEGERS = {4: np.int32, 8: np.int64}
+_INTEGERS: dict[int, Any] = {4: np.int32, 8: np.int64}
 _gathers_alike = "to" in inspect.signature(jax.lax.all_gather).parameters
 
 
@@ -31,7 +32,8 @@ def _varying(x, axes):
     missing = tuple(axis for axis in axes if axis not in _differs_along(x))
     if not missing:
         return x
-    return jax.lax.pcast(x, missing, to="varying") if hasattr(jax.lax, "pcast") else jax.lax.pvary(x, missing)
+    lax: Any = jax.lax  # of which versions have one or the other
+    return lax.pcast(x, missing, to="varying") if hasattr(lax, "pcast") else lax.pvary(x, missing)
 
 
 def _sum(axes, x):

@@ -89,8 +89,8 @@ def _beside(name, value, x, axes, given):
         axis_of = {axis: axis - (x.ndim - value.ndim) for axis in range(x.ndim)}
     placements, back = [], []
     for p in x.placements:
-        axis = axis_of.get(p.dim) if p.is_shard() else None
-        there = axis is not None and axis >= 0 and value.shape[axis] != 1
+        axis = axis_of.get(p.dim, -1) if p.is_shard() else -1
+        there = axis >= 0 and value.shape[axis] != 1
         placements.append(Shard(axis) if there else Replicate())
         # Rows that differ from shard to shard add up to the cotangent of what all have alike.
         back.append(Shard(axis) if there else Partial() if p.is_shard() and p.dim not in axes else Replicate())

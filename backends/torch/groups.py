@@ -1,5 +1,6 @@
 """Process groups of torch: collective operations that are differentiated, and calls of tensors that are one shard of many."""
 
+import weakref
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -131,23 +132,46 @@ class Members(NamedTuple):
     axes: tuple[tuple[int, tuple[Any, ...], tuple[int, ...], int], ...]
 
 
+def _index(index):
+    return index
+
+
+def _applied(function, known, *options):
+    """A function of a tensor that torch differentiates, with process groups and its further arguments."""
+    return lambda x: function.apply(x, tuple(group() for group in known), *options)
+
+
+def _largest_of(known, x):
+    return _largest(tuple(group() for group in known), x)
+
+
+def _branch(condition, f, g, *arrays):
+    return (f if bool(condition) else g)(*arrays)
+
+
+def _part(size, g):
+    return g / size
+
+
 def members(group, n, axis):
-    """Return the groups in which a tensor is a shard, which were found before."""
+    """Return the groups in which a tensor is a shard, which were found before.
+
+    They are referred to weakly: a process group that its owner has destroyed must end, whoever has called in it.
+    """
     made = {}
     for along, groups, lengths, index in group.axes:
-        size = len(lengths)
+        known = tuple(map(weakref.ref, groups))
         made[along] = Group(
-            (groups, index),
+            (known, index),
             lengths,
-            lambda index=index: index,
-            lambda y, groups=groups: _Sum.apply(y, groups),
-            partial(_largest, groups),
-            lambda y, groups=groups, index=index: _Gather.apply(y, groups, index),
+            partial(_index, index),
+            _applied(_Sum, known),
+            partial(_largest_of, known),
+            _applied(_Gather, known, index),
             _top,
-            lambda condition, f, g, *arrays: (f if bool(condition) else g)(*arrays),
-            False,
-            lambda y, groups=groups: _Enter.apply(y, groups),
-            lambda y, groups=groups, size=size: _Leave.apply(y, groups, size),
-            lambda g, size=size: g / size,
+            _branch,
+            entered=_applied(_Enter, known),
+            left=_applied(_Leave, known, len(lengths)),
+            shared=partial(_part, len(lengths)),
         )
     return made
