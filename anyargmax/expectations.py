@@ -78,6 +78,8 @@ def expectation(
         ``S_j = sum_{i>j} p_i``. ``"moments"``: m, and ``sum_i p_i (c_i - m)^2``.
     mask
         Boolean, broadcasts against p, True keeps. Masked weights enter no arithmetic and have gradient 0.
+    group
+        The axis goes on in other members, and p is one shard of it, as in `soft_argmax`.
 
     Returns
     -------
@@ -155,7 +157,7 @@ def spatial_expectation(
 
     Parameters
     ----------
-    p, mask
+    p, mask, group
         As in `expectation`.
     axes
         The axes of the map, such as height and width, in the order in which the coordinates come out: ``(-1, -2)``

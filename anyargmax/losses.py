@@ -25,8 +25,9 @@ def fenchel_young_loss(
     Parameters
     ----------
     x, temperature, mask, group
-        As in `soft_argmax`; with a group, indices count through all shards. Where the target has weight on a masked score, the loss is ``+inf``. In a row
-        without any kept score the loss is 0, and so are its gradients, whatever its target.
+        As in `soft_argmax`. Where the target has weight on a masked score, the loss is ``+inf``. In a row without any
+        kept score the loss is 0, and so are its gradients, whatever its target. With a group, indices count through all
+        shards, and target weights are those of this shard.
     target
         Weights of the shape of x, ``>= 0`` and summing to 1 along the axis, which get a gradient; or integer indices, of the
         shape of x without the axis. Of several axes an index counts the entries in the order of the axes. Values that may be

@@ -141,7 +141,7 @@ def sharpen(p: Shares[A], /, axis: Axis = -1, *, power: Power = 10.0, rounds: Ro
     rounds
         How many times, an integer ``>= 0``; 0 only normalises.
     group
-        As in `soft_argmax`.
+        The axis goes on in other members, and p is one shard of it, as in `soft_argmax`.
 
     Returns
     -------

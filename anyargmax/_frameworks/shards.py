@@ -114,7 +114,7 @@ class Sums:
         return span_of(self.xp, self.groups[axis]) if axis in self.groups else (0, x.shape[axis])
 
     def totals(self, axes, *arrays, keepdims=True):
-        """Return the sums of arrays along the axes, in one collective operation for all that have a dtype."""
+        """Return the sums of arrays along the axes: one collective operation for all, or what a compiler makes one of."""
         xp, sums = self.xp, [self.xp.sum(x, axis=axes, keepdims=keepdims) for x in arrays]
         groups = self.across.crossed(arrays[0], axes) if arrays else []
         if not groups:
