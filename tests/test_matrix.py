@@ -119,7 +119,8 @@ def test_every_public_function_and_option_is_in_the_matrix():
             if call.function == also_in.get(name, "soft_argmax")
             for option in (*call.options, *call.arrays)
         }
-        assert options - called - elsewhere <= {"hard"}, name  # the value of hard=True is argmax, not the oracle's
+        # The value of hard=True is argmax, not the oracle's; test_shards.py gives a group to every call of the catalogue.
+        assert options - called - elsewhere <= {"hard", "group"}, name
     assert callable(validation.check)
 
 
