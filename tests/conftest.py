@@ -122,6 +122,9 @@ def broken_python(folder):
     return str(path)
 
 
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked, and meet on Linux's loopback")
+
+
 @pytest.fixture(scope="session")
 def run_once(tmp_path_factory):
     """Run a program of the tests once for all workers; return the folder that it wrote into.

@@ -1,14 +1,11 @@
 """Every call of the catalogue on shards in 1, 2, 4 and 8 processes of torch, which write what they have into a folder."""
 
-import datetime
-import os
-import socket
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from processes import run_members
 from shards import CALLS, arrays_of, axis_of, cut, lengths_of, part_of
 
 from anyargmax.validation import catalogue
@@ -53,10 +50,7 @@ def of_one_member(call, dtype, lengths, member, group, like):
     return differentiated(f, x, [tensor(part_of(call, g, lengths, member), dtype) for g in gs], t, u)
 
 
-def run(member, folder, port):
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), GLOO_SOCKET_IFNAME="lo")
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=member, world_size=max(SIZES), timeout=datetime.timedelta(seconds=30))
+def run(member, folder):
     groups = {size: dist.new_group(range(size)) for size in SIZES}
     written = {}
     for dtype, sizes in ((torch.float64, SIZES), (torch.float32, (4,))):
@@ -75,13 +69,7 @@ def run(member, folder, port):
                     written |= {f"{key} value {k}": y for k, y in enumerate(values)}
                     written |= {f"{key} gradient": gradient, f"{key} second": second}
     np.savez(Path(folder) / f"{member}.npz", **written)
-    dist.barrier()
-    dist.destroy_process_group()
-    os._exit(0)  # the work is done: torch may abort while an interpreter ends
 
 
 if __name__ == "__main__":
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(run, args=(sys.argv[1], port), nprocs=max(SIZES))
+    run_members(run, max(SIZES), 30)

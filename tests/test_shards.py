@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PRESENT
+from conftest import PRESENT, on_linux
 from shards import CALLS, GIVES_WEIGHTS, axis_of
 
 from anyargmax import soft_argmax
@@ -40,6 +40,7 @@ def _whole(written, call, key, size, name, sharded):
     return parts[0]
 
 
+@on_linux
 @in_torch
 @pytest.mark.parametrize(("number", "call"), [pytest.param(n, c, id=c.id.replace(" ", "_")) for n, c in CALLS])
 def test_shards_have_the_oracles_answers(number, call, written):
@@ -96,6 +97,7 @@ def _number(formula, steps):
     return sum(math.prod(factors) for factors in terms)
 
 
+@on_linux
 @in_torch
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0].replace(" ", "_"))
 def test_what_travels_is_what_the_page_says(row, traffic):
@@ -112,6 +114,7 @@ def test_what_travels_is_what_the_page_says(row, traffic):
         assert 3 <= steps <= 9
 
 
+@on_linux
 @in_torch
 def test_a_dtensor_exchanges_what_shards_of_a_group_do_and_nothing_of_its_own(traffic):
     """Torch's own count of operations, of which those of DTensors have other names, is that of the library."""
@@ -122,11 +125,13 @@ def test_a_dtensor_exchanges_what_shards_of_a_group_do_and_nothing_of_its_own(tr
         assert sum(own["seen"].values()) == len(own["forward"]) + len(own["backward"]), name
 
 
+@on_linux
 @in_torch
 def test_a_process_group_that_is_destroyed_is_let_go(traffic, run_once):
     assert json.loads((run_once("traffic_on_torch", 60) / "let_go.json").read_text("utf-8"))
 
 
+@on_linux
 @in_torch
 def test_the_page_has_the_calls_that_are_counted(traffic):
     assert len(ROWS) == 9

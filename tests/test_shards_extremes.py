@@ -1,14 +1,13 @@
 """Extreme shards, of a process group and of DTensors: whole calls have the same answers, and what cannot be is refused by all."""
 
 import json
-import sys
 
 import pytest
-from conftest import PRESENT
+from conftest import PRESENT, on_linux
 
 pytestmark = [
     pytest.mark.skipif("torch" not in PRESENT, reason="torch is not installed"),
-    pytest.mark.skipif(sys.platform != "linux", reason="processes meet on Linux's loopback"),
+    on_linux,
 ]
 SENTENCES = (
     "what is no number stays in its row",

@@ -9,13 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import PRESENT
+from conftest import PRESENT, on_linux
 
 from anyargmax import expectation, fenchel_young_loss, soft_argmax, soft_argmax_moments, soft_one_hot, soft_top_k
 
 ALPHAS = (1.0, 1.5)
 SECONDS = 60  # for each of the programs
-on_linux = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked, and meet on Linux's loopback")
 with_torch = pytest.mark.skipif("torch" not in PRESENT, reason="torch is not installed")
 with_jax = pytest.mark.skipif("jax" not in PRESENT, reason="jax is not installed")
 

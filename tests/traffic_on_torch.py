@@ -6,17 +6,14 @@ Counted are collective operations, and bytes a row: what an operation reduces, o
 long shards are, of 8 bytes a member and call, is left out: it does not depend on the rows.
 """
 
-import datetime
 import gc
 import json
-import os
-import socket
-import sys
 import weakref
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from processes import run_members
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Shard
 from torch.distributed.tensor.debug import CommDebugMode
@@ -98,10 +95,7 @@ def is_let_go():
     return held() is None
 
 
-def run(member, folder, port):
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), GLOO_SOCKET_IFNAME="lo")
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=member, world_size=4, timeout=datetime.timedelta(seconds=20))
+def run(member, folder):
     mesh = init_device_mesh("cpu", (4,))
     recorder, found = Recorder(), {}
     for name, (rows, f) in CALLS.items():
@@ -114,13 +108,7 @@ def run(member, folder, port):
     if member == 0:
         (Path(folder) / "let_go.json").write_text(json.dumps(let_go), "utf-8")
         (Path(folder) / "traffic.json").write_text(json.dumps(found, indent=1), "utf-8")
-    dist.barrier()
-    dist.destroy_process_group()
-    os._exit(0)  # the work is done: torch may abort while an interpreter ends
 
 
 if __name__ == "__main__":
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(run, args=(sys.argv[1], port), nprocs=4)
+    run_members(run, 4, 20)

@@ -4,15 +4,13 @@ Each process compares with what it computes alone, in eps, and writes a record o
 """
 
 import json
-import os
-import sys
 import time
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from processes import run_members
 from torch import nn
 from torch.distributed import checkpoint as files
 from torch.distributed.device_mesh import init_device_mesh
@@ -373,19 +371,12 @@ def without_a_hang(record, mesh):
 def process(rank, folder):
     """Do all of it as one member, and leave what was found in a file."""
     record = Record(rank)
-    dist.init_process_group(
-        "gloo", f"file://{folder}/meeting", timedelta(seconds=SECONDS), rank=rank, world_size=PROCESSES
-    )
     mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("data", "model"))
     for part in (data_parallel, recomputed, tensor_parallel, without_a_hang):
         part(record, mesh)
     kept_in_files(record, mesh, f"{folder}/model")
     Path(folder, f"{rank}.json").write_text(json.dumps(record.records), encoding="utf-8")
-    dist.destroy_process_group()
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    # By a fork nothing is imported again. Where one process fails, those that wait for it are ended.
-    torch.multiprocessing.start_processes(process, args=(sys.argv[1],), nprocs=PROCESSES, start_method="fork")
+    run_members(process, PROCESSES, SECONDS)

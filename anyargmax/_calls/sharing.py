@@ -1,6 +1,7 @@
 """Arrays that are shards: which call one of them makes, and the operations that it is made of."""
 
 import inspect
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -33,12 +34,5 @@ def among(ops: Ops, group: Any, x: Array, axes: tuple[int, ...], flat: bool = Fa
             "Dask splits its arrays itself."
         )
     axis, ndim = (0, 1) if flat else (axes[0], x.ndim)
-    n = x.shape[axis] if ndim == x.ndim else _size(x)
+    n = x.shape[axis] if ndim == x.ndim else math.prod(x.shape)
     return shards.among(ops, ops.members(group, n, axis), ndim)
-
-
-def _size(x: Array) -> int:
-    size = 1
-    for n in x.shape:
-        size *= n
-    return size

@@ -76,12 +76,15 @@ class Across:
         return -group.max(-xp.where(top == self.max(x, axis=axis, keepdims=keepdims), first + start, n))
 
     def _alone(self, name):
-        """A function that goes along one axis, and has no form for shards."""
+        """A function that goes along one axis: rules reach that of shards by other operations, and never by the shard alone."""
         f = getattr(self._xp, name)
 
         def alone(x, /, *, axis=-1, **options):
             if self.crossed(x, axis):
-                raise NotImplementedError(f"`{name}` goes along an axis of which this array is one shard.")
+                raise RuntimeError(
+                    f"A rule must go along an axis of shards by `running`, `before` or `kth_largest`, got `{name}`. Have it "
+                    "use one of them: of a shard alone the result would be wrong."
+                )
             return f(x, axis=axis, **options)
 
         return alone
