@@ -34,7 +34,7 @@ class Across:
         if groups and self._drops_nan and self._xp.isdtype(x.dtype, "real floating"):
             y = self._xp.where(self._xp.any(x != x, axis=axis, keepdims=keepdims), math.nan, y)
         for group in groups:
-            y = group.max(y)
+            y = largest_of(self._xp, group, y)
         return y
 
     def min(self, x, /, *, axis=None, keepdims=False):
@@ -84,6 +84,17 @@ class Across:
     @property
     def cumulative_sum(self):
         return self._alone("cumulative_sum")
+
+
+def largest_of(xp: Any, group: Group, y: Array) -> Array:
+    """Return the largest among the members, NaN where one is: compared as integers, which no maximum passes over."""
+    if not xp.isdtype(y.dtype, "real floating"):
+        return group.max(y)
+    wide = y if xp.finfo(y.dtype).bits >= 32 else xp.astype(y, xp.float32)
+    bits = group.bits(xp.where(wide != wide, math.nan, wide))  # of one NaN, which is above infinity
+    most = int(xp.iinfo(bits.dtype).max)
+    ordered = group.max(xp.where(bits < 0, bits ^ most, bits))
+    return xp.astype(group.numbers(xp.where(ordered < 0, ordered ^ most, ordered), wide.dtype), y.dtype)
 
 
 def span_of(xp: Any, group: Group) -> tuple[Any, int]:

@@ -22,7 +22,9 @@ class Group(NamedTuple):
     member
         ``member()``: which member this is, a number that may be traced.
     sum, max
-        ``sum(x)`` and ``max(x)``: of the arrays of all members, entry by entry. A maximum is NaN where one of them is.
+        ``sum(x)``, and ``max(x)`` of integers: of the arrays of all members, entry by entry.
+    bits, numbers
+        ``bits(x)``: floating-point numbers of 32 or 64 bits as integers with the same bits; ``numbers(bits, dtype)``: back.
     gather
         ``gather(x)``: the arrays of all members, stacked first.
     top
@@ -44,6 +46,8 @@ class Group(NamedTuple):
     member: Callable[[], Any]
     sum: Callable[[Array], Array]
     max: Callable[[Array], Array]
+    bits: Callable[[Array], Array]
+    numbers: Callable[[Array, Any], Array]
     gather: Callable[[Array], Array]
     top: Callable[[Array, int], Array]
     branch: Callable[..., Array]

@@ -22,7 +22,12 @@ class Limits(NamedTuple):
     warmest: float = 2.0**10
 
 
-class _Held(NamedTuple):
+def is_moderate(temperature, limits: Limits) -> bool:
+    """Whether a product with the temperature, and a quotient, needs no care."""
+    return temperature is None or (isinstance(temperature, float) and limits.coldest <= temperature <= limits.warmest)
+
+
+class Held(NamedTuple):
     """What the way back needs: the kept scores, their largest, the weights and the target."""
 
     x: Array
@@ -65,7 +70,7 @@ def _own(ops: KernelOps, p, d, temperature, axes, relaxation):
 def _loss(ops: KernelOps, x, target, temperature, mask, *, axes, relaxation, limits) -> Any:
     """Return the loss of each row and its pullback to the scores."""
     xp = ops.xp
-    known = temperature is None or (isinstance(temperature, float) and limits.coldest <= temperature <= limits.warmest)
+    known = is_moderate(temperature, limits)
     solvable = relaxation.alpha == 1 or roots.is_solvable(ops, x, None, axes, relaxation)
     if not known or not are_neighbours(axes) or math.prod(x.shape) == 0 or not solvable:
         return None
@@ -77,10 +82,10 @@ def _loss(ops: KernelOps, x, target, temperature, mask, *, axes, relaxation, lim
     if not xp.isdtype(target.dtype, "bool"):
         loss = loss - _times(temperature, entropy(ops, target, relaxation, axes))
     y = xp.sum(xp.where(top == -math.inf, 0.0, loss), axis=axes)
-    return y, partial(_pulled, ops, _Held(x, top, p, target), axes)
+    return y, partial(pulled, ops, Held(x, top, p, target), axes)
 
 
-def _pulled(ops: KernelOps, held: _Held, axes, g, needed=(True,)):
+def pulled(ops: KernelOps, held: Held, axes, g, needed=(True,)):
     """``(p - y) g``, 0 where a score is not kept and in rows that do not move; None for other cotangents."""
     if any(needed[1:]):
         return None

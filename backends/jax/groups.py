@@ -41,16 +41,11 @@ def _sum(axes, x):
 
 
 def _max(axes, x):
-    """The largest of the shards' numbers, NaN where one is: compared as integers in the order of the numbers."""
-    if not namespace.issubdtype(x.dtype, namespace.floating):
-        return jax.lax.pmax(_varying(x, axes), axes)
-    wide = x if x.dtype.itemsize in _INTEGERS else x.astype(np.float32)
-    kind = _INTEGERS[wide.dtype.itemsize]
-    most = kind(np.iinfo(kind).max)
-    bits = jax.lax.bitcast_convert_type(namespace.where(wide != wide, np.nan, wide), kind)  # of one NaN, above infinity
-    ordered = jax.lax.pmax(_varying(namespace.where(bits < 0, bits ^ most, bits), axes), axes)
-    bits = namespace.where(ordered < 0, ordered ^ most, ordered)
-    return jax.lax.bitcast_convert_type(bits, wide.dtype).astype(x.dtype)
+    return jax.lax.pmax(_varying(x, axes), axes)
+
+
+def _bits(x):
+    return jax.lax.bitcast_convert_type(x, _INTEGERS[x.dtype.itemsize])
 
 
 def _gather(axes, size, x):
@@ -87,6 +82,8 @@ def members(group, n, axis):
             partial(jax.lax.axis_index, axes),
             partial(_sum, axes),
             partial(_max, axes),
+            _bits,
+            jax.lax.bitcast_convert_type,
             partial(_gather, axes, size),
             _top,
             jax.lax.cond,

@@ -108,18 +108,18 @@ class _Share(torch.autograd.Function):
         return _Sum.apply(g, ctx.groups) / ctx.size, None, None
 
 
-def _largest(groups, x):
-    """The largest of the members' numbers, NaN where one is: compared as integers in the order of the numbers."""
-    x = x.detach()
-    if not x.dtype.is_floating_point:
-        wide = x.to(torch.int32) if x.dtype in (torch.int8, torch.int16, torch.uint8) else x.clone()
-        return _reduced(wide.contiguous(), groups, dist.ReduceOp.MAX).to(x.dtype)
-    wide = x if x.dtype in _INTEGERS else x.float()
-    kind = _INTEGERS[wide.dtype]
-    bits = torch.where(wide != wide, torch.nan, wide).contiguous().view(kind)  # of one NaN, above infinity
-    most = torch.iinfo(kind).max
-    ordered = _reduced(torch.where(bits < 0, bits ^ most, bits), groups, dist.ReduceOp.MAX)
-    return torch.where(ordered < 0, ordered ^ most, ordered).view(wide.dtype).to(x.dtype)
+def _largest(known, x):
+    """The largest of the members' integers, in a dtype that all backends of process groups take."""
+    wide = x.to(torch.int32) if x.dtype in (torch.int8, torch.int16, torch.uint8) else x.clone()
+    return _reduced(wide.contiguous(), tuple(group() for group in known), dist.ReduceOp.MAX).to(x.dtype)
+
+
+def _bits(x):
+    return x.detach().contiguous().view(_INTEGERS[x.dtype])
+
+
+def _numbers(bits, dtype):
+    return bits.view(dtype)
 
 
 def _top(x, k):
@@ -139,10 +139,6 @@ def _index(index):
 def _applied(function, known, *options):
     """A function of a tensor that torch differentiates, with process groups and its further arguments."""
     return lambda x: function.apply(x, tuple(group() for group in known), *options)
-
-
-def _largest_of(known, x):
-    return _largest(tuple(group() for group in known), x)
 
 
 def _branch(condition, f, g, *arrays):
@@ -166,7 +162,9 @@ def members(group, n, axis):
             lengths,
             partial(_index, index),
             _applied(_Sum, known),
-            partial(_largest_of, known),
+            partial(_largest, known),
+            _bits,
+            _numbers,
             _applied(_Gather, known, index),
             _top,
             _branch,

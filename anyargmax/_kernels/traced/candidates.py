@@ -9,7 +9,6 @@ import math
 from functools import partial
 from typing import NamedTuple
 
-from ..._rules.readouts.mean import mean
 from ..._rules.relaxations import ENTMAX, Relaxation
 from ..._rules.rule import Array
 from ..._rules.scores import is_empty, scaled
@@ -106,17 +105,9 @@ def _exchanged(ops: KernelOps, z, keep, steps, relaxation: Relaxation, axis: int
     return group.branch(overflows, steps, by_candidates, z)
 
 
-def _expectation(ops: KernelOps, x, temperature, alpha, mask, positions, *, axes, relaxation, limits) -> Array:
-    p = _weights(ops, x, temperature, alpha, mask, axes=axes, relaxation=relaxation, limits=limits)
-    return mean(ops, p, positions, axes=axes)
-
-
 CANDIDATES = Kernel(
     "candidates",
     LIMITS,
-    traced={
-        **dict.fromkeys(("weights", "dense_weights"), Traced(_fits, forward=_weights)),
-        "expectation": Traced(_fits, forward=_expectation),
-    },
+    traced=dict.fromkeys(("weights", "dense_weights"), Traced(_fits, forward=_weights)),
     needs=("groups",),
 )

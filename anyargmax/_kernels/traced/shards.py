@@ -15,6 +15,7 @@ from ..._rules.relaxations import Relaxation
 from ..._rules.rule import Array
 from ..._rules.scores import divided
 from ..kernel import Kernel, KernelOps, Traced
+from ..losses import Held, Limits, is_moderate, pulled
 from .reductions import OF_POSITIONS, is_softmax, product, weights
 from .sums import answers, distances, kept, parts, top_and_sums
 
@@ -97,11 +98,6 @@ def _entmax_loss(ops: KernelOps, x, target, temperature, axes, relaxation):
     return top, p, loss
 
 
-def _serves_loss(temperature) -> bool:
-    """Whether a product with the temperature needs no care."""
-    return temperature is None or (isinstance(temperature, float) and 2.0**-10 <= temperature <= 2.0**10)
-
-
 def _loss_of(ops: KernelOps, x, target, temperature, mask, axes, relaxation):
     x = kept(ops, x, mask)
     solve = _softmax_loss if relaxation.alpha == 1 else _entmax_loss
@@ -111,24 +107,14 @@ def _loss_of(ops: KernelOps, x, target, temperature, mask, axes, relaxation):
 
 def _loss(ops: KernelOps, x, target, temperature, mask, *, axes, relaxation, limits) -> Any:
     """Return the loss of each row and its pullback to the scores."""
-    if not _serves_loss(temperature):
+    if not is_moderate(temperature, limits):
         return None
     x, top, p, y = _loss_of(ops, x, target, temperature, mask, axes, relaxation)
-    return y, partial(_loss_pulled, ops, x, top, p, target, axes)
-
-
-def _loss_pulled(ops: KernelOps, x, top, p, target, axes, g, needed=(True,)):
-    """``(p - y) g``, 0 where a score is not kept and in rows that do not move; None for other cotangents."""
-    if any(needed[1:]):
-        return None
-    xp = ops.xp
-    g = xp.where(xp.abs(top) == math.inf, 0.0, expand(ops, g, axes))
-    slope = xp.where(target, p - 1, p) if xp.isdtype(target.dtype, "bool") else p - target
-    return xp.where(x == -math.inf, 0.0, slope * g), *[None] * (len(needed) - 1)
+    return y, partial(pulled, ops, Held(x, top, p, target), axes)
 
 
 def _loss_fits(ops: KernelOps, x, target, temperature, mask, *, axes, relaxation) -> bool:
-    return _serves_loss(temperature) and relaxation.alpha == 1
+    return is_moderate(temperature, LIMITS) and relaxation.alpha == 1
 
 
 def _loss_forward(ops: KernelOps, x, target, temperature, mask, *, axes, relaxation, limits) -> Array:
@@ -146,8 +132,10 @@ def _loss_tangent(ops: KernelOps, t, y, x, target, temperature, mask, *, axes, r
 
 
 _OF_WEIGHTS = Traced(is_softmax, forward=weights)
+LIMITS = Limits()
 SHARDS = Kernel(
     "shards",
+    LIMITS,
     serves={"expectation": _expectation, "fenchel_young": _loss},
     product=product,
     traced={
