@@ -151,7 +151,7 @@ def test_a_framework_without_kernels_is_asked_for_no_length(lifted):
 @pytest.mark.skipif(find_spec("mlx") is None, reason="mlx is not installed")
 @pytest.mark.parametrize("call", [pytest.param(call, id=call.id) for call in KINDS])
 def test_the_adapter_of_the_page_has_the_oracles_answers(call):
-    page = Path(__file__).resolve().parent.parent / "docs" / "supported.md"
+    page = Path(__file__).resolve().parent.parent / "docs" / "frameworks.md"
     (code,) = re.findall(r"```py\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     exec(compile(code, page.name, "exec"), {})
     try:

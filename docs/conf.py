@@ -1,0 +1,93 @@
+"""Settings of the site: ``sphinx-build docs OUT`` needs the extra ``docs`` and no network."""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]  # the library beside the pages, installed or not
+os.environ.setdefault("KERAS_BACKEND", "torch")
+os.environ.setdefault("MPLBACKEND", "agg")
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+import matplotlib.pyplot as plt
+from style import STYLE
+
+import anyargmax
+
+plt.rcParams.update(STYLE)
+
+project = "anyargmax"
+author = "The anyargmax developers"
+copyright = "2026, The anyargmax developers"  # noqa: A001
+version = release = anyargmax.__version__
+
+extensions = [
+    "matplotlib.sphinxext.plot_directive",
+    "myst_parser",
+    "numpydoc",
+    "sphinx-mathjax-offline",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+    "sphinxcontrib.programoutput",
+]
+exclude_patterns = ["gallery", "figures", "_build"]
+nitpicky = False
+templates_path = ["_templates"]
+suppress_warnings = ["config.cache"]  # the settings hold functions, which no cache keeps
+
+myst_enable_extensions = ["amsmath", "attrs_block", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+autodoc_typehints = "none"  # numpydoc's sections say what each argument is
+autosummary_generate = True
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+numpydoc_validation_checks = {"GL01", "GL06", "GL07", "PR01", "PR02", "PR03", "PR10", "RT03", "SS01", "SS03"}
+numpydoc_validation_exclude = {r"^anyargmax\.backends\.", r"^anyargmax\.validation\.(Finding|Report|Row|Backend)"}
+
+plot_basedir = str(ROOT / "docs" / "figures")
+plot_formats = [("png", 200)]
+plot_html_show_formats = False
+plot_html_show_source_link = True
+plot_include_source = False
+plot_rcparams = STYLE
+plot_apply_rcparams = True
+
+sphinx_gallery_conf = {
+    "abort_on_example_error": True,
+    "backreferences_dir": "reference/backreferences",
+    "doc_module": ("anyargmax",),
+    "examples_dirs": "gallery",
+    "filename_pattern": r"\.py$",
+    "gallery_dirs": "examples",
+    "image_srcset": ["2x"],
+    "matplotlib_animations": False,
+    "min_reported_time": 20,
+    "remove_config_comments": True,
+    "reset_modules": ("style.reset",),
+    "show_signature": False,
+    "within_subsection_order": "ExampleTitleSortKey",
+}
+
+html_theme = "pydata_sphinx_theme"
+html_title = "anyargmax"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {
+    "header_links_before_dropdown": 6,
+    "navigation_with_keys": False,
+    "show_prev_next": True,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "pygments_light_style": "tango",
+    "pygments_dark_style": "github-dark",
+}
+html_context = {"default_mode": "auto"}

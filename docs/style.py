@@ -1,0 +1,36 @@
+"""What all pictures have in common: colours that the colour-blind can tell apart, and few lines."""
+
+import matplotlib.pyplot as plt
+from cycler import cycler
+
+# Okabe and Ito (2008), "Color universal design".
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#777777",
+)
+
+STYLE = {
+    "axes.grid": True,
+    "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, RED, PURPLE, SKY]),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.constrained_layout.use": True,
+    "figure.figsize": (7.0, 3.0),
+    "font.size": 9,
+    "grid.alpha": 0.3,
+    "image.interpolation": "nearest",
+    "legend.frameon": False,
+    "savefig.facecolor": "white",
+}
+
+
+def reset(gallery_conf, fname) -> None:
+    """Start each example of the gallery with these settings and no figure."""
+    plt.close("all")
+    plt.rcdefaults()
+    plt.rcParams.update(STYLE)
