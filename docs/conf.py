@@ -67,10 +67,11 @@ sphinx_gallery_conf = {
     "gallery_dirs": "examples",
     "image_srcset": ["2x"],
     "matplotlib_animations": False,
-    "min_reported_time": 20,
+    "min_reported_time": 0,
     "remove_config_comments": True,
     "reset_modules": ("style.reset",),
     "show_signature": False,
+    "write_computation_times": False,
     "within_subsection_order": "ExampleTitleSortKey",
 }
 
