@@ -48,7 +48,6 @@ autosummary_generate = True
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 numpydoc_validation_checks = {"GL01", "GL06", "GL07", "PR01", "PR02", "PR03", "PR10", "RT03", "SS01", "SS03"}
-numpydoc_validation_exclude = {r"^anyargmax\.backends\.", r"^anyargmax\.validation\.(Finding|Report|Row|Backend)"}
 
 plot_basedir = str(ROOT / "docs" / "figures")
 plot_formats = [("png", 200)]
