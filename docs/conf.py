@@ -48,7 +48,6 @@ autosummary_generate = True
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 numpydoc_validation_checks = {"GL01", "GL06", "GL07", "PR01", "PR02", "PR03", "PR10", "RT03", "SS01", "SS03"}
-numpydoc_validation_exclude = {r"^anyargmax\.backends\.", r"^anyargmax\.validation\.(Finding|Report|Row|Backend)"}
 
 plot_basedir = str(ROOT / "docs" / "figures")
 plot_formats = [("png", 200)]
@@ -67,21 +66,23 @@ sphinx_gallery_conf = {
     "gallery_dirs": "examples",
     "image_srcset": ["2x"],
     "matplotlib_animations": False,
-    "min_reported_time": 20,
+    "min_reported_time": 0,
     "remove_config_comments": True,
     "reset_modules": ("style.reset",),
     "show_signature": False,
+    "write_computation_times": False,
     "within_subsection_order": "ExampleTitleSortKey",
 }
 
 html_theme = "pydata_sphinx_theme"
 html_title = "anyargmax"
+html_sidebars = dict.fromkeys(("index", "start", "guide", "faq"), [])  # pages without any below them
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 7,
     "navigation_with_keys": False,
     "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],
