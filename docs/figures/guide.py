@@ -39,12 +39,15 @@ def background():
             for t in temperatures
         ]
         left.plot(*np.transpose(points[::4]), "x", color=color)
-        right.semilogx(temperatures, np.linalg.norm(np.subtract(points, (12.4, 20.6)), axis=1), color=color, label=label)
+        right.semilogx(
+            temperatures, np.linalg.norm(np.subtract(points, (12.4, 20.6)), axis=1), color=color, label=label
+        )
     left.set(xticks=[], yticks=[])
     left.set_title("from low T to high T", fontsize=8)
+    left.spines[:].set_visible(True)
     left.grid(visible=False)
     right.set(xlabel="temperature", ylabel="error in pixels")
-    right.legend(loc="upper left")
+    right.legend(loc="center right")
 
 
 def two_peaks():
@@ -108,7 +111,7 @@ def hard():
     right.plot(scores, 0 * scores, ":", color="black")
     left.set(ylabel="position", xlabel="score of entry 2")
     right.set(ylabel="gradient", xlabel="score of entry 2")
-    left.legend(loc="upper left")
+    left.legend(loc="upper left", fontsize=8, handlelength=1.5)
 
 
 def outlier():
@@ -129,13 +132,13 @@ def outlier():
 
 def winners():
     x = np.asarray([0.0, 4.0, 3.5, 0.0, 0.0, 0.0, 3.9])
-    options = {"": {}, ', kind="sigmoid"': {"kind": "sigmoid"}, ", hard=True": {"hard": True}}
+    options = {")": {}, ',\n kind="sigmoid")': {"kind": "sigmoid"}, ",\n hard=True)": {"hard": True}}
     for ax, (text, option) in zip(panels(3, sharey=True), options.items(), strict=True):
         p = soft_top_k(x, 2, **option)
         bars(ax, p)
         for i, weight in enumerate(p):
-            ax.text(i, weight + 0.02, f"{weight:.2f}", ha="center", fontsize=7)
-        call(ax, f"soft_top_k(x, 2{text})")
+            ax.text(i, weight + 0.02, f"{weight:.2f}".strip("0").rstrip(".") or "0", ha="center", fontsize=8)
+        call(ax, f"soft_top_k(x, 2{text}")
         ax.set(xlabel="entry", ylim=(0, 1.15))
 
 
@@ -290,7 +293,9 @@ def vanishing():
     temperatures = np.geomspace(0.02, 10, 60)
     x = np.asarray([0.0, 1.0, 1.5, 0.5])
     ax, right = panels(2)
-    sizes = [np.abs(vjp(lambda x, t=t: soft_argmax(x, temperature=t), x)[1](np.asarray(1.0))[0]).max() for t in temperatures]
+    sizes = [
+        np.abs(vjp(lambda x, t=t: soft_argmax(x, temperature=t), x)[1](np.asarray(1.0))[0]).max() for t in temperatures
+    ]
     ax.loglog(temperatures, sizes, label="largest entry of the gradient")
     ax.loglog(temperatures, 3 / (4 * temperatures), "--", color=GREY, label="bound (n - 1) / (4 T)")
     ax.set(xlabel="temperature", ylabel="gradient", ylim=(1e-10, 1e2))

@@ -9,6 +9,8 @@ from anyargmax import jvp, sharpen, soft_argmax, soft_one_hot, soft_top_k
 
 MOVING = np.linspace(-3, 4, 281)
 OTHERS = (0.6, 0.3, -0.5)
+ABOVE = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "ncols": 4, "fontsize": 8, "handlelength": 0.5}
+ABOVE |= {"columnspacing": 0.6, "handletextpad": 0.3}
 SCORES = np.asarray([-1.5, -0.8, -0.2, 0.3, 1.0, 1.3])
 
 
@@ -43,7 +45,7 @@ def moving(left, right, weights, moving=MOVING, others=OTHERS):
         right.plot(moving, dp[:, i])
     left.set(xlabel="score x", ylabel="weights")
     right.set(xlabel="score x", ylabel="d weights / d x")
-    left.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4, handlelength=0.8, columnspacing=0.8)
+    left.legend(**ABOVE)
 
 
 def threshold(ax, phi, total=1, p=None):
@@ -55,7 +57,7 @@ def threshold(ax, phi, total=1, p=None):
     ax.plot(z, phi(z - tau), color=GREY)
     ax.stem(SCORES, phi(SCORES - tau) if p is None else p, linefmt="C0-", markerfmt="C0o", basefmt=" ")
     ax.axvline(tau, color=ORANGE, ls="--", lw=1)
-    ax.text(tau, 1.08, " tau", color=ORANGE, va="center")
+    ax.text(tau, 1.08, r"$\tau$ ", color=ORANGE, va="center", ha="right", fontsize=11)
     ax.set(xlabel="scores z", ylabel="weights", ylim=(-0.03, 1.15), xlim=(-2, 2.6))
 
 
@@ -123,8 +125,8 @@ def window():
     right.bar(np.arange(9), soft_one_hot(x), color=GREY, alpha=0.5, label="without")
     right.bar(np.arange(9), soft_one_hot(x, mask=near), width=0.4, color=BLUE, label="window=1")
     right.axvspan(0.5, 3.5, color=SKY, alpha=0.2, lw=0)
-    right.set(xlabel="entry", ylabel="weights")
-    right.legend(fontsize=8)
+    right.set(xlabel="entry", ylabel="weights", ylim=(0, 0.9))
+    right.legend(fontsize=8, handlelength=1)
 
 
 def median():
@@ -143,7 +145,7 @@ def median():
     right.step(np.arange(6), above, where="post", color=GREY, label="weight above j")
     right.step(np.arange(6), np.clip(2 * above - 1, 0, 1), where="post", color=GREEN, label="step from j")
     right.set(xlabel="entry j", ylim=(0, 1.5))
-    right.legend(fontsize=7, loc="upper right")
+    right.legend(fontsize=8, loc="upper right")
 
 
 def powers():
@@ -151,6 +153,6 @@ def powers():
     moving(left, middle, lambda x: sharpen(soft_one_hot(x), power=3.0))
     p = np.linspace(0, 1, 201)
     for power in (0.5, 1.0, 3.0, 10.0):
-        right.plot(p, sharpen(np.stack([p, 1 - p], axis=-1), power=power)[:, 0], label=f"power {power:g}")
-    right.set(xlabel="weight, of two", ylabel="sharpened")
-    right.legend(fontsize=7, loc="lower right")
+        right.plot(p, sharpen(np.stack([p, 1 - p], axis=-1), power=power)[:, 0], label=f"{power:g}")
+    right.set(xlabel="weight, of two", ylabel="sharpened, at powers")
+    right.legend(**ABOVE)
