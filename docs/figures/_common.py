@@ -9,7 +9,7 @@ RIGHT, WRONG, WEIGHTS = GREEN, RED, SKY
 
 def panels(count, height=2.2, **options):
     """Return the axes of a row of panels, narrow enough for letters that can be read on a phone."""
-    _, axes = plt.subplots(1, count, figsize=(6.2, height), **options)
+    _, axes = plt.subplots(1, count, figsize=(5.6, height), **options)
     return axes
 
 
