@@ -8,16 +8,14 @@ RIGHT, WRONG, WEIGHTS = GREEN, RED, SKY
 
 
 def panels(count, height=2.2, **options):
-    """Return the axes of a row of panels as wide as the page."""
-    _, axes = plt.subplots(1, count, figsize=(7.0, height), **options)
+    """Return the axes of a row of panels, narrow enough for letters that can be read on a phone."""
+    _, axes = plt.subplots(1, count, figsize=(5.6, height), **options)
     return axes
 
 
 def call(ax, text, result=None):
     """Put a call, and what it returns, over a panel."""
-    ax.set_title(text, family="monospace", fontsize=8)
-    if result is not None:
-        ax.set_title(f"{text}\n= {result}", family="monospace", fontsize=8)
+    ax.set_title(text if result is None else f"{text}\n= {result}", family="monospace", fontsize=8)
 
 
 def bump(n, *peaks):

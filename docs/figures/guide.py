@@ -39,12 +39,15 @@ def background():
             for t in temperatures
         ]
         left.plot(*np.transpose(points[::4]), "x", color=color)
-        right.semilogx(temperatures, np.linalg.norm(np.subtract(points, (12.4, 20.6)), axis=1), color=color, label=label)
+        right.semilogx(
+            temperatures, np.linalg.norm(np.subtract(points, (12.4, 20.6)), axis=1), color=color, label=label
+        )
     left.set(xticks=[], yticks=[])
     left.set_title("from low T to high T", fontsize=8)
+    left.spines[:].set_visible(True)
     left.grid(visible=False)
     right.set(xlabel="temperature", ylabel="error in pixels")
-    right.legend(loc="upper left")
+    right.legend(loc="center right", fontsize=8)
 
 
 def two_peaks():
@@ -100,7 +103,7 @@ def hard():
     scores = np.linspace(-2, 4, 301)
     x = np.stack([0 * scores, 1 + 0 * scores, scores], axis=-1)
     left, right = panels(2)
-    for option, label, style in ((False, "soft_argmax(x)", "-"), (True, "hard=True", "--")):
+    for option, label, style in ((False, "soft", "-"), (True, "hard=True", "--")):
         y, pullback = vjp(lambda x, option=option: soft_argmax(x, axis=-1, hard=option), x)
         left.plot(scores, y, style, label=label)
         right.plot(scores, pullback(np.ones_like(scores))[0][:, 2], style)
@@ -108,7 +111,7 @@ def hard():
     right.plot(scores, 0 * scores, ":", color="black")
     left.set(ylabel="position", xlabel="score of entry 2")
     right.set(ylabel="gradient", xlabel="score of entry 2")
-    left.legend(loc="upper left")
+    left.legend(loc="upper left", fontsize=8, handlelength=1.5)
 
 
 def outlier():
@@ -129,13 +132,13 @@ def outlier():
 
 def winners():
     x = np.asarray([0.0, 4.0, 3.5, 0.0, 0.0, 0.0, 3.9])
-    options = {"": {}, ', kind="sigmoid"': {"kind": "sigmoid"}, ", hard=True": {"hard": True}}
+    options = {")": {}, ',\n kind="sigmoid")': {"kind": "sigmoid"}, ",\n hard=True)": {"hard": True}}
     for ax, (text, option) in zip(panels(3, sharey=True), options.items(), strict=True):
         p = soft_top_k(x, 2, **option)
         bars(ax, p)
         for i, weight in enumerate(p):
-            ax.text(i, weight + 0.02, f"{weight:.2f}", ha="center", fontsize=7)
-        call(ax, f"soft_top_k(x, 2{text})")
+            ax.text(i, weight + 0.02, f"{weight:.2f}".strip("0").rstrip(".") or "0", ha="center", fontsize=8)
+        call(ax, f"soft_top_k(x, 2{text}")
         ax.set(xlabel="entry", ylim=(0, 1.15))
 
 
@@ -179,11 +182,10 @@ def one_solve():
     bars(second, p)
     call(second, "p = soft_one_hot(x, alpha=1.5)")
     bars(third, p)
-    for y, color, label in ((mean, BLUE, "mean"), (median, ORANGE, "median")):
-        third.axvline(y, color=color, lw=2, label=f"{label} {y:.2f}")
-    third.errorbar(mean, p.max() / 3, xerr=variance**0.5, color=BLUE, capsize=4, label="deviation")
-    third.legend(fontsize=8)
-    call(third, "expectation(p, -1)")
+    third.axvline(mean, color=BLUE, lw=2)
+    third.axvline(median, color=ORANGE, lw=2)
+    third.errorbar(mean, p.max() / 3, xerr=variance**0.5, color=BLUE, capsize=4)
+    call(third, "expectation(p, -1)", f"{mean:.2f}, median {median:.2f}")
     for ax in (first, second, third):
         ax.set(xlabel="entry", yticks=[])
         ax.grid(visible=False)
@@ -197,7 +199,7 @@ def coordinates():
         for axis, n in ((ax.xaxis, 4), (ax.yaxis, 3)):
             i = np.arange(n)
             values = {"index": i, "corner": 2 * i / (n - 1) - 1, "center": (2 * i + 1) / n - 1}[units]
-            axis.set_ticks(i, [f"{v:.3g}" for v in values])
+            axis.set_ticks(i, [f"{v:.2g}" for v in values])
             axis.set_ticks(np.arange(n + 1) - 0.5, minor=True)
         ax.grid(visible=False)
         ax.grid(which="minor")
@@ -215,7 +217,7 @@ def draws():
     noise = gumbel_noise(np.random.default_rng(0), x, draws=1000)
     drawn = expectation(sample_one_hot(x, noise, estimator="reinmax"), -1)
     right.hist(drawn, bins=np.arange(21) - 0.5, weights=np.full(1000, 1e-3), color=RIGHT, rwidth=0.85)
-    call(right, "expectation(sample_one_hot(x, noise), -1)", f"{drawn[:5]}"[:-1] + " ...")
+    call(right, "expectation(draws, -1)", f"{drawn[:5]}"[:-1] + " ...")
     left.set(ylabel="weight", xlabel="entry")
     right.set(ylabel="share of 1000 draws", xlabel="position")
     right.grid(visible=False)
@@ -228,7 +230,7 @@ def shards():
         left = 9 * k
         ax.bar(left + np.arange(8), 0.8 * x[8 * k : 8 * k + 8], bottom=3, color=(BLUE, ORANGE, GREEN, RED)[k])
         ax.add_patch(Rectangle((left - 0.8, 2.8), 8.6, 4.6, fill=False, color=GREY))
-        ax.text(left + 3.5, 6.8, f"device {k}: n / 4 scores", ha="center", fontsize=8)
+        ax.text(left + 3.5, 6.8, f"device {k}: n / 4", ha="center", fontsize=8)
         ax.annotate("", (left + 3.5, 1.75), (left + 3.5, 2.8), arrowprops={"arrowstyle": "<->", "color": GREY})
     ax.add_patch(FancyBboxPatch((0, 0), 34, 1.3, boxstyle="round", facecolor="white", edgecolor=GREY))
     ax.text(17, 0.65, "three numbers a row travel: max, sum of e, sum of c e  (12 bytes)", ha="center", va="center")
@@ -245,8 +247,8 @@ def labels():
         loss, pullback = vjp(lambda x, alpha=alpha, target=target: fenchel_young_loss(x, target, alpha=alpha), x)
         left.plot(margin, loss, label=f"alpha={alpha:g}")
         right.plot(margin, pullback(np.ones_like(margin))[0][:, 0])
-    left.set(xlabel="score of the label minus the other", ylabel="loss")
-    right.set(xlabel="score of the label minus the other", ylabel="gradient")
+    left.set(xlabel="margin of the label", ylabel="loss")
+    right.set(xlabel="margin of the label", ylabel="gradient")
     left.legend()
 
 
@@ -290,7 +292,9 @@ def vanishing():
     temperatures = np.geomspace(0.02, 10, 60)
     x = np.asarray([0.0, 1.0, 1.5, 0.5])
     ax, right = panels(2)
-    sizes = [np.abs(vjp(lambda x, t=t: soft_argmax(x, temperature=t), x)[1](np.asarray(1.0))[0]).max() for t in temperatures]
+    sizes = [
+        np.abs(vjp(lambda x, t=t: soft_argmax(x, temperature=t), x)[1](np.asarray(1.0))[0]).max() for t in temperatures
+    ]
     ax.loglog(temperatures, sizes, label="largest entry of the gradient")
     ax.loglog(temperatures, 3 / (4 * temperatures), "--", color=GREY, label="bound (n - 1) / (4 T)")
     ax.set(xlabel="temperature", ylabel="gradient", ylim=(1e-10, 1e2))

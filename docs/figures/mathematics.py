@@ -24,11 +24,11 @@ def phi():
     second.plot(v, np.clip(v, 0, 1), color=RED, label="capped")
     second.plot(v, 1 / (1 + np.exp(-v)), color=GREY, label="sigmoid")
     third.plot(p, p * (1 - p), color=GREY)
-    first.set(xlabel="u = z - tau", ylabel="phi(u)")
-    second.set(xlabel="u = z - tau")
+    first.set(xlabel=r"$u = z - \tau$", ylabel=r"$\varphi(u)$")
+    second.set(xlabel=r"$u = z - \tau$")
     third.set(xlabel="weight p", ylabel="slope s", ylim=(0, 1.6))
     first.legend(fontsize=8)
-    second.legend(fontsize=8)
+    second.legend(fontsize=8, loc="lower right", handlelength=0.8)
 
 
 def simplex():
@@ -66,6 +66,6 @@ def threshold():
                 t += (total - total ** (2 - alpha) if norm else total - 1) / slope / ((alpha - 1) if norm else 1)
             right.semilogy(errors, "-" if norm else ":", color=color)
     left.axhline(1, color=GREY, lw=0.8)
-    left.set(xlabel="tau", ylabel="sum (dotted), norm", ylim=(0, 8))
+    left.set(xlabel=r"$\tau$", ylabel="sum (dotted), norm", ylim=(0, 8))
     right.set(xlabel="step", ylabel="sum - 1", ylim=(1e-16, 1e4))
     left.legend(fontsize=8)
