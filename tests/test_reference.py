@@ -137,7 +137,7 @@ def parser_of(run, monkeypatch) -> argparse.ArgumentParser:
 
 @pytest.mark.parametrize("verb", [None, *command.VERBS])
 def test_every_option_of_a_command_has_a_help_text(verb, monkeypatch):
-    run = command.VERBS[verb] if verb else lambda options, program: command.main(options, program)
+    run = command.VERBS[verb] if verb else command.main
     parser = parser_of(lambda: run([], "program"), monkeypatch)
     assert parser.description
     assert [action.dest for action in parser._actions if not action.help] == []
