@@ -513,7 +513,8 @@ def perturbed(
     Raises
     ------
     TypeError
-        If x or the noise is none of these; if f returns no array; if an option has a wrong type.
+        If f is no function or returns no array; if x is no real array; if the noise is no floating-point array; if an
+        option has a wrong type.
     ValueError
         If the noise does not fit, if f returns arrays of different shapes, if an option is out of its range, or if
         there is one draw with ``baseline="mean"``.

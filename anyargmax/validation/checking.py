@@ -96,7 +96,7 @@ def check(
     Raises
     ------
     ValueError
-        If a name, a dtype or an order is not one of what there is, or if no call has ``only`` in its name.
+        If a framework or a dtype is not one of what there is, or if no call has ``only`` in its name.
     ModuleNotFoundError
         If a framework is not installed.
 

@@ -89,7 +89,7 @@ def compare(
     TypeError
         If f is neither a function nor a dictionary, or if an array is not real.
     ValueError
-        If a name, a dtype or an order is not one of what there is, or if a dictionary lacks a framework.
+        If a framework or a dtype is not one of what there is, or if a dictionary lacks a framework.
     ModuleNotFoundError
         If a framework is not installed.
 

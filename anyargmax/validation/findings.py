@@ -21,7 +21,9 @@ class Finding(NamedTuple):
     dtype : str
         The dtype of the inputs.
     quantity : str
-        What differs: ``"value"``, ``"vjp"``, ``"jvp"`` or ``"2nd"``, of several answers with its number.
+        What differs: ``"value"``, ``"vjp"``, ``"jvp"``, ``"2nd"`` (second derivatives), ``"derivative"`` (an invariant
+        of gradients), ``"adjoint"`` (the identity ``<g, J t> = <J^T g, t>``), ``"dtype"``, or ``"support"`` (exact
+        zeros).
     evidence : {"agreement", "oracle", "invariants", "differences"}
         What it was held against.
     error : float
@@ -67,7 +69,7 @@ class Row(NamedTuple):
     dtype : str
         The dtype of the inputs.
     errors : dict of str to float
-        The largest error of each quantity, in eps of the scale of the result.
+        The largest error of ``"value"``, ``"vjp"``, ``"jvp"`` and ``"2nd"``, in eps of the scale of the result.
     evidence : tuple of str
         What the call was held against.
     findings : tuple of Finding
