@@ -79,7 +79,7 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "anyargmax"
-html_sidebars = dict.fromkeys(("index", "start", "guide", "faq"), [])  # pages without any below them
+html_sidebars = {page: [] for page in ("index", "start", "guide", "faq")}  # pages without any below them
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
