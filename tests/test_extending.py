@@ -1,4 +1,4 @@
-"""What the page on extending registers does what the page says; it is taken back, for other tests see all that is registered."""
+"""The snippets of the page on extending print what it says. What they register is removed again, because other tests see it."""
 
 import contextlib
 import io
