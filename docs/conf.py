@@ -39,7 +39,7 @@ extensions = [
     "sphinxcontrib.programoutput",
 ]
 exclude_patterns = ["gallery", "figures", "_build"]
-nitpicky = False
+default_role = "py:obj"  # a name in single backquotes leads to its page
 templates_path = ["_templates"]
 suppress_warnings = ["config.cache"]  # the settings hold functions, which no cache keeps
 
@@ -55,7 +55,7 @@ numpydoc_validation_checks = {"GL01", "GL06", "GL07", "PR01", "PR02", "PR03", "P
 plot_basedir = str(ROOT / "docs" / "figures")
 plot_formats = [("png", 200)]
 plot_html_show_formats = False
-plot_html_show_source_link = True
+plot_html_show_source_link = False
 plot_include_source = False
 plot_rcparams = STYLE
 plot_apply_rcparams = True

@@ -48,7 +48,7 @@ def _norms(ax: Any, soft: Training, hard: Training) -> None:
     for k, (name, colour) in enumerate(zip(Weights._fields, COLOURS, strict=False)):
         ax.plot([step.norms[k] for step in soft.history], color=colour, linewidth=1, label=name)
     largest = max((norm for step in hard.history for norm in step.norms), default=0)
-    ax.plot([], [], " ", label=f"through argmax: at most {largest:g}")
+    ax.plot([], [], " ", label=f"through argmax: {f'at most {largest:g}' if largest else 0}")
     ax.set(title="Norm of the gradient of each weight", yscale="log")
     ax.legend()
 

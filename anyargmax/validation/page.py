@@ -201,9 +201,8 @@ def as_html(report: Report) -> str:
 def _compared(report: Report) -> Iterator[tuple[str, Any]]:
     yield from ran_on()
     yield "Frameworks", frameworks(report.frameworks)
-    calls, dtypes = (list(dict.fromkeys(row[k] for row in report.rows)) for k in (0, 1))
-    yield "Calls", str(len(calls))
-    yield "Dtypes", ", ".join(dtypes) or "none"
+    yield "Calls", str(len(lines_of(report)))
+    yield "Dtypes", ", ".join(dict.fromkeys(row.dtype for row in report.rows)) or "none"
     yield "Seed", str(report.seed)
     allowed = f"{report.tolerance['value']:g} eps for values and {report.tolerance['derivative']:g} for derivatives"
     apart = f"{DIFFERENCE_TOLERANCE:g} of the scale for finite differences"
