@@ -175,7 +175,7 @@ for row, (estimator, temperatures) in enumerate(TEMPERATURES.items()):
         left.annotate(
             f"{t:g}",
             (s, b),
-            (5, -11) if estimator == "gumbel-rao" else (5, 4),
+            (-21, -10) if estimator == "gumbel-rao" else (5, 4),
             textcoords="offset points",
             fontsize=8,
             color=f"C{row}",
