@@ -11,7 +11,7 @@ from .findings import Row
 from .frameworks import Backend
 from .invariants import CHOICES, derivative_scale, invariants
 from .oracle_answers import expected
-from .places import Place, dtypes_of, missing_dtypes, names_of, places_of, versions
+from .places import Place, dtypes_of, missing_dtypes, names_of, order_of, places_of, versions
 from .problems import Problem
 from .reduction import examined
 from .report import Report
@@ -120,6 +120,7 @@ def check(
     >>> report.ok, [row.call for row in report.rows]
     (True, ['sparsemax position'])
     """
+    order = order_of(order)
     names, chosen = names_of(backends), dtypes_of(dtypes)
     wanted = None if devices is None else (devices,) if isinstance(devices, str) else tuple(devices)
     calls = _calls(thorough, only)

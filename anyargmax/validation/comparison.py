@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .frameworks import Backend
-from .places import dtypes_of, missing_dtypes, places_of, versions
+from .places import dtypes_of, missing_dtypes, order_of, places_of, versions
 from .problems import Answers, Inputs, Problem, rounded, tuple_of
 from .reduction import examined
 from .report import Report
@@ -125,6 +125,7 @@ def compare(
         )
     if backends is None and isinstance(f, Mapping):
         backends = tuple(f)
+    order = order_of(order)
     places, notes = places_of(backends, devices)
     lacking = [str(place) for place in places if isinstance(f, Mapping) and place.backend.name not in f]
     if lacking:
