@@ -80,11 +80,13 @@ sphinx_gallery_conf = {
 html_theme = "pydata_sphinx_theme"
 html_title = "anyargmax"
 html_sidebars = {page: [] for page in ("index", "start", "guide", "faq")}  # pages without any below them
+html_favicon = html_logo = "_static/logo.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
+    "logo": {"text": "anyargmax", "alt_text": "anyargmax, first page"},
     "header_links_before_dropdown": 7,
     "navigation_with_keys": False,
     "show_prev_next": True,
