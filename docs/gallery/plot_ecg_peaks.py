@@ -67,7 +67,7 @@ def parabola(x):
 temperatures = np.geomspace(3, 300, 41)
 rng = np.random.default_rng(0)
 curves = {}
-print("one in  noise   argmax  parabola   soft T=10    T=35   T=200    best  at T")
+print("one in  noise    argmax  parabola soft T=10      T=35     T=200      best at T")
 for stride in (1, 3):
     clean, where = segments(stride)
     for noise in (0, 2, 5, 10):
@@ -75,8 +75,8 @@ for stride in (1, 3):
         soft = [soft_argmax(x, axis=-1, window=3, temperature=t) for t in (10, 35, 200, *temperatures)]
         errors = [np.sqrt(np.mean((y - where) ** 2)) for y in (np.argmax(x, axis=-1), parabola(x), *soft)]
         curves[stride, noise] = errors[1], errors[5:]
-        shown = "".join(f"{e:{w}.3f}" for e, w in zip((*errors[:5], min(errors[5:])), (9, 10, 12, 8, 8, 8), strict=True))
-        print(f"{stride:6} {noise:6}{shown} {temperatures[np.argmin(errors[5:])]:5.0f}")
+        shown = " ".join(f"{error:9.3f}" for error in (*errors[:5], min(errors[5:])))
+        print(f"{stride:6} {noise:6} {shown} {temperatures[np.argmin(errors[5:])]:4.0f}")
 
 figure, panels = plt.subplots(1, 2, figsize=(7, 2.8), sharey=True)
 for axes, stride, title in zip(panels, (1, 3), ("all samples", "one sample in three"), strict=True):
