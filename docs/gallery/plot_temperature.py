@@ -36,7 +36,8 @@ def draw():
     """Return the figure."""
     index = np.arange(scores.size)
     with plt.rc_context({"font.size": 10}):
-        place = {"left": 0.08, "right": 0.99, "bottom": 0.155, "top": 0.985, "wspace": 0.16, "hspace": 0.13}
+        # a layout that does not depend on the size of letters, which differs between versions of matplotlib
+        place = {"left": 0.08, "right": 0.99, "bottom": 0.155, "top": 0.985}
         figure, grid = plt.subplots(2, 2, figsize=(7, 3.2), sharex="col", layout="none", gridspec_kw=place)
         (top, above), (bottom, below) = grid
         top.bar(index, scores, color="0.6")
