@@ -2,9 +2,9 @@
 R-peaks of an ECG between samples
 =================================
 
-The R-peaks of an electrocardiogram give the intervals between heart beats. `soft_argmax` with a window places them between
-the samples, with a gradient. This example measures its error against the true peak, beside argmax and beside a parabola
-through three samples.
+The R-peaks of an electrocardiogram give the intervals between heart beats. :func:`~anyargmax.soft_argmax` with a window
+places them between the samples, with a gradient. This example measures its error against the true peak, beside argmax
+and beside a parabola through three samples.
 """
 
 import autograd.numpy as np
@@ -30,8 +30,8 @@ plt.show()
 # ---------------------------
 #
 # Band-limited interpolation (by the Fourier transform) gives 64 values for each sample. The true peak is the largest of
-# those. Samples are then taken at every offset, so that the truth lies at every fraction of a sample: with all samples, and
-# with one in three, which is coarse for so sharp a peak.
+# those. Samples are then taken at every offset, so that the truth lies at every fraction of a sample: with all samples,
+# and with one in three, which is coarse for so sharp a peak.
 
 FINE, HALF = 64, 6
 fine = resample(signal, FINE * signal.size)
@@ -61,13 +61,13 @@ def parabola(x):
 # Errors
 # ------
 #
-# The table has the root mean square of the error in samples, under normal noise of several standard deviations. The peaks
-# are about 225 high.
+# The table has the root mean square of the error in samples, under normal noise of several standard deviations. The
+# peaks are about 225 high.
 
 temperatures = np.geomspace(3, 300, 41)
 rng = np.random.default_rng(0)
 curves = {}
-print("one in  noise   argmax  parabola   soft T=10    T=35   T=200   best T")
+print("one in  noise    argmax  parabola soft T=10      T=35     T=200      best at T")
 for stride in (1, 3):
     clean, where = segments(stride)
     for noise in (0, 2, 5, 10):
@@ -75,9 +75,8 @@ for stride in (1, 3):
         soft = [soft_argmax(x, axis=-1, window=3, temperature=t) for t in (10, 35, 200, *temperatures)]
         errors = [np.sqrt(np.mean((y - where) ** 2)) for y in (np.argmax(x, axis=-1), parabola(x), *soft)]
         curves[stride, noise] = errors[1], errors[5:]
-        best = temperatures[np.argmin(errors[5:])]
-        hard, vertex, low, medium, high = errors[:5]
-        print(f"{stride:6} {noise:6} {hard:8.3f} {vertex:9.3f} {low:11.3f} {medium:7.3f} {high:7.3f} {best:8.0f}")
+        shown = " ".join(f"{error:9.3f}" for error in (*errors[:5], min(errors[5:])))
+        print(f"{stride:6} {noise:6} {shown} {temperatures[np.argmin(errors[5:])]:4.0f}")
 
 figure, panels = plt.subplots(1, 2, figsize=(7, 2.8), sharey=True)
 for axes, stride, title in zip(panels, (1, 3), ("all samples", "one sample in three"), strict=True):
@@ -94,22 +93,23 @@ panels[1].legend(loc="lower left", ncols=2)
 plt.show()
 
 # %%
-# With all samples, `soft_argmax` wins if there is noise and the temperature fits: it uses seven samples, and the parabola
-# three. At noise 5 and 10 the best temperature halves the error of the parabola. Without noise it gains a quarter.
+# With all samples, :func:`~anyargmax.soft_argmax` wins if there is noise and the temperature fits: it uses seven
+# samples, and the parabola three. At noise 5 and 10 the best temperature halves the error of the parabola. Without
+# noise it gains a quarter.
 #
 # With one sample in three the peak is too narrow for a window of seven, and the parabola wins at every temperature and
 # noise shown.
 #
-# The temperature matters in both. If it is too low, the position is that of argmax. If it is too high, all weights in the
-# window are equal and the position is its middle, which is again the sample of argmax. With all samples
-# the best temperature grows with the noise.
+# The temperature matters in both. If it is too low, the position is that of argmax. If it is too high, all weights in
+# the window are equal and the position is its middle, which is again the sample of argmax. With all samples the best
+# temperature grows with the noise.
 
 # %%
 # The gradient of an interval
 # ---------------------------
 #
-# The difference of two successive intervals is what measures of heart-rate variability are made of. It is a function of the
-# signal with a gradient: raising a sample to the right of a peak moves that peak to the right.
+# The difference of two successive intervals is what measures of heart-rate variability are made of. It is a function of
+# the signal with a gradient: raising a sample to the right of a peak moves that peak to the right.
 
 starts = peaks - HALF
 index = starts[:, None] + np.arange(2 * HALF + 1)

@@ -2,8 +2,9 @@
 Training through an argmax
 ==========================
 
-A small Keras network reads tokens and answers with tokens: embedding, LSTM, softmax, argmax. Through the argmax no weight
-gets a gradient. Through `soft_argmax` every weight gets one, and the network learns to answer with given tokens.
+A small Keras network reads tokens and answers with tokens: embedding, LSTM, softmax, argmax. Through the argmax no
+weight gets a gradient. Through :func:`~anyargmax.soft_argmax` every weight gets one, and the network learns to answer
+with given tokens.
 """
 
 import os
@@ -33,8 +34,8 @@ print("answer before training:", model(inputs).argmax(-1).tolist())
 weights = {weight.name: weight.value for weight in model.trainable_weights}
 
 # %%
-# The argmax of PyTorch gives integers, which have no gradient. The loss cannot be differentiated, and the gradient of every
-# weight stays ``None``.
+# The argmax of PyTorch gives integers, which have no gradient. The loss cannot be differentiated, and the gradient of
+# every weight stays ``None``.
 
 loss = ((model(inputs).argmax(-1) - targets) ** 2.0).mean()
 try:
@@ -45,8 +46,8 @@ for name, weight in weights.items():
     print(f"{name:17} {weight.grad}")
 
 # %%
-# With `soft_argmax` in place of argmax the same loss has a gradient for every weight. The temperature divides
-# probabilities here, which differ by some hundredths at first, so it is of that size.
+# With :func:`~anyargmax.soft_argmax` in place of argmax the same loss has a gradient for every weight. The temperature
+# divides probabilities here, which differ by some hundredths at first, so it is of that size.
 
 
 def squared_distance(temperature=0.01):
@@ -73,9 +74,9 @@ for name, weight in weights.items():
     print(f"{name:17} {difference:9.5f} by differences, {(weight.grad * direction).sum():9.5f} by the gradient")
 
 # %%
-# The squared distance is also small where two wrong tokens lie evenly on both sides of the target. The expected distance
-# is not: give `soft_argmax` the distances from the target as ``positions``. The temperature is high at first, so that all
-# tokens get a gradient, and falls by a constant factor to 0.002.
+# The squared distance is also small where two wrong tokens lie evenly on both sides of the target. The expected
+# distance is not: give :func:`~anyargmax.soft_argmax` the distances from the target as ``positions``. The temperature
+# is high at first, so that all tokens get a gradient, and falls by a constant factor to 0.002.
 
 distance = (torch.arange(20, dtype=torch.float64) - targets[..., None]).abs()
 optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
@@ -94,8 +95,8 @@ for step in (0, 150, 300, 450, 599):
     print(f"step {step:3}: expected distance {losses[step]:8.2e}, {right[step]} of 6 tokens are right")
 
 # %%
-# The soft tokens start in the middle and move to their targets (dashed). Once all are there, the gradient falls towards 0
-# with the temperature.
+# The soft tokens start in the middle and move to their targets (dashed). Once all are there, the gradient falls towards
+# 0 with the temperature.
 
 figure, (left, middle, last) = plt.subplots(1, 3, figsize=(7, 2.8), sharex=True)
 left.semilogy(losses)

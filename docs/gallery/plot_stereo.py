@@ -3,9 +3,9 @@ Stereo by soft-argmin
 =====================
 
 Stereo matching compares each pixel with those of a second image at several disparities, and takes the disparity of the
-smallest cost. `soft_argmin` gives disparities between the candidates, and a gradient (Kendall et al., 2017, "End-to-end
-learning of geometry and context for deep stereo regression"). This example measures its error on a photograph that is
-shifted by a known disparity.
+smallest cost. :func:`~anyargmax.soft_argmin` gives disparities between the candidates, and a gradient (Kendall et al.,
+2017, "End-to-end learning of geometry and context for deep stereo regression"). This example measures its error on a
+photograph that is shifted by a known disparity.
 """
 
 import jax
@@ -21,8 +21,9 @@ from anyargmax import soft_argmax_moments, soft_argmin, soft_one_hot
 # A pair of images with a known truth
 # -----------------------------------
 #
-# The left image is the right one, shifted to the right by the true disparity: a slanted plane from 3 to 6.5 pixels, and a
-# rectangle at 9.3 pixels in front of it. Both images have noise of their own, with a standard deviation of 2 grey levels.
+# The left image is the right one, shifted to the right by the true disparity: a slanted plane from 3 to 6.5 pixels, and
+# a rectangle at 9.3 pixels in front of it. Both images have noise of their own, with a standard deviation of 2 grey
+# levels.
 
 rng = np.random.default_rng(0)
 right = load_sample_image("china.jpg").mean(axis=-1)[90:220, 70:340]
@@ -33,8 +34,8 @@ left = map_coordinates(right, [row, column - truth], mode="nearest")
 left, right = (image + 2 * rng.normal(size=image.shape) for image in (left, right))
 
 # %%
-# The cost of a candidate is 1 minus the correlation of two windows of 7 by 7 pixels. It does not depend on the contrast, so
-# that one temperature serves the whole image.
+# The cost of a candidate is 1 minus the correlation of two windows of 7 by 7 pixels. It does not depend on the
+# contrast, so that one temperature serves the whole image.
 
 candidates = np.arange(1, 14)
 MARGIN = 16  # columns at the left whose match lies outside of the right image
@@ -89,9 +90,10 @@ for name, error in errors.items():
 
 # %%
 # Tiles and columns repeat, so that costs have several minima, and the mean over all candidates lies between them. The
-# option ``alpha=1.5`` helps. With ``window=1`` only the candidate of the smallest cost and its two neighbours take part,
-# which helps more. With ``alpha=2`` in the window the errors are close to those of the parabola: a smaller median, a larger
-# mean. No weights in a window mend a smallest cost at the wrong place: 12 percent of the pixels stay wrong by more than 1.
+# option ``alpha=1.5`` helps. With ``window=1`` only the candidate of the smallest cost and its two neighbours take
+# part, which helps more. With ``alpha=2`` in the window the errors are close to those of the parabola: a smaller
+# median, a larger mean. No weights in a window mend a smallest cost at the wrong place: 12 percent of the pixels stay
+# wrong by more than 1.
 
 _, variance = soft_argmax_moments(-cost, axis=-1, positions=candidates, temperature=0.1)
 deviation = np.sqrt(np.asarray(variance))
@@ -114,9 +116,9 @@ plt.show()
 # Which answers to trust
 # ----------------------
 #
-# The variance of `soft_argmax_moments` at temperature 0.1 is large where the texture is flat (the sky) and where costs have
-# several minima. It needs no truth. Among the half of the pixels with the smallest variance, 0.4 percent are wrong by more
-# than 1, by every method; among all pixels 12 percent.
+# The variance of :func:`~anyargmax.soft_argmax_moments` at temperature 0.1 is large where the texture is flat (the sky)
+# and where costs have several minima. It needs no truth. Among the half of the pixels with the smallest variance, 0.4
+# percent are wrong by more than 1, by all three methods; among all pixels 12 percent.
 
 order = np.argsort(deviation, axis=None)
 shares = np.linspace(0.05, 1, 20)
@@ -147,8 +149,9 @@ plt.show()
 # What the gradient is for
 # ------------------------
 #
-# Whatever makes the costs can be trained through `soft_argmin`. The smallest case has one parameter, the temperature. It
-# is fitted to pixels of the upper half with a small variance, from 0.1 on, and measured on those of the lower half.
+# Whatever makes the costs can be trained through :func:`~anyargmax.soft_argmin`. The smallest case has one parameter,
+# the temperature. It is fitted to pixels of the upper half with a small variance, from 0.1 on, and measured on those of
+# the lower half.
 
 trusted = np.argwhere(deviation < np.median(deviation))
 in_upper = trusted[:, 0] < len(truth) // 2
@@ -172,5 +175,5 @@ print(f"parabola, error {errors['parabola'][lower].mean():.3f}")
 
 # %%
 # What does not work: without a window, no temperature of the table has a median error near that of the parabola. With a
-# window the gradient reaches three candidates, and cannot lead a pixel from a wrong minimum to the right one. The mean over
-# all candidates has a gradient for each of them. To train costs, use it; to read disparities out, use a window.
+# window the gradient reaches three candidates, and cannot lead a pixel from a wrong minimum to the right one. The mean
+# over all candidates has a gradient for each of them. To train costs, use it; to read disparities out, use a window.

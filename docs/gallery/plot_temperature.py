@@ -2,8 +2,8 @@
 Temperature sweep
 =================
 
-`soft_argmax` turns scores into weights and returns the weighted mean of the positions. The temperature decides how much
-of the weight the largest score takes. One row of scores with two peaks shows the whole range.
+:func:`~anyargmax.soft_argmax` turns scores into weights and returns the weighted mean of the positions. The temperature
+decides how much of the weight the largest score takes. One row of scores with two peaks shows the whole range.
 """
 
 import matplotlib.pyplot as plt
@@ -36,7 +36,8 @@ def draw():
     """Return the figure."""
     index = np.arange(scores.size)
     with plt.rc_context({"font.size": 10}):
-        place = {"left": 0.08, "right": 0.99, "bottom": 0.155, "top": 0.985, "wspace": 0.16, "hspace": 0.13}
+        # a layout that does not depend on the size of letters, which differs between versions of matplotlib
+        place = {"left": 0.08, "right": 0.99, "bottom": 0.155, "top": 0.985}
         figure, grid = plt.subplots(2, 2, figsize=(7, 3.2), sharex="col", layout="none", gridspec_kw=place)
         (top, above), (bottom, below) = grid
         top.bar(index, scores, color="0.6")
@@ -71,8 +72,8 @@ draw()
 plt.show()
 
 # %%
-# Towards 0 the position is that of ``np.argmax``. Towards infinity it is the mean of the positions. The gradient of both
-# limits is 0.
+# Towards 0 the position is that of ``np.argmax``. Towards infinity it is the mean of the positions. The gradient of
+# both limits is 0.
 
 position, length = sweep(1)
 for wanted in (0.01, 0.1, 0.3, 1, 10, 100):
@@ -82,9 +83,9 @@ print("argmax", np.argmax(scores), " mean of the positions", np.arange(scores.si
 
 # %%
 # The gradient is largest between the limits. With softmax it is not exactly 0 at 0.01, but far too small to train by.
-# With ``alpha=1.5`` weights are exactly 0 where scores are well below the largest. At low temperatures only one weight is
-# left: the position is then exactly that of argmax, and the gradient exactly 0. At higher ones the gradient is larger
-# than that of softmax.
+# With ``alpha=1.5`` weights are exactly 0 where scores are well below the largest. At low temperatures only one weight
+# is left: the position is then exactly that of argmax, and the gradient exactly 0. At higher ones the gradient is
+# larger than that of softmax.
 
 sparse, sparse_length = sweep(1.5)
 print("alpha = 1.5: gradient exactly 0 up to T =", temperatures[sparse_length == 0].max().round(2))
@@ -103,8 +104,8 @@ for temperature in (0.1, 1.0, 10.0):
 
 # %%
 # A limit to know: with two peaks a medium temperature gives a position between them, where the scores are low. The
-# standard deviation of `soft_argmax_moments` is then large. A lower temperature, ``window=`` and a larger ``alpha`` move
-# the position to one peak.
+# standard deviation of :func:`~anyargmax.soft_argmax_moments` is then large. A lower temperature, ``window=`` and a
+# larger ``alpha`` move the position to one peak.
 
 mean, variance = soft_argmax_moments(scores)
 print(f"mean {mean:.2f}, standard deviation {variance**0.5:.2f}; window=2 gives {soft_argmax(scores, window=2):.2f}")
