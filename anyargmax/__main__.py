@@ -9,20 +9,30 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from . import __version__
+from ._figures import ENDINGS_SHOWN, problem
 from ._help import with_examples
 
 PROGRAM = f"python -m {__package__}"
 
 
+PLOT = f"draw the training in a file that ends in {ENDINGS_SHOWN}, by matplotlib"
+
+
 def experiment(options: Sequence[str], program: str) -> int:
     """Show which argmax lets gradients through, and train by it (the default)."""
-    argparse.ArgumentParser(description=experiment.__doc__, **with_examples(program, [""])).parse_args(options)
+    examples = with_examples(program, ["", "--plot training.png"])
+    parser = argparse.ArgumentParser(description=experiment.__doc__, **examples)
+    parser.add_argument("--plot", metavar="FILE", help=PLOT)
+    path = parser.parse_args(options).plot
     if find_spec("numpy") is None:
         print("The experiment needs NumPy: pip install numpy", file=sys.stderr)
         return 1
+    if path is not None and (reason := problem(path, find_spec)):
+        print(f"{program}: {reason}", file=sys.stderr)
+        return 2
     from ._experiment import run
 
-    return run()
+    return run(plot=path or "")
 
 
 def check(options: Sequence[str], program: str) -> int:
@@ -105,6 +115,8 @@ def _parser(program: str, known: dict[str, Callable[[Sequence[str], str], int]])
     )
     default = "experiment" if "experiment" in known else None
     parser.add_argument("--version", action="version", version=f"{__package__} {__version__}")
+    if default:
+        parser.add_argument("--plot", metavar="FILE", help=f"of the experiment: {PLOT}")
     parser.add_argument("verb", nargs="?", choices=tuple(known), default=default, help="what to do")
     parser.add_argument("options", nargs=argparse.REMAINDER, metavar="...", help="its options: VERB --help shows them")
     return parser
@@ -126,7 +138,11 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     if parsed.verb is None:
         parser.print_help()
         return 0
-    return known[parsed.verb](parsed.options, f"{program} {parsed.verb}")
+    plot = getattr(parsed, "plot", None)
+    if plot is not None and parsed.verb != "experiment":
+        parser.error(f"--plot before {parsed.verb} would draw nothing: give the options of {parsed.verb} after it")
+    given = [] if plot is None else ["--plot", plot]
+    return known[parsed.verb]([*given, *parsed.options], f"{program} {parsed.verb}")
 
 
 def script() -> int:

@@ -12,7 +12,7 @@ import pytest
 from conftest import broken_python
 
 from anyargmax import __main__ as program
-from anyargmax._benchmark import devices, frameworks, judge, measure, memory, plot, pretend, report, run, timing
+from anyargmax._benchmark import devices, frameworks, judge, measure, memory, pretend, report, run, timing
 from anyargmax._benchmark.targets import COPIED, ON_ACCELERATOR, TARGETS, Target
 from anyargmax._benchmark.timing import Sample
 from anyargmax._benchmark.workloads import (
@@ -516,12 +516,6 @@ class TestTheCommand:
         monkeypatch.setattr(program, "find_spec", lambda name: None)
         assert bench() == 1
         assert "The benchmark needs NumPy: pip install numpy" in capsys.readouterr().err
-
-    @pytest.mark.skipif(not importlib.util.find_spec("matplotlib"), reason="matplotlib is not installed")
-    def test_draws_the_ratios(self, tmp_path):
-        rows = [row | judge.verdict(row) for row in (measured(1.0, a=2.0), measured(1.0))]
-        plot.save([rows[0] | {"target": 0.4}, rows[1]], str(tmp_path / "bars.png"))
-        assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

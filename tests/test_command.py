@@ -23,7 +23,12 @@ PARSERS = {
     "vendor": _vendoring.arguments,
     "bench": lambda program, words: bench._parser(program).parse_args(words),
 }
-LONG = ("", "experiment", "bench --frameworks torch jax --only 4096x1024 --json timings.json")  # other tests run those
+LONG = (  # other tests run those
+    "",
+    "experiment",
+    "experiment --plot training.png",
+    "bench --frameworks torch jax --only 4096x1024 --json timings.json --plot timings.png",
+)
 
 
 def process(*words, folder, **environment):

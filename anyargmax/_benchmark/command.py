@@ -8,6 +8,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from .. import _figures
+from .._figures import ENDINGS_SHOWN
 from .._help import with_examples
 from . import judge, report, run
 from .targets import LOADING_LIMIT, ON_ACCELERATOR, TARGETS
@@ -17,7 +19,7 @@ NAMES = (DEVICES[0], "gpu", "cuda", "mps", "xpu")
 EXAMPLES = (
     "--list",
     '--frameworks numpy --only "8x10 fwd" --seconds 0.1',
-    "--frameworks torch jax --only 4096x1024 --json timings.json",
+    "--frameworks torch jax --only 4096x1024 --json timings.json --plot timings.png",
 )
 
 
@@ -35,7 +37,10 @@ def _parser(program: str) -> argparse.ArgumentParser:
     add("--compile", action="store_true", help="show torch.compile too, of the naive formula and of ours")
     add("--scale", type=float, default=1.0, metavar="F", help="multiply every length, to try the command out")
     add("--json", metavar="FILE", help="write all of it")
-    add("--plot", metavar="FILE", help="draw the ratios, by matplotlib")
+    add("--plot", metavar="FILE", help=f"draw every row, or the counts, in a {ENDINGS_SHOWN} file, by matplotlib")
+    add(
+        "--from", metavar="FILE", dest="saved", help="measure nothing: draw what --json wrote, or the rows chosen of it"
+    )
     return parser
 
 
@@ -47,13 +52,14 @@ def _problems(options: argparse.Namespace) -> Iterator[str]:
     for name in ("threads", "seconds", "scale"):
         if not 0 < getattr(options, name) < float("inf"):
             yield f"--{name} must be greater than 0, got {getattr(options, name)}."
-    for path in filter(None, (options.json, options.plot)):
-        if not Path(path).absolute().parent.is_dir():
-            yield f"The folder of {path} does not exist. Make it, or choose another."
-    needed = {"--plot": options.plot and "matplotlib", "--count": options.count and "torch"}
-    for option, package in needed.items():
-        if package and not run.installed(package):
-            yield f"{option} needs {package}: pip install {package}"
+    if options.json and not Path(options.json).absolute().parent.is_dir():
+        yield f"The folder of {options.json} does not exist. Make it, or choose another."
+    if options.plot is not None:
+        yield _figures.problem(options.plot, run.installed)
+        if options.list:
+            yield "--list measures nothing that --plot could draw: leave out one of them."
+    if options.count and not run.installed("torch"):
+        yield "--count needs torch: pip install torch"
 
 
 def _wrong_frameworks(options: argparse.Namespace) -> Iterator[str]:
@@ -74,6 +80,52 @@ def _chosen(options: argparse.Namespace) -> list[str]:
         return ["torch"] if any(named(options.only)) else []
     names = options.frameworks or FRAMEWORKS
     return [name for name in names if run.rows_of(name, options.only, options.device)]
+
+
+def _redrawn(options: argparse.Namespace, standard: argparse.Namespace) -> str:
+    """Draw what was saved; return what is wrong, if there is anything."""
+    apart = set(vars(options)) - {"saved", "plot", "only", "frameworks"}
+    if options.plot is None:
+        return "--from needs --plot FILE, where it draws."
+    if other := sorted(name for name in apart if getattr(options, name) != getattr(standard, name)):
+        return f"--from draws what was measured: leave out --{other[0]}."
+    if reason := _figures.problem(options.plot, run.installed):
+        return reason
+    saved, reason = _saved(options.saved)
+    rows = [row for row in saved.get("rows", ()) if _wanted(row, options)]
+    if rows:
+        _draw(saved | {"rows": rows}, options.plot)
+    return reason or ("" if rows else f"{options.saved} has no row with these --frameworks and --only.")
+
+
+def _saved(path: str) -> tuple[dict[str, Any], str]:
+    """Return what `--json` wrote; or nothing, and why."""
+    try:
+        saved = json.loads(Path(path).read_text(encoding="utf-8"))
+        known = all({"framework", "call", "graph"} & row.keys() for row in saved["rows"])
+    except OSError as error:
+        return {}, f"{path} cannot be read: {error.strerror or error}."
+    except (ValueError, TypeError, KeyError, AttributeError):
+        known = False
+    return (saved, "") if known else ({}, f"{path} must be a file that --json wrote.")
+
+
+def _wanted(row: judge.Row, options: argparse.Namespace) -> bool:
+    """Whether a saved row is of the frameworks, and holds the text, that were asked for."""
+    framework = row.get("framework", "torch")
+    words = ["export"] * ("graph" in row) + [
+        row.get(key, "") for key in ("framework", "workload", "call", "graph", "pass")
+    ]
+    text = " ".join(filter(None, words)).lower()
+    return framework in (options.frameworks or FRAMEWORKS) and options.only.lower() in text
+
+
+def _draw(described: dict[str, Any], path: str) -> None:
+    from . import plot
+
+    _figures.save(plot.figure(described), path)
+    count = len(described["rows"])
+    print(f"Drawn in {path}: {count} row{'s' * (count != 1)}.")
 
 
 def _listed(frameworks: Sequence[str], options: argparse.Namespace) -> str:
@@ -142,11 +194,22 @@ def _measured(chosen: Sequence[str], options: argparse.Namespace, result: report
 
 
 def main(arguments: Sequence[str], program: str) -> int:
-    """Measure what is asked for, print and write it; return 0, 1 if a framework fails, 2 for wrong options."""
-    options = _parser(program).parse_args(arguments)
-    if problem := next(_problems(options), ""):
+    """Measure what is asked for, print, write and draw it; return 0, 1 if a framework fails, 2 for wrong options."""
+    parser = _parser(program)
+    options = parser.parse_args(arguments)
+    if options.saved is not None:
+        problem = _redrawn(options, parser.parse_args([]))
+    else:
+        problem = next(filter(None, _problems(options)), "")
+    if problem:
         print(f"{program}: {problem}", file=sys.stderr)
         return 2
+    if options.saved is not None:
+        return 0
+    return _run(options, [*program.split(), *arguments])
+
+
+def _run(options: argparse.Namespace, words: list[str]) -> int:
     chosen = _chosen(options)
     if options.list and not options.count:
         print(_listed(chosen, options))
@@ -158,11 +221,11 @@ def main(arguments: Sequence[str], program: str) -> int:
         result.rows.extend(show(options.only, options.scale, report.Progress(sys.stderr)))
     else:
         well = _measured(chosen, options, result)
+    described = report.described(result, words)
     if options.json:
-        text = json.dumps(report.described(result, [*program.split(), *arguments]), indent=1)
-        Path(options.json).write_text(text + "\n", encoding="utf-8")
-    if options.plot and not options.count:
-        from . import plot
-
-        plot.save(result.rows, options.plot)
+        Path(options.json).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+    if options.plot and result.rows:
+        _draw(described, options.plot)
+    elif options.plot:
+        print(f"Nothing is drawn in {options.plot}: no row was measured.")
     return int(not well)

@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from .._figures import save
 from ..operators import soft_argmax
 from . import network, report, training
 from .frameworks import (
@@ -21,13 +22,16 @@ from .frameworks import (
     relative_difference,
 )
 from .network import Weights
+from .training import Training
 
 SHOWN_TEMPERATURES = (0.01, 0.001, 0.0001)
 BETWEEN_FRAMEWORKS, AGAINST_FINITE_DIFFERENCES = 1e-9, 1e-5
 Claims = list[tuple[bool, str]]  # whether it holds, and what does
 
 
-def run(argmax: Any = soft_argmax, find_spec: FindSpec = _find_spec, stream: TextIO | None = None) -> int:
+def run(
+    argmax: Any = soft_argmax, find_spec: FindSpec = _find_spec, stream: TextIO | None = None, plot: str = ""
+) -> int:
     """Run the experiment, print it and return the exit code: 0 if all that it claims came out, else 1.
 
     Parameters
@@ -38,21 +42,26 @@ def run(argmax: Any = soft_argmax, find_spec: FindSpec = _find_spec, stream: Tex
         Says of a module whether it is installed, as `importlib.util.find_spec` does.
     stream
         Where the text goes; None is the standard output.
+    plot
+        Where a picture of the training goes, by matplotlib; none if empty.
     """
     stream = stream or sys.stdout
     installed = [framework for framework in FRAMEWORKS if not missing(framework.name, framework.label, find_spec)]
     if not installed:
         print(f"No framework that differentiates is installed: {install_hint('autograd')}", file=stream)
         return 1
-    weights = network.initial_weights()
+    weights, trained = network.initial_weights(), None
     print(report.heading(), file=stream, flush=True)
     with ThreadPoolExecutor(1) as pool:  # Keras takes long to import, in a process of its own
         keras = pool.submit(evaluate_keras, weights, find_spec)
         reference, claims = _gradients(installed[0], weights, argmax, stream)
         if reference.soft is not None:  # without a gradient there is nothing to train with, or to compare
-            claims += _training(installed[0], weights, argmax, stream)
+            trained = _trained(installed[0], weights, argmax, stream)
+            claims += _training_claims(*trained)
             claims += _agreement(installed, reference, weights, argmax, find_spec, keras, stream)
     print(f"\n{report.verdict(claims)}", file=stream)
+    if plot:
+        print(_drawn(trained, plot), file=stream)
     return 0 if all(holds for holds, _ in claims) else 1
 
 
@@ -84,16 +93,30 @@ def _no_gradient(result: Result) -> tuple[bool, str]:
     return bool(none), f"the hard argmax has no gradient with {result.label}"
 
 
-def _training(framework: Framework, weights: Weights, argmax: Any, stream: TextIO) -> Claims:
+def _trained(framework: Framework, weights: Weights, argmax: Any, stream: TextIO) -> tuple[Training, Training]:
     print(f"\n{report.training_heading(framework.label)}", file=stream, flush=True)
     soft = training.train(framework, weights, argmax, report.Progress(stream))
     hard = training.train(framework, weights, network.hard_argmax, lambda *_: None, steps=soft.steps)
     values = _soft_tokens(soft.weights, argmax, network.TEMPERATURE)
     print(report.training_outcome(soft, network.tokens(soft.weights), values, hard), file=stream, flush=True)
+    return soft, hard
+
+
+def _training_claims(soft: Training, hard: Training) -> Claims:
     return [
         (soft.reached, f"training through soft_argmax reached the target tokens in {soft.steps} steps"),
         (hard.moved == 0, f"training through the hard argmax moved no weight: {hard.moved} moved"),
     ]
+
+
+def _drawn(trained: tuple[Training, Training] | None, path: str) -> str:
+    """Draw the training, and say where."""
+    if trained is None:
+        return "Nothing is drawn: there was no training."
+    from .plot import figure
+
+    save(figure(*trained), path)
+    return f"The training is drawn in {path}."
 
 
 def _agreement(

@@ -81,21 +81,30 @@ def _float64_on_cpu(framework: Framework) -> Iterator[None]:
         yield
 
 
-def pull(loss: Callable[..., Array], *arrays: Array, to_numpy: Callable[[Any], Array] = np.asarray) -> Gradients:
-    """Return the gradients of a scalar loss; None if the framework has none, for there is nothing to follow."""
+def pull(
+    loss: Callable[..., Array], *arrays: Array, to_numpy: Callable[[Any], Array] = np.asarray
+) -> tuple[float, Gradients]:
+    """Return a scalar loss and its gradients; None if the framework has none, for there is nothing to follow."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Output seems independent of input")  # autograd, of the hard argmax
         value, pullback = vjp(loss, *arrays)
     found = pullback(0 * value + 1)
-    return None if any(g is None for g in found) else [to_numpy(g) for g in found]
+    return float(value), None if any(g is None for g in found) else [to_numpy(g) for g in found]
 
 
-def gradients(framework: Framework, loss: Callable[..., Array], weights: Weights, *constants: Array) -> Gradients:
-    """Return the gradients, as NumPy arrays, of ``loss(weights, *constants)`` computed in a framework."""
+def loss_and_gradients(
+    framework: Framework, loss: Callable[..., Array], weights: Weights, *constants: Array
+) -> tuple[float, Gradients]:
+    """Return ``loss(weights, *constants)``, computed in a framework, and its gradients as NumPy arrays."""
     with _float64_on_cpu(framework):
         asarray = importlib.import_module(framework.arrays).asarray
         moved = [asarray(x) for x in constants]
         return pull(lambda *w: loss(Weights(*w), *moved), *(asarray(x) for x in weights))
+
+
+def gradients(framework: Framework, loss: Callable[..., Array], weights: Weights, *constants: Array) -> Gradients:
+    """Return the gradients of ``loss(weights, *constants)`` alone."""
+    return loss_and_gradients(framework, loss, weights, *constants)[1]
 
 
 def evaluate(framework: Framework, weights: Weights, argmax: Any) -> Result:

@@ -43,7 +43,7 @@ def keras_gradients(keras: Any, soft_layer: Any, weights: list[Any]) -> tuple[Gr
     arrays = [keras.ops.convert_to_tensor(w, dtype="float64") for w in weights]
     hard_layer = keras.layers.Lambda(lambda p: keras.ops.argmax(p, axis=-1))
     to_numpy = keras.ops.convert_to_numpy  # TensorFlow's gradient of an embedding holds the rows that were used alone
-    soft, hard = (pull(loss_through(layer), *arrays, to_numpy=to_numpy) for layer in (soft_layer, hard_layer))
+    soft, hard = (pull(loss_through(layer), *arrays, to_numpy=to_numpy)[1] for layer in (soft_layer, hard_layer))
     return soft, hard
 
 

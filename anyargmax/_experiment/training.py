@@ -9,7 +9,7 @@ import numpy as np
 from .._rules.rule import Array
 from ..operators import soft_argmax
 from . import network
-from .frameworks import Framework, Gradients, gradients
+from .frameworks import Framework, Gradients, loss_and_gradients
 from .network import Weights
 
 STEPS, REPORT_EVERY = 600, 50
@@ -40,13 +40,42 @@ class Adam:
         self.weights = Weights(*moved)
 
 
+class Step(NamedTuple):
+    """The weights that a step starts from: their loss and its gradients at the step's temperature, and their tokens."""
+
+    temperature: float
+    loss: float
+    norms: tuple[float, ...]  # of the gradient of each weight; 0 where there is none
+    tokens: Array  # of soft_argmax, at the temperature where its gradient is shown
+
+
 class Training(NamedTuple):
-    """How a training ended."""
+    """How a training ended, and how it came there."""
 
     steps: int
     weights: Weights
     reached: bool
     moved: int  # entries of the weights that are no longer what they were
+    history: tuple[Step, ...]
+    tokens: Array  # of the weights at the end, as in a step
+
+
+class _Answer(NamedTuple):
+    """What the hard argmax and soft_argmax make of weights."""
+
+    hard: Array
+    soft: Array
+
+    @property
+    def right(self) -> int:
+        """How many tokens the hard argmax has right."""
+        return int(np.sum(self.hard == network.targets()))
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the hard argmax gives the targets, and soft_argmax comes close to them."""
+        near = np.abs(self.soft - network.targets()) < CLOSE
+        return bool(np.all(near & (self.hard == network.targets())))
 
 
 def _temperature(step: int) -> float:
@@ -54,30 +83,33 @@ def _temperature(step: int) -> float:
     return max(COLD, WARM * (COLD / WARM) ** (step / COOLING_STEPS))
 
 
-def _right(weights: Weights) -> int:
-    return int(np.sum(network.tokens(weights) == network.targets()))
-
-
-def _arrived(weights: Weights) -> bool:
-    """Whether the hard argmax gives the targets, and soft_argmax comes close to them."""
+def _answer(weights: Weights) -> _Answer:
     p = network.scores(weights, network.one_hot_inputs())
-    soft = soft_argmax(p, axis=-1, temperature=network.TEMPERATURE)
-    near = np.abs(soft - network.targets()) < CLOSE
-    return bool(np.all(near & (np.argmax(p, axis=-1) == network.targets())))
+    return _Answer(np.argmax(p, axis=-1), soft_argmax(p, axis=-1, temperature=network.TEMPERATURE))
+
+
+def _norms(gradients: Gradients) -> tuple[float, ...]:
+    return tuple(float(np.linalg.norm(g)) for g in gradients or [np.zeros(1)] * len(Weights._fields))
 
 
 def train(framework: Framework, weights: Weights, argmax: Any, progress: Progress, *, steps: int = STEPS) -> Training:
     """Train through an argmax until both argmaxes give the targets, for so many steps at most."""
     adam, constants = Adam(weights), (network.one_hot_inputs(), network.distances())
-    done = steps == 0 or _arrived(weights)
+    history: list[Step] = []
+    answer = _answer(weights)
+    done = steps == 0 or answer.arrived
     while not done:
         temperature = _temperature(adam.step)
         loss = partial(network.expected_distance, argmax=argmax, temperature=temperature)
-        adam.update(gradients(framework, loss, adam.weights, *constants))
-        done = adam.step == steps or _arrived(adam.weights)
-        progress(adam.step, temperature, _right(adam.weights), done)
+        value, found = loss_and_gradients(framework, loss, adam.weights, *constants)
+        history.append(Step(temperature, value, _norms(found), answer.soft))
+        adam.update(found)
+        answer = _answer(adam.weights)
+        done = adam.step == steps or answer.arrived
+        progress(adam.step, temperature, answer.right, done)
     moved = sum(int(np.sum(new != old)) for new, old in zip(adam.weights, weights, strict=True))
-    return Training(adam.step, adam.weights, _right(adam.weights) == network.targets().size, moved)
+    reached = answer.right == network.targets().size
+    return Training(adam.step, adam.weights, reached, moved, tuple(history), answer.soft)
 
 
 def finite_difference_errors(

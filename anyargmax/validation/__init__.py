@@ -4,6 +4,7 @@ from .checking import check
 from .comparison import assert_backends_agree, compare
 from .findings import Finding, Row
 from .frameworks import Backend, load
+from .page import as_html
 from .report import Report, as_json, as_junit
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Finding",
     "Report",
     "Row",
+    "as_html",
     "as_json",
     "as_junit",
     "assert_backends_agree",

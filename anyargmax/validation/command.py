@@ -17,6 +17,7 @@ from .._help import with_examples
 from .checking import check
 from .comparison import compare
 from .evaluation import summary
+from .page import as_html
 from .report import WIDTH, Report, as_json, as_junit, text
 
 # One entry, a vector, a matrix and more: what a function of arrays is tried on where no shapes are given.
@@ -83,6 +84,11 @@ def parser(program: str) -> argparse.ArgumentParser:
     add("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes for the built-in functions (2)")
     add("--json", metavar="FILE", help="write everything that was found")
     add("--junit", metavar="FILE", help="write a test suite in JUnit's XML")
+    add(
+        "--html",
+        metavar="FILE",
+        help="write a page for a browser: what was compared, the errors, every failure in full",
+    )
     return made
 
 
@@ -158,19 +164,42 @@ def _write(path: str, content: str) -> None:
         raise Refusal(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def _refuse_paths(*paths: str | None) -> None:
+    """Refuse what cannot be written before there is anything to write."""
+    for path in filter(None, paths):
+        if not Path(path).absolute().parent.is_dir():
+            raise Refusal(f"cannot write {path}: its folder does not exist")
+
+
 def _fuzz(o: argparse.Namespace, program: str, progress: Progress) -> int:
-    """Make random calls, print the report and return the exit code."""
+    """Make random calls, print and write what was found and return the exit code."""
     if find_spec("hypothesis") is None:
         raise Refusal("--fuzz needs hypothesis: pip install hypothesis")
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(Path(tempfile.gettempdir()) / "hypothesis"))
-    from .fuzz import command
+    from .fuzz import command, page
 
     reason = command.refusal(o, parser(program).parse_args([]))
     if reason:
         raise Refusal(reason)
-    report, code = command.run(o, program, progress, color=sys.stdout.isatty())
-    print(report)
-    return code
+    found = command.run(o, program, progress)
+    if o.html:
+        _write(o.html, page.as_html(found))
+    print(command.text(found, color=sys.stdout.isatty()))
+    return found.exit_code
+
+
+def _compared(o: argparse.Namespace, program: str, progress: Progress) -> Report:
+    """Compare the function that was named, or the built-in ones, and write what was found."""
+    if o.target:
+        report = _own(o, progress)
+    else:
+        given = {name: getattr(o, name) for name in ("backends", "dtypes", "devices", "order", "seed", "only")}
+        report = check(**given, thorough=o.thorough, jobs=o.jobs, progress=progress)
+    report = report._replace(again=_again(program, o))
+    for path, content in ((o.json, as_json), (o.junit, as_junit), (o.html, as_html)):
+        if path:
+            _write(path, content(report))
+    return report
 
 
 def main(options: Sequence[str], program: str) -> int:
@@ -178,17 +207,10 @@ def main(options: Sequence[str], program: str) -> int:
     o = parser(program).parse_args(options)
     progress = Progress(sys.stderr)
     try:
+        _refuse_paths(o.json, o.junit, o.html)
         if o.fuzz is not None:
             return _fuzz(o, program, progress)
-        if o.target:
-            report = _own(o, progress)
-        else:
-            given = {name: getattr(o, name) for name in ("backends", "dtypes", "devices", "order", "seed", "only")}
-            report = check(**given, thorough=o.thorough, jobs=o.jobs, progress=progress)
-        report = report._replace(again=_again(program, o))
-        for path, content in ((o.json, as_json), (o.junit, as_junit)):
-            if path:
-                _write(path, content(report))
+        report = _compared(o, program, progress)
     except (Refusal, ValueError, TypeError, ImportError) as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2

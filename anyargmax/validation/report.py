@@ -14,10 +14,38 @@ from .findings import EVIDENCE, Finding, Row
 WIDTH, SHOWN = 80, 8
 RED, GREEN, PLAIN = "\033[31m", "\033[32m", "\033[0m"
 COLUMNS = ("value", "vjp", "jvp", "2nd")
+NOTHING = "Nothing was compared."
 
 
 class Report(NamedTuple):
-    """Rows of a comparison, and what it ran on. ``str(report)`` is the table."""
+    """Rows of a comparison, and what it ran on. ``str(report)`` is the table.
+
+    Parameters
+    ----------
+    rows : tuple of Row
+        One for each call and dtype.
+    frameworks : tuple of str
+        The frameworks, with their versions.
+    tolerance : dict of str to float
+        How many eps were allowed of values and of derivatives.
+    seed : int
+        Of the random numbers.
+    again : str, default ""
+        The command line that repeats the comparison.
+    notes : tuple of str, default ()
+        What was left out, and why.
+
+    Attributes
+    ----------
+    ok : bool
+        Whether nothing disagrees and nothing raised.
+    findings : tuple of Finding
+        Every disagreement.
+    raised : tuple of str
+        Where the function raised.
+    exit_code : int
+        0 where all is well, 1 for a disagreement, 2 where a function raised.
+    """
 
     rows: tuple[Row, ...]
     frameworks: tuple[str, ...]
@@ -74,21 +102,48 @@ def _heading(report: Report) -> str:
     )
 
 
-def _number(error: float | None) -> str:
+def number(error: float | None) -> str:
+    """Return an error in eps as it is shown."""
     return "-" if error is None else f"{error:.1f}" if error < 1e4 else f"{error:.0e}"
 
 
-def _table(report: Report) -> list[str]:
-    columns = [name for name in COLUMNS if any(name in row.errors for row in report.rows)]
-    width = WIDTH - 13 - 9 * len(columns)
-    lines = [f"{'':{width}}" + "".join(f"{name:>9}" for name in columns) + "  evidence"]
+class Line(NamedTuple):
+    """A call in all dtypes: the largest error of each column, the evidence there is anywhere, and what is wrong."""
+
+    call: str
+    worst: dict[str, float | None]
+    evidence: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    raised: tuple[str, ...]
+
+
+def columns_of(report: Report) -> list[str]:
+    """Return the quantities that have an error in any row."""
+    return [name for name in COLUMNS if any(name in row.errors for row in report.rows)]
+
+
+def lines_of(report: Report) -> list[Line]:
+    """Return the lines of the table, one for each call."""
+    columns, lines = columns_of(report), []
     for call in dict.fromkeys(row.call for row in report.rows):
         rows = [row for row in report.rows if row.call == call]
-        worst = (max((r.errors[name] for r in rows if name in r.errors), default=None) for name in columns)
-        letters = "".join(kind[0] if any(kind in r.evidence for r in rows) else "." for kind in EVIDENCE)
-        label = call if len(call) < width else call[: width - 4] + "..."
-        failed = " FAILED" if any(r.findings or r.raised for r in rows) else ""
-        lines.append(f"{label:{width}}" + "".join(f"{_number(w):>9}" for w in worst) + f"  {letters}{failed}")
+        worst = {name: max((r.errors[name] for r in rows if name in r.errors), default=None) for name in columns}
+        evidence = tuple(kind for kind in EVIDENCE if any(kind in r.evidence for r in rows))
+        findings = tuple(finding for r in rows for finding in r.findings)
+        lines.append(Line(call, worst, evidence, findings, tuple(text for r in rows for text in r.raised)))
+    return lines
+
+
+def _table(report: Report) -> list[str]:
+    columns = columns_of(report)
+    width = WIDTH - 13 - 9 * len(columns)
+    lines = [f"{'':{width}}" + "".join(f"{name:>9}" for name in columns) + "  evidence"]
+    for line in lines_of(report):
+        letters = "".join(kind[0] if kind in line.evidence else "." for kind in EVIDENCE)
+        label = line.call if len(line.call) < width else line.call[: width - 4] + "..."
+        failed = " FAILED" if line.findings or line.raised else ""
+        errors = "".join(f"{number(line.worst[name]):>9}" for name in columns)
+        lines.append(f"{label:{width}}{errors}  {letters}{failed}")
     return lines
 
 
@@ -96,10 +151,19 @@ def _array(x: np.ndarray) -> str:
     return np.array2string(np.asarray(x), separator=", ", max_line_width=WIDTH - 6, threshold=60, floatmode="unique")
 
 
+def title(finding: Finding) -> str:
+    """Say what is wrong, and where."""
+    return f"{finding.call}: {finding.quantity} of {finding.place} in {finding.dtype}"
+
+
 def described(finding: Finding, again: str = "") -> str:
     """Say what is wrong, by how much, and how to see it again."""
-    f = finding
-    lines = [f"{f.call}: {f.quantity} of {f.place} in {f.dtype}"]
+    return f"{_wrapped(title(finding), '    ')}\n{details(finding, again)}"
+
+
+def details(finding: Finding, again: str = "") -> str:
+    """Say by how much it is wrong, and how to see it again."""
+    f, lines = finding, []
     if np.isnan(f.expected) and np.isnan(f.actual):
         amount = f", {f.error:.3g} eps where {f.allowed:.3g} are allowed" if np.isfinite(f.error) else ""
         lines.append(f"  {f.evidence}: {f.detail}{amount}")
@@ -116,7 +180,7 @@ def described(finding: Finding, again: str = "") -> str:
     return "\n".join(lines)
 
 
-def _first_of_each(findings: Sequence[Finding]) -> list[Finding]:
+def first_of_each(findings: Sequence[Finding]) -> list[Finding]:
     """One finding for each call, place and quantity: further evidence against the same says little more."""
     return list({(f.call, f.place, f.quantity): f for f in reversed(findings)}.values())[::-1]
 
@@ -124,29 +188,41 @@ def _first_of_each(findings: Sequence[Finding]) -> list[Finding]:
 def text(report: Report, color: bool = False) -> str:
     """Return the report as text of at most 80 columns, but for the inputs of a failure."""
     if not report.rows:
-        return "Nothing was compared."
+        return NOTHING
     lines = [_heading(report), "", *_table(report), ""]
-    notes = dict.fromkeys([*report.notes, *(note for row in report.rows for note in row.notes)])
-    lines += [_wrapped(f"note: {note}") for note in notes]
-    different = _first_of_each(report.findings)
+    lines += [_wrapped(f"note: {note}") for note in notes_of(report)]
+    different = first_of_each(report.findings)
     lines += [_wrapped(line) for line in report.raised]
-    lines += [described(f, report.again and f'{report.again} --only "{f.call}"') for f in different[:SHOWN]]
+    lines += [described(f, again_for(report, f)) for f in different[:SHOWN]]
     if len(different) > SHOWN:
         lines.append(f"and {len(different) - SHOWN} more")
-    lines.append(_verdict(report, len(different), color))
+    paint = GREEN if report.ok else RED
+    lines.append(f"{paint}{verdict(report)}{PLAIN}" if color else verdict(report))
     return "\n".join(lines)
 
 
-def _verdict(report: Report, different: int, color: bool) -> str:
+def notes_of(report: Report) -> list[str]:
+    """Return what is to be noted of the whole and of its rows, each once."""
+    return list(dict.fromkeys([*report.notes, *(note for row in report.rows for note in row.notes)]))
+
+
+def again_for(report: Report, finding: Finding) -> str:
+    """Return the command that compares a finding's call again, nothing where there is none."""
+    return report.again and f'{report.again} --only "{finding.call}"'
+
+
+def verdict(report: Report) -> str:
+    """Say in a line whether all is well."""
+    if not report.rows:
+        return NOTHING
     if report.ok:
         alone = sum(not row.evidence for row in report.rows)
         doubt = f", but {alone} of {len(report.rows)} rows had nothing to be held against" if alone else ""
-        verdict, paint = f"Everything agrees{doubt}.", GREEN
-    else:
-        parts = [f"{different} disagreement{'s' * (different != 1)}"] * bool(different)
-        parts += [f"raised {len(report.raised)} time{'s' * (len(report.raised) != 1)}"] * bool(report.raised)
-        verdict, paint = f"FAILED: {', '.join(parts)}.", RED
-    return f"{paint}{verdict}{PLAIN}" if color else verdict
+        return f"Everything agrees{doubt}."
+    different = len(first_of_each(report.findings))
+    parts = [f"{different} disagreement{'s' * (different != 1)}"] * bool(different)
+    parts += [f"raised {len(report.raised)} time{'s' * (len(report.raised) != 1)}"] * bool(report.raised)
+    return f"FAILED: {', '.join(parts)}."
 
 
 def _json_number(x: float) -> float | str:
@@ -161,7 +237,28 @@ def _finding_as_data(finding: Finding) -> dict[str, Any]:
 
 
 def as_json(report: Report) -> str:
-    """Return everything that was found as JSON; numbers that are not finite are strings."""
+    """Return everything that was found as JSON; numbers that are not finite are strings.
+
+    Parameters
+    ----------
+    report : Report
+        What `check` or `compare` returned.
+
+    Returns
+    -------
+    str
+        An object with ``ok``, ``frameworks``, ``tolerance``, ``seed``, ``notes`` and ``rows``. Each row has the fields
+        of `Row`, and each of its findings those of `Finding`.
+
+    Examples
+    --------
+    >>> import json
+    >>> from anyargmax import soft_argmax
+    >>> from anyargmax.validation import as_json, compare
+    >>> report = compare(soft_argmax, [0.0, 1.0, 3.0], backends=["numpy"], dtypes=["float64"])
+    >>> [json.loads(as_json(report))[name] for name in ("ok", "seed")]
+    [True, 0]
+    """
     rows = [
         row._asdict()
         | {
@@ -175,7 +272,26 @@ def as_json(report: Report) -> str:
 
 
 def as_junit(report: Report) -> str:
-    """Return a test suite in JUnit's XML, with a test case for each call and dtype."""
+    """Return a test suite in JUnit's XML, with a test case for each call and dtype.
+
+    Parameters
+    ----------
+    report : Report
+        What `check` or `compare` returned.
+
+    Returns
+    -------
+    str
+        An XML document with one ``testsuite``. Disagreements are failures, and what a function raised are errors.
+
+    Examples
+    --------
+    >>> from anyargmax import soft_argmax
+    >>> from anyargmax.validation import as_junit, compare
+    >>> report = compare(soft_argmax, [0.0, 1.0, 3.0], backends=["numpy"], dtypes=["float64"])
+    >>> print(as_junit(report).partition("<testcase ")[2])
+    classname="soft_argmax" name="float64" /></testsuite>
+    """
     failed = [row for row in report.rows if row.findings and not row.raised]
     raised = [row for row in report.rows if row.raised]
     counts = {"tests": len(report.rows), "failures": len(failed), "errors": len(raised)}
@@ -185,6 +301,6 @@ def as_junit(report: Report) -> str:
         if row.raised:
             ElementTree.SubElement(case, "error", message=row.raised[0]).text = "\n".join(row.raised)
         elif row.findings:
-            body = "\n".join(described(f) for f in _first_of_each(row.findings))
+            body = "\n".join(described(f) for f in first_of_each(row.findings))
             ElementTree.SubElement(case, "failure", message=body.partition("\n")[0]).text = body
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)

@@ -4,7 +4,7 @@ import argparse
 import shlex
 import textwrap
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..._frameworks.names import installed
 from ..frameworks import load
@@ -19,6 +19,28 @@ from .snippet import code
 
 # What says nothing about random calls, by the name of the option.
 APART = ("devices", "shapes", "tolerance", "thorough", "junit", "json")
+
+
+class Fuzzed(NamedTuple):
+    """Random calls of each property, and those that broke one, in words."""
+
+    frameworks: tuple[str, ...]  # with their versions
+    dtypes: tuple[str, ...]
+    seed: int
+    counts: dict[str, int]
+    broken: dict[str, int]
+    failures: tuple[tuple[str, str], ...]  # which property of which call, and the rest that there is to say
+
+    @property
+    def exit_code(self) -> int:
+        """0 where every property holds, else 1."""
+        return int(bool(self.failures))
+
+    @property
+    def verdict(self) -> str:
+        """Say in a line whether all is well."""
+        count = len(self.failures)
+        return f"FAILED: {count} of the properties of functions." if count else "Every property holds."
 
 
 def refusal(o: argparse.Namespace, standard: argparse.Namespace) -> str:
@@ -39,13 +61,22 @@ def _framework(failed: Failed) -> str:
     return failed.case.frameworks[-1]
 
 
+def _title(failed: Failed) -> str:
+    case = failed.case
+    assert case is not None
+    return f"{failed.task.name}, in {' and '.join(case.frameworks)}, {case.dtype}"
+
+
 def described(failed: Failed, again: str) -> str:
     """Say which property does not hold of which call, what came, and how to see it again."""
-    case, task = failed.case, failed.task
+    return "\n".join([*textwrap.wrap(_title(failed), WIDTH), _details(failed, again)])
+
+
+def _details(failed: Failed, again: str) -> str:
+    case = failed.case
     assert case is not None
-    about = chosen(case) if task.held.holds is refusals.refused else None
-    lines = textwrap.wrap(f"{task.name}, in {' and '.join(case.frameworks)}, {case.dtype}", WIDTH)
-    lines += [f"  {line}" for part in failed.text.splitlines() for line in textwrap.wrap(part, WIDTH - 2)]
+    about = chosen(case) if failed.task.held.holds is refusals.refused else None
+    lines = [f"  {line}" for part in failed.text.splitlines() for line in textwrap.wrap(part, WIDTH - 2)]
     lines += [
         "  the call:",
         textwrap.indent(code(case, _framework(failed), about), "    "),
@@ -83,8 +114,18 @@ def _table(counts: dict[str, int], broken: dict[str, int]) -> list[str]:
     return lines
 
 
-def run(o: argparse.Namespace, program: str, progress: Callable[[int, int, str], None], color: bool) -> tuple[str, int]:
-    """Make the calls and return the report and the exit code: 1 if a property does not hold."""
+def text(found: Fuzzed, color: bool = False) -> str:
+    """Return what was found as text of at most 80 columns."""
+    heading = f"{sum(found.counts.values())} random calls on {', '.join(found.frameworks)}; seed {found.seed}"
+    lines = [*textwrap.wrap(heading, WIDTH, subsequent_indent="  "), ""]
+    lines += [*_table(found.counts, found.broken), ""]
+    lines += ["\n".join([*textwrap.wrap(title, WIDTH), details, ""]) for title, details in found.failures]
+    paint = (RED if found.failures else GREEN) if color else ""
+    return "\n".join([*lines, f"{paint}{found.verdict}{PLAIN if color else ''}"])
+
+
+def run(o: argparse.Namespace, program: str, progress: Callable[[int, int, str], None]) -> Fuzzed:
+    """Make the calls and return what was found."""
     names = names_of(o.backends or [name for name in installed() if name in OFTEN])
     dtypes = tuple(dict.fromkeys(o.dtypes or COMPUTED_IN))
     unknown = [dtype for dtype in dtypes if dtype not in COMPUTED_IN]
@@ -98,20 +139,15 @@ def run(o: argparse.Namespace, program: str, progress: Callable[[int, int, str],
         )
     total, done = sum(task.calls for task in planned), 0
     counts: dict[str, int] = {}
-    failures: list[Failed] = []
+    broken: dict[str, int] = {}
+    failures: list[tuple[str, str]] = []
     for task, count, failed in fuzzed(o.fuzz, o.seed, names, dtypes, only):
         done += task.calls
-        counts[task.held.name] = counts.get(task.held.name, 0) + count
-        failures += [failed] if failed else []
+        name = task.held.name
+        counts[name] = counts.get(name, 0) + count
+        if failed:
+            broken[name] = broken.get(name, 0) + 1
+            failures.append((_title(failed), _details(failed, _repeat(program, o, failed, names, dtypes))))
         progress(min(done, total - 1), total, task.name)
     progress(total, total, "")
-    heading = f"{sum(counts.values())} random calls on {', '.join(versions_of(map(load, names)))}; seed {o.seed}"
-    lines = [*textwrap.wrap(heading, WIDTH, subsequent_indent="  "), ""]
-    broken: dict[str, int] = {}
-    for failed in failures:
-        broken[failed.task.held.name] = broken.get(failed.task.held.name, 0) + 1
-    lines += [*_table(counts, broken), ""]
-    lines += [described(f, _repeat(program, o, f, names, dtypes)) + "\n" for f in failures]
-    verdict = f"FAILED: {len(failures)} of the properties of functions." if failures else "Every property holds."
-    paint = (RED if failures else GREEN) if color else ""
-    return "\n".join([*lines, f"{paint}{verdict}{PLAIN if color else ''}"]), int(bool(failures))
+    return Fuzzed(versions_of(map(load, names)), dtypes, o.seed, counts, broken, tuple(failures))
