@@ -205,8 +205,8 @@ plt.show()
 # The score function (REINFORCE) is unbiased, and needs nothing of the library: the log-likelihood, less a baseline, times
 # the gradient of the log-probability of the draw. Its mean must agree with the exact gradient, within what 3000 draws
 # resolve. Its spread depends on the baseline: here it is the mean of the other draws, which a training with one draw
-# for each image does not have. The last line checks the sum over all codes itself, for the ten images: differences of one
-# or two standard errors are what chance gives.
+# for each image does not have. The last line checks the sum over all codes itself, for the ten images: about one in
+# twenty is beyond two standard errors by chance.
 
 torch.manual_seed(0)
 draws = torch.distributions.Categorical(logits=logits.detach()).sample((DRAWS,))
