@@ -45,10 +45,10 @@ for kind in ("capped", "sigmoid", "subset"):
 # * ``capped``, ``sigmoid``, ``subset``: gates of 1 by ``hard=True``. Scores that were not chosen have a gradient, too.
 # * ``capped, soft``: without ``hard=True``, an input may have more than two experts.
 
-MODELS, EXPERTS, K, STEPS = 3, 8, 2, 300
+MODELS, EXPERTS, K, STEPS = 3, 8, 2, 200
 key = torch.Generator().manual_seed(0)
 frequencies = 2 * torch.randn((2, 16), generator=key)
-train, test = 2 * torch.rand((2, 600, 2), generator=key) - 1
+train, test = 2 * torch.rand((2, 400, 2), generator=key) - 1
 
 
 def target(x):
