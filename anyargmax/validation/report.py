@@ -210,7 +210,18 @@ def _finding_as_data(finding: Finding) -> dict[str, Any]:
 
 
 def as_json(report: Report) -> str:
-    """Return everything that was found as JSON; numbers that are not finite are strings."""
+    """Return everything that was found as JSON; numbers that are not finite are strings.
+
+    Parameters
+    ----------
+    report
+        What `check` or `compare` returned.
+
+    Returns
+    -------
+    str
+        An object with the rows, and the findings of each.
+    """
     rows = [
         row._asdict()
         | {
@@ -224,7 +235,18 @@ def as_json(report: Report) -> str:
 
 
 def as_junit(report: Report) -> str:
-    """Return a test suite in JUnit's XML, with a test case for each call and dtype."""
+    """Return a test suite in JUnit's XML, with a test case for each call and dtype.
+
+    Parameters
+    ----------
+    report
+        What `check` or `compare` returned.
+
+    Returns
+    -------
+    str
+        The suite, as a CI service reads it.
+    """
     failed = [row for row in report.rows if row.findings and not row.raised]
     raised = [row for row in report.rows if row.raised]
     counts = {"tests": len(report.rows), "failures": len(failed), "errors": len(raised)}
