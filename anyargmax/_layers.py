@@ -34,12 +34,20 @@ def choice(
 
     Parameters
     ----------
-    x, axis, temperature, mask, noise
-        As in `sample_one_hot`; without noise the gradient is that of the softmax weights.
-    estimator
-        As in `sample_one_hot`.
-    draws
+    x : array
+        Scores, as in `sample_one_hot`.
+    axis : int, default -1
+        The axis along which one entry is chosen.
+    temperature : float or array, default 1.0
+        Of the gradient; it does not change the choice.
+    estimator : str, default "gumbel"
+        Where the gradient of a draw comes from, as in `sample_one_hot`.
+    draws : int, default 1
         How many draws of noise ``"gumbel-rao"`` takes the mean over.
+    mask : array of bool, optional
+        Broadcasts against x; True keeps a score.
+    noise : array, optional
+        Gumbel noise, as in `sample_one_hot`. None: no noise, with the gradient of the softmax weights.
     """
     validate.choice(estimator, "estimator", tuple(ESTIMATORS))
     if isinstance(draws, bool) or not isinstance(draws, numbers.Integral) or draws < 1:

@@ -37,36 +37,49 @@ def vjp(f: Callable[..., Any], /, *arrays: Any, **options: Any) -> tuple[Any, Ca
 
     Parameters
     ----------
-    f
-        A function of this library, or with arrays of NumPy (through autograd), torch or JAX any function
-        of arrays that the framework can differentiate.
-    *arrays
-        What f is differentiated by: arrays of one framework.
+    f : callable
+        Any function of arrays of NumPy (through autograd), torch, JAX or TensorFlow that the framework can
+        differentiate. With arrays of a framework without differentiation, one call of a function of this library.
+    *arrays : array
+        What f is differentiated by: arrays of one framework, at least one.
     **options
         Passed to f as they are, and not differentiated.
 
     Returns
     -------
-    value
-        What f returns: an array or a tuple of arrays.
-    pullback
-        Takes the cotangent ``g``, of the structure of the value, and returns a tuple with one gradient
-        ``J^T g`` per array. Arrays that cannot have one (integers, or in torch all of them if the value
-        depends on none) get None, or what the framework puts there.
+    value : array or tuple of arrays
+        What f returns.
+    pullback : callable
+        Takes the cotangent ``g``, of the structure of the value, and returns a tuple with one gradient ``J^T g`` for
+        each array. Arrays that cannot have one (integers, or in torch all of them if the value depends on none) get
+        None, or what the framework puts there.
 
     Raises
     ------
     TypeError
-        If the framework has no automatic differentiation and f is not one call of a function of this
-        library.
+        If there is no array, or if the framework has no automatic differentiation and f is not one call of a function
+        of this library.
+
+    See Also
+    --------
+    jvp : The directional derivative.
+
+    Notes
+    -----
+    The Jacobian J is that of f. NumPy arrays are differentiated by autograd where it is installed, and by the rules of
+    this library otherwise.
+
+    References
+    ----------
+    * Baydin, Pearlmutter, Radul and Siskind (2018), arXiv:1502.05767, section 3.2 (reverse mode).
 
     Examples
     --------
     >>> import numpy as np
-    >>> from anyargmax import soft_argmax
-    >>> value, pullback = vjp(soft_argmax, np.asarray([0.0, 0.0, 0.0]))
+    >>> from anyargmax import soft_argmax, vjp
+    >>> value, pullback = vjp(soft_argmax, np.asarray([0.0, 0.0, 0.0]), temperature=0.5)
     >>> print(value, pullback(np.asarray(3.0))[0])
-    1.0 [-1.  0.  1.]
+    1.0 [-2.  0.  2.]
     """
     return _differentiator(arrays).vjp(partial(f, **options) if options else f, *arrays)
 
@@ -80,19 +93,52 @@ def jvp(
 def jvp(
     f: Callable[..., Any], arrays: tuple[Any, ...], tangents: tuple[Any, ...], /, **options: Any
 ) -> tuple[Any, Any]:
-    """Return ``f(*arrays, **options)`` and its directional derivative ``J t``, as ``jax.jvp`` does.
+    """Return ``f(*arrays, **options)`` and its directional derivative ``J t``, as ``jax.jvp`` does, in any framework.
 
     Parameters
     ----------
-    f, **options
-        As in `vjp`.
-    arrays, tangents
-        Two tuples of equal length: where f is differentiated, and in which direction.
+    f : callable
+        Any function of arrays of NumPy (through autograd), torch, JAX or TensorFlow that the framework can
+        differentiate. With arrays of a framework without differentiation, one call of a function of this library.
+    arrays : tuple of arrays
+        Where f is differentiated: arrays of one framework.
+    tangents : tuple of arrays
+        In which direction: as many arrays, of the same shapes and dtypes.
+    **options
+        Passed to f as they are, and not differentiated.
 
     Returns
     -------
-    value, tangent
-        What f returns, and the derivative of it along the tangents.
+    value : array or tuple of arrays
+        What f returns.
+    tangent : array or tuple of arrays
+        The derivative of the value along the tangents, of the structure of the value.
+
+    Raises
+    ------
+    TypeError
+        If arrays and tangents are no tuples of equal length, or if the framework has no automatic differentiation and f
+        is not one call of a function of this library.
+
+    See Also
+    --------
+    vjp : The gradient for a cotangent.
+
+    Notes
+    -----
+    The Jacobian J is that of f. Weights of this library have symmetric Jacobians, so that ``J t`` is also ``J^T t``.
+
+    References
+    ----------
+    * Baydin, Pearlmutter, Radul and Siskind (2018), arXiv:1502.05767, section 3.1 (forward mode).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from anyargmax import jvp, soft_argmax
+    >>> x, t = np.asarray([0.0, 0.0, 0.0]), np.asarray([0.0, 0.0, 3.0])
+    >>> print([float(y) for y in jvp(soft_argmax, (x,), (t,))])
+    [1.0, 1.0]
     """
     if not isinstance(arrays, (tuple, list)) or not isinstance(tangents, (tuple, list)) or len(arrays) != len(tangents):
         raise TypeError(

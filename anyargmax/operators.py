@@ -41,95 +41,105 @@ def soft_argmax(
 ) -> A:
     """Return the position of the largest score along an axis, differentiably.
 
-    The scores become weights ``p = argmax_{p in simplex} <x / temperature, p> + H(p)``, H being the Tsallis
-    entropy of order alpha (softmax at 1, sparsemax at 2), and the position is read out of them:
-    ``sum_i c_i p_i`` for the positions ``c``, by default 0..n-1.
+    The scores become weights ``p = argmax_{p in simplex} <x / T, p> + H(p)`` with the temperature T and the Tsallis
+    entropy H of order alpha. The position is read out of the weights: ``sum_i c_i p_i`` for the positions ``c``.
 
     Parameters
     ----------
-    x
-        Scores, of any shape and a real floating-point or integer dtype. Integers are computed in the
-        framework's default floating-point dtype. A ``-inf`` score counts as masked; rows with ``+inf``
-        scores spread their weight evenly over those, with gradient 0; NaN makes its own row NaN. All of
-        this holds with every option.
-    axis
-        The axis that is reduced; None takes the flattened array, as ``argmax`` does.
-    keepdims
+    x : array
+        Scores of any shape and of a real floating-point or integer dtype. Integers are computed in the framework's
+        default floating-point dtype. A ``-inf`` score counts as masked. A row with ``+inf`` scores spreads its weight
+        evenly over those, with gradient 0. NaN makes its own row NaN. All of this holds with every option.
+    axis : int or None, default None
+        The axis that is reduced. None takes the flattened array, as ``argmax`` does.
+    keepdims : bool, default False
         Keep the reduced axes with length 1.
-    temperature
-        Divides the scores. A number greater than 0, or an array that broadcasts against the reduced shape
-        (reduced axes kept, with length 1), which gets a gradient. Towards 0 the result is argmax. An entry
-        that is not greater than 0 is refused where values may be looked at; on an accelerator and in a compiled or transformed
-        function it makes its row NaN.
-    alpha
-        The relaxation, a number of at least 1: 1 is softmax, 2 sparsemax, between and beyond them entmax,
-        whose weights are exactly 0 far from the maximum. Or an array like that of the temperature, which
-        gets a gradient; an entry below 1 or infinite is refused or makes its row NaN, as a temperature
-        would. Above 2 the weights are less well determined by the scores: half of their digits at alpha 3,
-        a quarter at 5, where the slope at the edge of the support is infinite.
-    mask
-        Boolean, broadcasts against x, True keeps. Masked scores enter no arithmetic. The position of a
-        row without any kept score is NaN, its gradient 0.
-    positions
-        What the entries stand for: shape ``(n,)``, or the rank of x with length n along the axis. Gets a
-        gradient. None is 0..n-1.
-    window
-        Only the scores within so many entries of the largest take part; the choice of those has no
-        gradient. Against two far peaks, whose mean lies at neither. None, or one wider than the axis,
-        takes all.
-    zero_background
-        For heatmaps ``>= 0`` whose background is 0: weights proportional to ``exp(x / T) - 1``, so that the
-        background does not pull the position to the centre. Alpha must be 1. A map of zeros, or of
-        less than the smallest normal number, is at the centre of its positions, with gradient 0; a negative score makes its row NaN, unless a score is
-        ``+inf``.
-    readout
-        ``"mean"``, the expected position, or ``"median"``, which moves only where more than half of the
-        weight has passed: ``c_0 + sum_j (c_{j+1} - c_j) clip(2 S_j - 1, 0, 1)``, ``S_j = sum_{i>j} p_i``.
-    hard
-        Straight-through: the value is exactly the position of the (first) largest score, the gradient that
-        of the soft position.
-    group
-        The axis goes on in other members, and x is one shard of it: the name of a mesh axis inside ``jax.shard_map``, or a
-        `torch.distributed.ProcessGroup`, in which shards may differ in length. All members call with the same options,
-        and with masks and given positions of their own shard. Positions count through all shards, every member gets the
-        same answer, and numbers of the size of a row are all that is exchanged. With several axes, or None, the first
-        axis goes on. None: x is whole.
+    temperature : float or array, default 1.0
+        Divides the scores. Towards 0 the result is argmax. A number greater than 0, or an array that broadcasts against
+        the reduced shape (reduced axes kept, with length 1). An array gets a gradient. Where values may be looked at,
+        an entry that is not greater than 0 is refused. On an accelerator, and in a compiled or transformed function,
+        such an entry makes its row NaN.
+    alpha : float or array, default 1.0
+        The relaxation, a number of at least 1: 1 is softmax, 2 is sparsemax, and other values are entmax. Above 1,
+        weights far from the maximum are exactly 0. An array has a shape like that of the temperature and gets a
+        gradient. An entry below 1, or infinite, is refused or makes its row NaN, as a temperature would. Above 2 the
+        scores determine the weights less well: to half of their digits at alpha 3 and to a quarter at 5, because the
+        slope at the edge of the support is infinite.
+    mask : array of bool, optional
+        Broadcasts against x; True keeps a score. Masked scores enter no arithmetic: a masked NaN changes nothing. A row
+        without any kept score has position NaN and gradient 0.
+    positions : array, optional
+        What the entries stand for: shape ``(n,)``, or the rank of x with length n along the axis. Gets a gradient. None
+        is 0..n-1.
+    window : int, optional
+        Only scores at most so many entries away from the largest take part. This helps against two far peaks, whose
+        mean lies at neither. The choice of the window has no gradient. None, or a window wider than the axis, takes
+        all.
+    zero_background : bool, default False
+        For heatmaps ``>= 0`` whose background is 0: weights are proportional to ``exp(x / T) - 1``, so that the
+        background does not pull the position to the centre. Needs alpha 1. A row of zeros, or of less than the smallest
+        normal number, is at the centre of its positions, with gradient 0. A negative score makes its row NaN, unless
+        another is ``+inf``.
+    readout : {"mean", "median"}, default "mean"
+        ``"mean"`` is the expected position. ``"median"`` is the position that halves the weights, ``c_0 + sum_j
+        (c_{j+1} - c_j) clip(2 S_j - 1, 0, 1)`` with ``S_j = sum_{i>j} p_i``. One far outlier does not move the median.
+    hard : bool, default False
+        Straight-through: the value is exactly the position of the largest score (of equal ones, the first), and the
+        gradient is that of the soft position.
+    group : object, optional
+        Says that x is one shard of the axis, and who holds the others: the name of a mesh axis inside
+        ``jax.shard_map``, or a `torch.distributed.ProcessGroup`, in which shards may differ in length. All members call
+        with the same options, and with the masks and positions of their own shards. Positions count through all shards,
+        and every member gets the same answer. Only numbers of the size of a row are exchanged. With several axes, or
+        None, the first axis is the one that is split. None: x is whole.
 
     Returns
     -------
     array
-        Positions, of the shape of x without the axis, in x's floating-point dtype but at least float32
-        (bfloat16 cannot hold index 257, float16 not 2049).
+        Positions, of the shape of x without the axis, in the floating-point dtype of x but at least float32 (bfloat16
+        cannot hold index 257, float16 not 2049).
 
     Raises
     ------
     TypeError
-        If x is no array, or of a Boolean or complex dtype; if an option is of the wrong type.
+        If x is no array, or of a Boolean or complex dtype; if an option has a wrong type.
     ValueError
-        If the axis does not exist or is empty, a concrete temperature is not greater than 0, or a shape
-        does not fit.
+        If the axis does not exist or is empty, if a shape does not fit, or if an option is out of its range.
+
+    See Also
+    --------
+    soft_argmin : The position of the smallest score.
+    soft_argmax_moments : The position and its variance.
+    spatial_soft_argmax : One coordinate for each axis of a map.
+    soft_one_hot : The weights.
+    expectation : The position that given weights stand for.
 
     Notes
     -----
-    Jacobian of the mean: ``d position / d x_j = s_j (c_j - <s, c> / sum(s)) / temperature`` with
-    ``s = p^(2 - alpha)`` on the support and 0 off it; for softmax ``p_j (c_j - position) / temperature``.
+    Jacobian of the mean: ``d position / d x_j = s_j (c_j - <s, c> / sum(s)) / T``, with ``s = p^(2 - alpha)`` on the
+    support and 0 off it. For softmax it is ``p_j (c_j - position) / T``.
 
     References
     ----------
-    Chapelle and Wu (2010), "Gradient descent optimization of smoothed information retrieval metrics".
-    Kendall et al. (2017), "End-to-end learning of geometry and context for deep stereo regression", eq. 1.
-    Martins and Astudillo (2016), arXiv:1602.02068 (sparsemax, eq. 2).
-    Peters, Niculae and Martins (2019), arXiv:1905.05702 (alpha-entmax, eq. 10).
-    Correia, Niculae and Martins (2019), arXiv:1909.00015 (learning alpha).
-    Gu, Yang and Yao (2021), "Removing the bias of integral pose regression" (zero background).
-    Bengio, Leonard and Courville (2013), arXiv:1308.3432 (straight-through).
+    * Chapelle and Wu (2010), "Gradient descent optimization of smoothed information retrieval metrics".
+    * Kendall et al. (2017), "End-to-end learning of geometry and context for deep stereo regression", eq. 1.
+    * Martins and Astudillo (2016), arXiv:1602.02068, eq. 2 (sparsemax).
+    * Peters, Niculae and Martins (2019), arXiv:1905.05702, eq. 10 (entmax).
+    * Correia, Niculae and Martins (2019), arXiv:1909.00015 (a learned alpha).
+    * Gu, Yang and Yao (2021), "Removing the bias of integral pose regression" (zero background).
+    * Bengio, Leonard and Courville (2013), arXiv:1308.3432 (straight-through).
 
     Examples
     --------
     >>> import numpy as np
+    >>> from anyargmax import soft_argmax
     >>> x = np.asarray([[0.0, 1.0, 5.0], [3.0, 0.0, 0.0]])
-    >>> print(soft_argmax(x, axis=-1, temperature=0.1), soft_argmax(x, axis=-1, hard=True))
-    [2.00000000e+00 2.80722864e-13] [2. 0.]
+    >>> print(soft_argmax(x, axis=-1).round(4), soft_argmax(x, axis=-1, temperature=0.1).round(4))
+    [1.969  0.1358] [2. 0.]
+    >>> print(soft_argmax(x, axis=-1, alpha=2), soft_argmax(x, axis=-1, hard=True))
+    [2. 0.] [2. 0.]
+    >>> print(soft_argmax(x, axis=-1, positions=np.asarray([-1.0, 0.0, 1.0])).round(4))
+    [ 0.969  -0.8642]
     """
     arguments = (axis, keepdims, temperature, alpha, mask, positions, window, zero_background, readout, hard, group)
     return called(position, x, arguments)
@@ -152,8 +162,71 @@ def soft_argmin(
 ) -> A:
     """Return the position of the smallest score along an axis, differentiably: ``soft_argmax(-x)``.
 
-    Parameters, returns, errors and Jacobian (with the sign of x turned) are those of `soft_argmax`. A
-    ``+inf`` score counts as masked. Unsigned and extreme integers are compared without overflow.
+    Unsigned and extreme integers are compared without overflow.
+
+    Parameters
+    ----------
+    x : array
+        Scores of any shape and of a real floating-point or integer dtype, such as the costs of a match. A ``+inf``
+        score counts as masked. NaN makes its own row NaN.
+    axis : int or None, default None
+        The axis that is reduced. None takes the flattened array.
+    keepdims : bool, default False
+        Keep the reduced axes with length 1.
+    temperature : float or array, default 1.0
+        Divides the scores; towards 0 the result is argmin. Greater than 0: a number, or an array that broadcasts
+        against the reduced shape (reduced axes kept, with length 1), which gets a gradient.
+    alpha : float or array, default 1.0
+        The relaxation, at least 1: 1 is softmax, 2 sparsemax, other values are entmax. An array is like that of the
+        temperature.
+    mask : array of bool, optional
+        Broadcasts against x; True keeps a score. A row without any kept score has position NaN and gradient 0.
+    positions : array, optional
+        What the entries stand for: shape ``(n,)``, or the rank of x with length n along the axis. Gets a gradient. None
+        is 0..n-1.
+    window : int, optional
+        Only scores at most so many entries away from the smallest take part. None takes all.
+    readout : {"mean", "median"}, default "mean"
+        The expected position, or the position that halves the weights.
+    hard : bool, default False
+        Straight-through: the value is exactly the position of the smallest score (of equal ones, the first), the
+        gradient that of the soft position.
+    group : object, optional
+        Of one shard of the axis, who holds the others: the name of a mesh axis inside ``jax.shard_map``, or a
+        `torch.distributed.ProcessGroup`. None: x is whole.
+
+    Returns
+    -------
+    array
+        Positions, of the shape of x without the axis, in the floating-point dtype of x but at least float32.
+
+    Raises
+    ------
+    TypeError
+        If x is no array, or of a Boolean or complex dtype; if an option has a wrong type.
+    ValueError
+        If the axis does not exist or is empty, if a shape does not fit, or if an option is out of its range.
+
+    See Also
+    --------
+    soft_argmax : The position of the largest score, with every option in full.
+
+    Notes
+    -----
+    Weights ``p = argmax_{p in simplex} <-x / T, p> + H(p)``. Jacobian of the mean:
+    ``d position / d x_j = -s_j (c_j - <s, c> / sum(s)) / T``, with ``s = p^(2 - alpha)`` on the support and 0 off it.
+
+    References
+    ----------
+    * Kendall et al. (2017), "End-to-end learning of geometry and context for deep stereo regression", eq. 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from anyargmax import soft_argmin
+    >>> cost = np.asarray([3.0, 0.5, 2.0, 4.0])
+    >>> print(soft_argmin(cost).round(4), soft_argmin(cost, temperature=0.1).round(4), soft_argmin(cost, hard=True))
+    1.1508 1.0 1.0
     """
     arguments = (axis, keepdims, temperature, alpha, mask, positions, window, False, readout, hard, group)
     return called(smallest, x, arguments)
@@ -175,18 +248,73 @@ def soft_argmax_moments(
 ) -> tuple[A, A]:
     """Return mean and variance of the position under the weights: an argmax with its uncertainty.
 
-    Parameters are those of `soft_argmax`.
+    Parameters
+    ----------
+    x : array
+        Scores of any shape and of a real floating-point or integer dtype. A ``-inf`` score counts as masked. NaN makes
+        its own row NaN.
+    axis : int or None, default None
+        The axis that is reduced. None takes the flattened array.
+    keepdims : bool, default False
+        Keep the reduced axes with length 1.
+    temperature : float or array, default 1.0
+        Divides the scores. Greater than 0: a number, or an array that broadcasts against the reduced shape (reduced
+        axes kept, with length 1), which gets a gradient.
+    alpha : float or array, default 1.0
+        The relaxation, at least 1: 1 is softmax, 2 sparsemax, other values are entmax. An array is like that of the
+        temperature.
+    mask : array of bool, optional
+        Broadcasts against x; True keeps a score. In a row without any kept score both moments are NaN, with gradient 0.
+    positions : array, optional
+        What the entries stand for: shape ``(n,)``, or the rank of x with length n along the axis. Gets a gradient. None
+        is 0..n-1.
+    window : int, optional
+        Only scores at most so many entries away from the largest take part. None takes all.
+    zero_background : bool, default False
+        For heatmaps ``>= 0`` whose background is 0: weights are proportional to ``exp(x / T) - 1``. Needs alpha 1.
+    group : object, optional
+        Of one shard of the axis, who holds the others: the name of a mesh axis inside ``jax.shard_map``, or a
+        `torch.distributed.ProcessGroup`. None: x is whole.
 
     Returns
     -------
-    mean, variance : array
-        ``sum_i c_i p_i`` and ``sum_i p_i (c_i - mean)^2``, each as `soft_argmax` returns its position. Two
-        far peaks, or flat scores, show as a large variance.
+    mean : array
+        ``m = sum_i c_i p_i``, of the shape of x without the axis, in the floating-point dtype of x but at least
+        float32.
+    variance : array
+        ``sum_i p_i (c_i - m)^2``, of the same shape and dtype. It is large for two far peaks, and for flat scores.
+
+    Raises
+    ------
+    TypeError
+        If x is no array, or of a Boolean or complex dtype; if an option has a wrong type.
+    ValueError
+        If the axis does not exist or is empty, if a shape does not fit, or if an option is out of its range.
+
+    See Also
+    --------
+    soft_argmax : The mean alone, with every option in full.
+    spatial_soft_argmax : Means and covariances of the coordinates of a map.
 
     Notes
     -----
-    Jacobian of the variance: ``d variance / d x_j = s_j (d_j - <s, d> / sum(s)) / temperature`` with
-    ``d_j = (c_j - mean)^2`` and s as in `soft_argmax`.
+    Jacobian of the variance: ``d variance / d x_j = s_j (d_j - <s, d> / sum(s)) / T`` with ``d_j = (c_j - m)^2`` and
+    ``s = p^(2 - alpha)`` on the support and 0 off it. That of the mean has ``c_j`` in place of ``d_j``.
+
+    References
+    ----------
+    * Kendall et al. (2017), "End-to-end learning of geometry and context for deep stereo regression", eq. 1 (the mean).
+    * Nibali, He, Morgan and Prendergast (2018), arXiv:1801.07372 (the variance, as a regulariser).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from anyargmax import soft_argmax_moments
+    >>> one_peak, two_peaks = np.asarray([0.0, 0.0, 8.0, 0.0, 0.0]), np.asarray([8.0, 0.0, 0.0, 0.0, 8.0])
+    >>> print([float(moment.round(3)) for moment in soft_argmax_moments(one_peak)])
+    [2.0, 0.003]
+    >>> print([float(moment.round(3)) for moment in soft_argmax_moments(two_peaks)])
+    [2.0, 3.998]
     """
     arguments = (axis, keepdims, temperature, alpha, mask, positions, window, zero_background, "moments", False, group)
     return called(moments, x, arguments)
@@ -241,39 +369,86 @@ def spatial_soft_argmax(
 ) -> A | tuple[A, A]:
     """Return the coordinates of the largest score of a map, one for each of its axes, differentiably.
 
-    The weights sum to 1 over all the axes together; each coordinate is read out of them along its own.
+    The weights sum to 1 over all the axes together. Each coordinate is read out of them along its own axis.
 
     Parameters
     ----------
-    x, temperature, alpha, mask, zero_background, hard, group
-        As in `soft_argmax`.
-    axes
-        The axes of the map, such as height and width, in the order in which the coordinates come out.
-    coordinates
-        ``"index"``: 0..n-1; ``"corner"``: -1 and 1 on the first and last entry; ``"center"``: the centres
-        of n equal cells of [-1, 1], ``(2 i + 1) / n - 1``. An axis of one entry is at 0.
-    window
-        As in `soft_argmax`, in entries: one number for all of the axes, or a tuple with one for each.
-    readout
+    x : array
+        Scores of any shape and of a real floating-point or integer dtype, such as heatmaps of the shape
+        ``(batch, keypoints, height, width)``. A ``-inf`` score counts as masked. NaN makes its own map NaN.
+    axes : tuple of int, default (-2, -1)
+        The axes of the map, in the order in which the coordinates come out: ``(-1, -2)`` is x before y.
+    coordinates : {"index", "corner", "center"}, default "index"
+        ``"index"``: 0..n-1. ``"corner"``: -1 and 1 on the first and last entry. ``"center"``: the centres of n equal
+        cells of [-1, 1], ``(2 i + 1) / n - 1``. In the last two, an axis of one entry is at 0.
+    temperature : float or array, default 1.0
+        Divides the scores. Greater than 0: a number, or an array that broadcasts against the reduced shape (the axes of
+        the map kept, with length 1), which gets a gradient. For a heatmap in [0, 1], take a low one, such as 0.05.
+    alpha : float or array, default 1.0
+        The relaxation, at least 1: 1 is softmax, 2 sparsemax, other values are entmax. An array is like that of the
+        temperature.
+    mask : array of bool, optional
+        Broadcasts against x; True keeps a score. A map without any kept score has coordinates NaN and gradient 0.
+    window : int or tuple of int, optional
+        Only scores at most so many entries away from the largest take part: one number for all axes, or a tuple with
+        one for each. None takes all.
+    zero_background : bool, default False
+        For maps ``>= 0`` whose background is 0: weights are proportional to ``exp(x / T) - 1``, so that the background
+        does not pull the coordinates to the centre. Needs alpha 1. A map of zeros is at its centre, with gradient 0.
+    readout : {"mean", "median", "moments", "covariance"}, default "mean"
         ``"mean"``; ``"median"``, of the weights summed over the other axes; ``"moments"``, mean and variance; or
-        ``"covariance"``, mean and covariance matrix. The last two not with ``hard=True``.
+        ``"covariance"``, mean and covariance matrix. The last two do not go with ``hard=True``.
+    hard : bool, default False
+        Straight-through: the value is exactly the coordinates of the largest score (of equal ones, the first), the
+        gradient that of the soft coordinates.
+    group : object, optional
+        The first of the axes goes on in other members, of which this is one shard: the name of a mesh axis inside
+        ``jax.shard_map``, or a `torch.distributed.ProcessGroup`. None: x is whole.
 
     Returns
     -------
-    array
-        Shape ``(..., len(axes))``: the other axes of x, then the coordinates; dtype as in `soft_argmax`. For
-        ``"moments"`` two such arrays: the means, and the variance along each axis. For ``"covariance"`` the means, and
-        a symmetric matrix of shape ``(..., len(axes), len(axes))``.
+    array or tuple of arrays
+        Coordinates of the shape ``(..., len(axes))``: the other axes of x, then the coordinates, in the floating-point
+        dtype of x but at least float32. For ``"moments"`` two such arrays: means, and variances along each axis. For
+        ``"covariance"`` the means, and symmetric matrices of the shape ``(..., len(axes), len(axes))``.
+
+    Raises
+    ------
+    TypeError
+        If x is no array, or of a Boolean or complex dtype; if an option has a wrong type.
+    ValueError
+        If an axis does not exist, is empty or is given twice, if a shape does not fit, or if an option is out of its
+        range.
+
+    See Also
+    --------
+    soft_argmax : The position along one axis, with every option in full.
+    spatial_expectation : The coordinates that given weights stand for.
 
     Notes
     -----
-    Jacobian of the covariance of coordinates c and d: ``s_j (e_j - <s, e> / sum(s)) / temperature`` with
-    ``e_j = (c_j - mean_c) (d_j - mean_d)`` and s as in `soft_argmax`.
+    Jacobian of a coordinate c: ``s_j (c_j - <s, c> / sum(s)) / T``, with ``s = p^(2 - alpha)`` on the support and 0 off
+    it. That of the covariance of coordinates c and d has ``e_j = (c_j - mean_c) (d_j - mean_d)`` in place of ``c_j``.
 
     References
     ----------
-    Levine, Finn, Darrell and Abbeel (2016), "End-to-end training of deep visuomotor policies".
-    Nibali, He, Morgan and Prendergast (2018), arXiv:1801.07372 (center coordinates).
+    * Levine, Finn, Darrell and Abbeel (2016), "End-to-end training of deep visuomotor policies".
+    * Nibali, He, Morgan and Prendergast (2018), arXiv:1801.07372 (center coordinates).
+    * Gu, Yang and Yao (2021), "Removing the bias of integral pose regression" (zero background).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from anyargmax import spatial_soft_argmax
+    >>> heatmap = np.zeros((4, 5))
+    >>> heatmap[1, 3] = 9.0
+    >>> print(spatial_soft_argmax(heatmap).round(3), spatial_soft_argmax(heatmap, (-1, -2)).round(3))
+    [1.001 2.998] [2.998 1.001]
+    >>> print(spatial_soft_argmax(heatmap, coordinates="corner", hard=True).round(3))
+    [-0.333  0.5  ]
+    >>> mean, covariance = spatial_soft_argmax(heatmap, zero_background=True, readout="covariance")
+    >>> print(mean, covariance.shape)
+    [1. 3.] (2, 2)
     """
     axes = tuple(axes) if isinstance(axes, list) else axes
     window = tuple(window) if isinstance(window, list) else window

@@ -139,57 +139,76 @@ class _Layer(FunctionLayer, keras.layers.Layer):
 
 @_serializable
 class SoftArgmax(_Layer, function=soft_argmax):
-    """Position of the largest score along an axis, differentiably: `soft_argmax` as a layer without weights.
+    """Position of the largest score along an axis, differentiably: `soft_argmax` as a Keras layer without weights.
+
+    Import it by ``from anyargmax.backends.keras import SoftArgmax``. Scores of any shape go in, and positions of that
+    shape without the axis come out, in the layer's compute dtype but at least float32, so also under ``mixed_float16``
+    and ``mixed_bfloat16``. The layer has no weights: options that are arrays are constants, which are saved with it.
 
     Parameters
     ----------
-    axis
-        The axis that is reduced, the batch counting as axis 0; None takes the flattened array, batch and
-        all, and returns a scalar.
-    keepdims, temperature, alpha, positions, window, zero_background, readout, hard
-        As in `soft_argmax`. Lists and arrays (positions, temperature) are constants, saved with the layer.
+    axis : int or None, default -1
+        The axis that is reduced, the batch counting as axis 0. None takes the flattened array, batch and all, and
+        returns a scalar.
+    keepdims : bool, default False
+        Keep the reduced axis with length 1.
+    temperature : float or array, default 1.0
+        Divides the scores, greater than 0. An array broadcasts against the reduced shape (reduced axes kept, with
+        length 1).
+    alpha : float or array, default 1.0
+        The relaxation, at least 1: 1 is softmax, 2 sparsemax, other values are entmax. An array as for the temperature.
+    positions : array or list, optional
+        What the entries stand for, n numbers; None is 0..n-1.
+    window : int, optional
+        Only scores at most so many entries away from the largest take part. None takes all.
+    zero_background : bool, default False
+        For heatmaps ``>= 0`` whose background is 0: weights are proportional to ``exp(x / T) - 1``. Needs alpha 1.
+    readout : {"mean", "median"}, default "mean"
+        The expected position, or the position that halves the weights.
+    hard : bool, default False
+        Straight-through: the value is exactly the position of the largest score, the gradient that of the soft
+        position.
     **kwargs
         What every layer takes: ``name``, ``dtype``, ``trainable``.
-
-    Call arguments
-    --------------
-    inputs
-        Scores, of any shape.
-    mask
-        Boolean, True keeps. A mask of the rank of the scores masks scores, as in `soft_argmax` and in
-        `keras.layers.Softmax`. One of lower rank is read as Keras reads it, such as the ``(batch, time)``
-        mask that ``Embedding(mask_zero=True)`` and ``Masking`` attach and Keras passes on: it belongs to
-        the leading axes of the scores. If the reduced axis is one of those (time, for scores of shape
-        ``(batch, time)`` or ``(batch, time, features)``), padded steps are no candidates. If it is another
-        (features), the mask changes no value and is passed on with the positions.
-
-    Returns
-    -------
-    tensor
-        Positions: the shape of the scores without the axis, in the layer's compute dtype but at least
-        float32, so also under ``mixed_float16`` and ``mixed_bfloat16``.
 
     Raises
     ------
     TypeError
-        If an option or the mask is of the wrong type, or the tensors are of a framework that the library
-        does not know.
+        If an option has a wrong type or is unknown; on a call, if the mask has a wrong type, or if the tensors are of a
+        framework that the library does not know.
     ValueError
-        If the axis does not exist, an option has a value that `soft_argmax` refuses, or the mask fits
+        If an option has a value that `soft_argmax` refuses; on a call, if the axis does not exist, or if the mask fits
         neither the scores nor their leading axes.
+
+    See Also
+    --------
+    anyargmax.soft_argmax : The function, with every option in full.
 
     Notes
     -----
-    The positions carry a Keras mask if one of lower rank than the scores came in and none of its axes is
-    reduced. Keras' losses reduce the last axis before they apply it: train masked positions of shape
-    ``(batch, time)`` with ``keepdims=True``, against targets of shape ``(batch, time, 1)``.
+    Call it as ``layer(inputs, mask=None)``. A Boolean mask of the rank of the scores masks scores where it is False, as
+    in `soft_argmax` and in `keras.layers.Softmax`. A mask of lower rank is read as Keras reads it, such as the
+    ``(batch, time)`` mask that ``Embedding(mask_zero=True)`` and ``Masking`` attach and Keras passes on: it belongs to
+    the leading axes of the scores. If the reduced axis is one of those (time, for scores of shape ``(batch, time)`` or
+    ``(batch, time, features)``), padded steps are no candidates. If it is another (features), the mask changes no value
+    and is passed on with the positions.
 
-    A row (or, along time, a sample) without any kept score has position NaN and gradient 0. The layer
-    refuses to be called with a mask of one axis for scores of more, which may mean batch or features.
+    The positions carry a Keras mask if one of lower rank than the scores came in and none of its axes is reduced.
+    Keras' losses reduce the last axis before they apply it: train masked positions of shape ``(batch, time)`` with
+    ``keepdims=True``, against targets of shape ``(batch, time, 1)``.
 
-    On Keras' NumPy backend there are values only: it has no gradients. On TensorFlow the length of the axis must be
-    known when a graph is traced: give sequences that are reduced along time one length, such as by padding and a
-    mask, or compile the model with ``run_eagerly=True``.
+    A row (or, along time, a sample) without any kept score has position NaN and gradient 0. The layer refuses to be
+    called with a mask of one axis for scores of more, which may mean batch or features.
+
+    The gradient is that of `soft_argmax`: for softmax, ``p_j (c_j - position) / T``. On Keras' NumPy backend there are
+    values only: it has no gradients. On TensorFlow the length of the axis must be known when a graph is traced: give
+    sequences that are reduced along time one length, such as by padding and a mask, or compile the model with
+    ``run_eagerly=True``.
+
+    References
+    ----------
+    * Chapelle and Wu (2010), "Gradient descent optimization of smoothed information retrieval metrics".
+    * Kendall et al. (2017), "End-to-end learning of geometry and context for deep stereo regression", eq. 1.
 
     Examples
     --------
@@ -210,44 +229,64 @@ class SoftArgmax(_Layer, function=soft_argmax):
 
 @_serializable
 class SpatialSoftArgmax(_Layer, function=spatial_soft_argmax):
-    """Coordinates of the largest score of a map, differentiably: `spatial_soft_argmax` as a layer without weights.
+    """Coordinates of the largest score of a map: `spatial_soft_argmax` as a Keras layer without weights.
+
+    Import it by ``from anyargmax.backends.keras import SpatialSoftArgmax``. Maps of scores of any shape go in, such as
+    ``(batch, height, width, channels)``, and one coordinate for each axis of a map comes out: ``(batch, channels, 2)``.
+    The dtype is the layer's compute dtype but at least float32. The layer has no weights: options that are arrays are
+    constants, which are saved with it.
 
     Parameters
     ----------
-    axes
+    axes : tuple of int, default (-2, -1)
         The axes of the map, the batch counting as axis 0, in the order in which the coordinates come out: ``(-1, -2)``
         is x before y. Maps with their channels last have height and width on ``(1, 2)``.
-    coordinates, temperature, alpha, window, zero_background, readout, hard
-        As in `spatial_soft_argmax`. Lists and arrays (temperature, alpha) are constants, saved with the layer.
+    coordinates : {"index", "corner", "center"}, default "index"
+        ``"index"``: 0..n-1. ``"corner"``: -1 and 1 on the first and last entry. ``"center"``: the centres of n equal
+        cells of [-1, 1].
+    temperature : float or array, default 1.0
+        Divides the scores, greater than 0. An array broadcasts against the reduced shape (the axes of the map kept,
+        with length 1).
+    alpha : float or array, default 1.0
+        The relaxation, at least 1: 1 is softmax, 2 sparsemax, other values are entmax. An array as for the temperature.
+    window : int or tuple of int, optional
+        Only scores at most so many entries away from the largest take part: one number, or one for each axis.
+    zero_background : bool, default False
+        For maps ``>= 0`` whose background is 0: weights are proportional to ``exp(x / T) - 1``. Needs alpha 1.
+    readout : {"mean", "median", "moments", "covariance"}, default "mean"
+        ``"moments"`` is mean and variance, ``"covariance"`` mean and covariance matrix: two tensors, as
+        `spatial_soft_argmax` returns them. These not with ``hard=True``.
+    hard : bool, default False
+        Straight-through: the value is exactly the coordinates of the largest score, the gradient that of the soft ones.
     **kwargs
         What every layer takes: ``name``, ``dtype``, ``trainable``.
 
-    Call arguments
-    --------------
-    inputs
-        Maps of scores, of any shape.
-    mask
-        As in `SoftArgmax`: of the rank of the scores it masks scores; of lower rank it belongs to their leading axes,
-        and is passed on if none of those is reduced.
-
-    Returns
-    -------
-    tensor
-        Coordinates: the shape of the scores without the axes, then one for each of them, in the dtype that `SoftArgmax`
-        has. For ``"moments"`` and ``"covariance"`` two tensors, as `spatial_soft_argmax` returns them.
-
     Raises
     ------
-    TypeError, ValueError
-        As `SoftArgmax`.
+    TypeError
+        If an option has a wrong type or is unknown; on a call, if the mask has a wrong type, or if the tensors are of a
+        framework that the library does not know.
+    ValueError
+        If an option has a value that `spatial_soft_argmax` refuses; on a call, if an axis does not exist, or if the
+        mask fits neither the scores nor their leading axes.
 
     See Also
     --------
-    SoftArgmax : what holds of masks.
+    anyargmax.spatial_soft_argmax : The function, with every option in full.
+    SoftArgmax : More on masks, and on TensorFlow's graphs.
+
+    Notes
+    -----
+    Call it as ``layer(inputs, mask=None)``. A Boolean mask of the rank of the scores masks scores where it is False.
+    One of lower rank belongs to the leading axes of the scores, as Keras has it, and is passed on if none of those is
+    reduced.
+
+    The gradient is that of `spatial_soft_argmax`: for softmax, ``p_j (c_j - coordinate) / T``.
 
     References
     ----------
-    Levine, Finn, Darrell and Abbeel (2016), "End-to-end training of deep visuomotor policies".
+    * Levine, Finn, Darrell and Abbeel (2016), "End-to-end training of deep visuomotor policies".
+    * Nibali, He, Morgan and Prendergast (2018), arXiv:1801.07372 (center coordinates).
 
     Examples
     --------
@@ -269,44 +308,55 @@ class SpatialSoftArgmax(_Layer, function=spatial_soft_argmax):
 
 @_serializable
 class SampleOneHot(_Layer, function=choice):
-    """A one-hot choice, at random in training: `sample_one_hot` as a layer without weights.
+    """A one-hot choice, at random in training: `sample_one_hot` as a Keras layer without weights.
 
-    In training it draws from ``softmax(inputs)``. Otherwise it takes the (first) largest score, with the gradient of the
-    softmax weights.
+    Import it by ``from anyargmax.backends.keras import SampleOneHot``. Scores of any shape go in, and one-hot weights
+    of that shape come out, in the dtype of the scores, or of integers in the layer's compute dtype. In training it
+    draws from ``softmax(inputs)``. Otherwise it takes the largest score (of equal ones, the first), with the gradient
+    of the softmax weights. Its only state is that of a seed generator.
 
     Parameters
     ----------
-    axis
+    axis : int, default -1
         The axis along which one entry is chosen, the batch counting as axis 0.
-    temperature
-        Of the gradient, as in `SoftArgmax`. It does not change the choice.
-    estimator
-        As in `sample_one_hot`.
-    draws
+    temperature : float or array, default 1.0
+        Of the gradient, greater than 0; it does not change the choice. An array broadcasts against the result with the
+        axis of length 1.
+    estimator : {"gumbel", "straight-through", "reinmax", "gumbel-rao", "gapped"}, default "gumbel"
+        Where the gradient of a draw comes from, as in `sample_one_hot`.
+    draws : int, default 1
         How many draws of noise ``"gumbel-rao"`` takes the mean over.
-    seed
-        An integer, or None for one at random.
+    seed : int, optional
+        Where the noise starts. None is one at random.
     **kwargs
         What every layer takes: ``name``, ``dtype``, ``trainable``.
 
-    Call arguments
-    --------------
-    inputs
-        Scores, of any shape.
-    mask
-        As in `SoftArgmax`. One of lower rank than the scores is passed on.
-    training
-        Whether to draw, which Keras sets in ``fit``.
-
-    Returns
-    -------
-    tensor
-        One-hot weights of the shape and the dtype of the scores, of integers in the layer's compute dtype.
-
     Raises
     ------
-    TypeError, ValueError
-        As `sample_one_hot` and `SoftArgmax`.
+    TypeError
+        If an option has a wrong type or is unknown; on a call, if the mask has a wrong type, or if the tensors are of a
+        framework that the library does not know.
+    ValueError
+        If an option has a value that `sample_one_hot` refuses; on a call, if the axis does not exist, or if the mask
+        fits neither the scores nor their leading axes.
+
+    See Also
+    --------
+    anyargmax.sampling.sample_one_hot : The function, with the estimators in full.
+    SoftArgmax : More on masks.
+
+    Notes
+    -----
+    Call it as ``layer(inputs, mask=None, training=False)``; Keras sets ``training`` in ``fit``. A Boolean mask of the
+    rank of the scores masks scores where it is False. One of lower rank belongs to the leading axes of the scores, as
+    Keras has it, and is passed on.
+
+    The gradient in training is that of the estimator; otherwise it is ``(diag(p) - p p^T) / T``.
+
+    References
+    ----------
+    * Jang, Gu and Poole (2017), arXiv:1611.01144 (gumbel).
+    * Liu, Dong, Liu, Yu and Gao (2023), arXiv:2304.08612 (reinmax).
 
     Examples
     --------

@@ -8,6 +8,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]  # the library beside the pages, installed or not
 os.environ.setdefault("KERAS_BACKEND", "torch")
 os.environ.setdefault("MPLBACKEND", "agg")
+os.environ["PATH"] = os.pathsep.join(
+    [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+)  # `python` of the page on commands
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
 import matplotlib.pyplot as plt
@@ -36,7 +39,7 @@ extensions = [
     "sphinxcontrib.programoutput",
 ]
 exclude_patterns = ["gallery", "figures", "_build"]
-nitpicky = False
+default_role = "py:obj"  # a name in single backquotes leads to its page
 templates_path = ["_templates"]
 suppress_warnings = ["config.cache"]  # the settings hold functions, which no cache keeps
 
@@ -48,12 +51,11 @@ autosummary_generate = True
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 numpydoc_validation_checks = {"GL01", "GL06", "GL07", "PR01", "PR02", "PR03", "PR10", "RT03", "SS01", "SS03"}
-numpydoc_validation_exclude = {r"^anyargmax\.backends\.", r"^anyargmax\.validation\.(Finding|Report|Row|Backend)"}
 
 plot_basedir = str(ROOT / "docs" / "figures")
 plot_formats = [("png", 200)]
 plot_html_show_formats = False
-plot_html_show_source_link = True
+plot_html_show_source_link = False
 plot_include_source = False
 plot_rcparams = STYLE
 plot_apply_rcparams = True
@@ -67,21 +69,25 @@ sphinx_gallery_conf = {
     "gallery_dirs": "examples",
     "image_srcset": ["2x"],
     "matplotlib_animations": False,
-    "min_reported_time": 20,
+    "min_reported_time": 0,
     "remove_config_comments": True,
     "reset_modules": ("style.reset",),
     "show_signature": False,
+    "write_computation_times": False,
     "within_subsection_order": "ExampleTitleSortKey",
 }
 
 html_theme = "pydata_sphinx_theme"
 html_title = "anyargmax"
+html_sidebars = {page: [] for page in ("index", "start", "guide", "faq")}  # pages without any below them
+html_favicon = html_logo = "_static/logo.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
-    "header_links_before_dropdown": 6,
+    "logo": {"text": "anyargmax", "alt_text": "anyargmax, first page"},
+    "header_links_before_dropdown": 7,
     "navigation_with_keys": False,
     "show_prev_next": True,
     "secondary_sidebar_items": ["page-toc"],

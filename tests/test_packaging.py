@@ -58,7 +58,10 @@ def texts():
     """Every text file of the project that is here: an installed wheel has no folder ``backends`` beside the tests."""
     for folder in {SOURCE, ROOT / "anyargmax", ROOT / "backends", ROOT / "tests", ROOT / ".ci"}:
         yield from (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    yield from (path for path in ROOT.iterdir() if path.suffix in (".md", ".toml"))
+    yield from (path for path in ROOT.iterdir() if path.suffix in (".md", ".toml", ".cff", ".py"))
+    written = [*(ROOT / "docs").glob("*"), *(ROOT / "docs" / "reference").glob("*")]
+    written += [path for folder in ("gallery", "figures", "_static") for path in (ROOT / "docs" / folder).rglob("*")]
+    yield from (path for path in written if path.suffix in (".md", ".rst", ".py", ".css", ".json"))
 
 
 def test_importing_the_library_loads_no_framework():
@@ -164,6 +167,24 @@ def test_the_metadata_names_authors_interpreters_and_the_plugin():
     named = {line.rpartition(" :: ")[2] for line in project["classifiers"]}
     assert {"3.11", "3.12", "3.13", "Pytest"} <= named
     assert project["scripts"].keys() == {"anyargmax"}
+
+
+def test_the_metadata_has_addresses_under_the_name_of_the_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert all(f"/{project['name']}/" in address for address in project["urls"].values())
+    assert "Homepage" in project["urls"]
+
+
+@pytest.mark.skipif(not find_spec("yaml"), reason="PyYAML is not installed")
+def test_the_citation_says_what_the_metadata_says():
+    import yaml
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == anyargmax.__version__
+    assert citation["title"] == f"{project['name']}: {project['description'][0].lower()}{project['description'][1:]}"
+    assert citation["license"] == project["license"]
+    assert citation["authors"] == project["authors"]
 
 
 def test_types_are_shipped():

@@ -375,11 +375,14 @@ class TestComparingAFunction:
             ({"backends": ["paddle"]}, ValueError, "`backends` must be some of numpy, .*, got 'paddle'"),
             ({"backends": ["numpy"], "dtypes": ["float8"]}, ValueError, "`dtypes` must be some of .*, got 'float8'"),
             ({"backends": ["numpy"], "devices": ["cuda"]}, ValueError, "got 'cuda', which none of numpy has"),
+            ({"backends": ["numpy"], "order": 3}, ValueError, "`order` must be 0, 1 or 2, got 3"),
         ],
     )
     def test_refuses_what_there_is_not(self, options, error, message):
         with pytest.raises(error, match=message):
             validation.compare(soft_argmax, X, **options)
+        with pytest.raises(error, match=message):
+            validation.check(**options)
 
     def test_refuses_a_framework_without_a_function(self):
         with pytest.raises(ValueError, match="a function for each framework, got none for numpy"):

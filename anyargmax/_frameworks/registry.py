@@ -64,17 +64,67 @@ def register_backend(adapter: Any, /) -> None:
 
     Parameters
     ----------
-    adapter
-        A module or object with ``name``, ``namespace`` (an Array API namespace), ``owns(x)``, ``detach(x)``,
-        ``is_concrete(x)``, ``place(x)`` and ``default_float()``. A framework that differentiates brings
-        ``lift(rule, ops)``, ``vjp(f, *arrays)`` and ``jvp(f, arrays, tangents)``; without them derivatives come from the
-        rules, of single calls of this library. One that draws integers brings ``random``, with which `sampling.gumbel_noise`
-        and `sampling.normal_noise` serve it. `anyargmax._frameworks.protocol.Adapter` says what else there may be.
+    adapter : object
+        A module or object with these attributes; an adapter of the same name is replaced:
+
+        ``name``
+            What the framework is called in messages.
+        ``namespace``
+            Its Array API namespace.
+        ``owns(x)``
+            Whether x is an array of the framework.
+        ``detach(x)``
+            x as a constant, whatever differentiates it.
+        ``is_concrete(x)``
+            Whether values may be looked at, which they may not while they are traced.
+        ``place(x)``
+            The keyword arguments that create an array beside x, such as its device.
+        ``default_float()``
+            The floating-point dtype of what is computed from integers.
+
+        A framework that differentiates brings ``lift(rule, ops)``, ``vjp(f, *arrays)`` and ``jvp(f, arrays, tangents)``
+        too. Without them, derivatives come from the rules of this library, for one call at a time. One that draws
+        integers brings ``random``, by which `anyargmax.sampling.gumbel_noise` and `anyargmax.sampling.normal_noise`
+        serve it. The reference of adapters lists what else there may be.
 
     Raises
     ------
     TypeError
         If the adapter lacks one of the first seven, has a name that nothing asks for, or a function of other arguments.
+
+    See Also
+    --------
+    anyargmax.validation.check : Whether the framework has the right values and derivatives.
+
+    Notes
+    -----
+    Nothing is registered permanently: call it once in each process, before the first array of the framework comes.
+
+    References
+    ----------
+    * Consortium for Python Data API Standards, "Python array API standard", version 2022.12 or later.
+
+    Examples
+    --------
+    An array class that is NumPy's in all but name:
+
+    >>> from types import SimpleNamespace
+    >>> import numpy as np
+    >>> from anyargmax import register_backend, soft_argmax
+    >>> class Mine(np.ndarray):
+    ...     pass
+    >>> adapter = SimpleNamespace(
+    ...     name="mine",
+    ...     namespace=np,
+    ...     owns=lambda x: isinstance(x, Mine),
+    ...     detach=lambda x: x,
+    ...     is_concrete=lambda x: True,
+    ...     place=lambda x: {},
+    ...     default_float=lambda: np.float64,
+    ... )
+    >>> register_backend(adapter)
+    >>> print(soft_argmax(np.asarray([0.0, 1.0, 3.0]).view(Mine)).round(4))
+    1.8018
     """
     check(adapter)
     unregister(adapter.name)

@@ -11,7 +11,7 @@ from .findings import Row
 from .frameworks import Backend
 from .invariants import CHOICES, derivative_scale, invariants
 from .oracle_answers import expected
-from .places import Place, dtypes_of, missing_dtypes, names_of, places_of, versions
+from .places import Place, dtypes_of, missing_dtypes, names_of, order_of, places_of, versions
 from .problems import Problem
 from .reduction import examined
 from .report import Report
@@ -68,23 +68,59 @@ def check(
 
     Parameters
     ----------
-    backends, dtypes, devices, order, seed
-        As in `compare`; the seed is that of the scores too.
-    thorough
+    backends : iterable of str, optional
+        Names of frameworks, registered ones too. None is those that are installed.
+    dtypes : iterable of str, optional
+        Some of ``"float16"``, ``"bfloat16"``, ``"float32"`` and ``"float64"``. None is the last two.
+    devices : iterable of str, optional
+        Such as ``"cpu"`` or ``"cuda:1"``. None is the framework's own choice. A framework without a device is noted.
+    order : {0, 1, 2}, default 1
+        0 for values alone, 1 for first derivatives, 2 for second ones too.
+    seed : int, default 0
+        Of the scores, cotangents and tangents.
+    thorough : bool, default False
         Every call there is, instead of one of each kind.
-    only
+    only : str, optional
         A part of the names of the calls that are wanted.
-    jobs
+    jobs : int, default 1
         In how many processes.
-    progress
-        Called with the rows done, those in all, and the name of the next.
+    progress : callable, optional
+        Called as ``progress(done, total, name)`` with the rows done, those in all, and the name of the next.
 
     Returns
     -------
     Report
         With evidence by agreement, by the oracle, by invariants (sums, signs, optimality conditions, supports,
         gradients that sum to 0), and by finite differences.
+
+    Raises
+    ------
+    ValueError
+        If a framework or a dtype is not one of what there is, or if no call has ``only`` in its name.
+    ModuleNotFoundError
+        If a framework is not installed.
+
+    See Also
+    --------
+    compare : The same for a function of yours.
+
+    Notes
+    -----
+    Errors are in eps of the dtype computed in, of the largest entry of a result and at least of 1: 16 are allowed for
+    values and 64 for products with the Jacobian.
+
+    References
+    ----------
+    * Fredrik Johansson et al., "mpmath", whose numbers the oracle is computed in.
+
+    Examples
+    --------
+    >>> from anyargmax.validation import check
+    >>> report = check(backends=["numpy", "autograd"], dtypes=["float64"], only="sparsemax position")
+    >>> report.ok, [row.call for row in report.rows]
+    (True, ['sparsemax position'])
     """
+    order = order_of(order)
     names, chosen = names_of(backends), dtypes_of(dtypes)
     wanted = None if devices is None else (devices,) if isinstance(devices, str) else tuple(devices)
     calls = _calls(thorough, only)

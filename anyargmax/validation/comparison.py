@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .frameworks import Backend
-from .places import dtypes_of, missing_dtypes, places_of, versions
+from .places import dtypes_of, missing_dtypes, order_of, places_of, versions
 from .problems import Answers, Inputs, Problem, rounded, tuple_of
 from .reduction import examined
 from .report import Report
@@ -45,54 +45,78 @@ def compare(
 ) -> Report:
     """Run a function of arrays in every framework and hold values and derivatives against each other.
 
-    Compared are the value, the VJP for a cotangent and the JVP for a tangent that are drawn independently of
-    the inputs, and for order 2 the gradient of ``<t, J^T g>``: each framework against the median of all, against
-    a reference, in float64 against finite differences where the function is smooth, and each
-    framework's products against each other by the identity ``<g, J t> = <J^T g, t>``.
+    Compared are the value, the VJP for a cotangent and the JVP for a tangent that are drawn independently of the
+    inputs, and for order 2 the gradient of ``<t, J^T g>``: each framework against the median of all, against a
+    reference, in float64 against finite differences where the function is smooth, and each framework's products against
+    each other by the identity ``<g, J t> = <J^T g, t>``.
 
     Parameters
     ----------
-    f
-        Takes arrays and returns an array or a tuple of arrays, in any framework: written against the Array
-        API (a parameter ``xp`` is given the framework's namespace, which autograd needs) or with this
-        library. Or a dictionary with a function for each framework.
-    *arrays
-        Anything that NumPy makes arrays of. Floating-point ones are rounded to each dtype and
-        differentiated; integers and Booleans are handed on as they are.
-    backends
-        Names of frameworks, or `Backend`s; None is those that are installed.
-    dtypes
-        Some of float16, bfloat16, float32 and float64; None is the last two. Errors are in the eps of
-        the dtype.
-    devices
-        Such as ``"cpu"`` or ``"cuda:1"``; None is the framework's own choice. A framework without a device is noted.
-    reference
+    f : callable or dict
+        Takes arrays and returns an array or a tuple of arrays, in any framework: written against the Array API (a
+        parameter ``xp`` is given the framework's namespace, which autograd needs) or with this library. Or a dictionary
+        with a function for each framework.
+    *arrays : array
+        Anything that NumPy makes arrays of. Floating-point ones are rounded to each dtype and differentiated; integers
+        and Booleans are handed on as they are.
+    backends : iterable, optional
+        Names of frameworks, or `Backend` objects. None is those that are installed, or the keys of a dictionary f.
+    dtypes : iterable of str, optional
+        Some of ``"float16"``, ``"bfloat16"``, ``"float32"`` and ``"float64"``. None is the last two. Errors are in the
+        eps of the dtype.
+    devices : iterable of str, optional
+        Such as ``"cpu"`` or ``"cuda:1"``. None is the framework's own choice. A framework without a device is noted.
+    reference : callable, optional
         The same function of float64 arrays of NumPy, by other means: an independent value.
-    order
+    order : {0, 1, 2}, default 1
         0 for values alone, 1 for first derivatives, 2 for second ones too (in float32 and float64).
-    seed
+    seed : int, default 0
         Of the cotangents and tangents.
-    tolerance
+    tolerance : dict, optional
         Multiples of eps, ``{"value": 16, "derivative": 64}``, on results scaled to 1 by their largest entry.
-    exact_zeros
+    exact_zeros : bool, default False
         Demand zeros in the same places everywhere, as of the support of sparse weights.
-    name
-        What the report calls f.
+    name : str, optional
+        What the report calls f. None is its own name.
 
     Returns
     -------
     Report
-        ``report.ok``, ``report.findings``, ``str(report)``.
+        Look at ``report.ok``, ``report.findings`` and ``str(report)``. What f raises is in the report.
 
     Raises
     ------
-    ValueError, TypeError, ModuleNotFoundError
-        If an option is not one of what there is. What f raises is in the report.
+    TypeError
+        If f is neither a function nor a dictionary, or if an array is not real.
+    ValueError
+        If a framework or a dtype is not one of what there is, or if a dictionary lacks a framework.
+    ModuleNotFoundError
+        If a framework is not installed.
+
+    See Also
+    --------
+    assert_backends_agree : The same as an assertion, for tests.
+    check : The functions of this library.
+
+    Notes
+    -----
+    Agreement alone proves little: a mistake that all frameworks share shows in a reference and in finite differences.
+
+    References
+    ----------
+    * Christianson (1992), "Automatic Hessians by reverse accumulation", IMA Journal of Numerical Analysis 12 (products
+      with the Hessian by the gradient of ``<t, J^T g>``).
 
     Examples
     --------
+    >>> import numpy as np
     >>> from anyargmax import soft_argmax
+    >>> from anyargmax.validation import compare
     >>> compare(soft_argmax, [0.0, 1.0, 3.0], backends=["numpy", "autograd"]).ok
+    True
+    >>> def norm(x, xp):
+    ...     return xp.sqrt(xp.sum(x * x))
+    >>> compare(norm, [3.0, 4.0], backends=["autograd"], reference=np.linalg.norm, dtypes=["float64"]).ok
     True
     """
     if not callable(f) and not isinstance(f, Mapping):
@@ -101,6 +125,7 @@ def compare(
         )
     if backends is None and isinstance(f, Mapping):
         backends = tuple(f)
+    order = order_of(order)
     places, notes = places_of(backends, devices)
     lacking = [str(place) for place in places if isinstance(f, Mapping) and place.backend.name not in f]
     if lacking:
@@ -124,9 +149,33 @@ def compare(
 
 
 def assert_backends_agree(f: Any, /, *arrays: Any, **options: Any) -> None:
-    """Raise an AssertionError, with the whole report, unless a function agrees everywhere.
+    """Raise an AssertionError, with the whole report, unless a function agrees in every framework.
 
-    Parameters are those of `compare`.
+    Parameters
+    ----------
+    f : callable or dict
+        Takes arrays and returns an array or a tuple of arrays, in any framework; or one function for each. A parameter
+        ``xp`` is given the framework's namespace.
+    *arrays : array
+        Anything that NumPy makes arrays of.
+    **options
+        Those of `compare`: ``backends``, ``dtypes``, ``devices``, ``reference``, ``order``, ``seed``, ``tolerance``,
+        ``exact_zeros`` and ``name``.
+
+    Raises
+    ------
+    AssertionError
+        If a value or a derivative differs, or if f raises.
+
+    See Also
+    --------
+    compare : The same, returning the report.
+
+    Examples
+    --------
+    >>> from anyargmax import soft_argmax
+    >>> from anyargmax.validation import assert_backends_agree
+    >>> assert_backends_agree(soft_argmax, [0.0, 1.0, 3.0], backends=["numpy", "autograd"])
     """
     report = compare(f, *arrays, **options)
     assert report.ok, f"\n{report}"

@@ -10,7 +10,39 @@ EVIDENCE = ("agreement", "oracle", "invariants", "differences")
 
 
 class Finding(NamedTuple):
-    """One disagreement: where, in what, by which evidence, and by how much (in eps of the result's scale)."""
+    """One disagreement: where, in what, by which evidence, and by how much.
+
+    Parameters
+    ----------
+    call : str
+        The name of the call.
+    place : str
+        The framework, and the device if one was asked for.
+    dtype : str
+        The dtype of the inputs.
+    quantity : str
+        What differs: ``"value"``, ``"vjp"``, ``"jvp"``, ``"2nd"`` (second derivatives), ``"derivative"`` (an invariant
+        of gradients), ``"adjoint"`` (the identity ``<g, J t> = <J^T g, t>``), ``"dtype"``, or ``"support"`` (exact
+        zeros).
+    evidence : {"agreement", "oracle", "invariants", "differences"}
+        What it was held against.
+    error : float
+        The distance, in eps of the scale of the result.
+    allowed : float
+        How much of that is allowed.
+    expected : float
+        The entry that is farthest off, as the evidence has it; NaN where there is no number.
+    actual : float
+        That entry as the framework has it.
+    entry : tuple of int
+        Where that entry is.
+    detail : str, default ""
+        More in words.
+    seed : int, default 0
+        Of the random numbers.
+    inputs : tuple of arrays, default ()
+        A call that shows the disagreement, as small as was found.
+    """
 
     call: str
     place: str
@@ -28,7 +60,25 @@ class Finding(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One call in one dtype: the largest error of each quantity in eps, the evidence there is, and what is wrong."""
+    """One call in one dtype: the errors, the evidence that there is, and what is wrong.
+
+    Parameters
+    ----------
+    call : str
+        The name of the call.
+    dtype : str
+        The dtype of the inputs.
+    errors : dict of str to float
+        The largest error of ``"value"``, ``"vjp"``, ``"jvp"`` and ``"2nd"``, in eps of the scale of the result.
+    evidence : tuple of str
+        What the call was held against.
+    findings : tuple of Finding
+        The disagreements.
+    raised : tuple of str
+        Where the function raised.
+    notes : tuple of str
+        What was left out, and why.
+    """
 
     call: str
     dtype: str

@@ -24,11 +24,35 @@ STANDARD = ("float32", "float64")
 class Backend(NamedTuple):
     """One framework: what it takes to run a function in it and to look at the outcome in NumPy.
 
-    ``asarray(values, dtype=None, device=None)`` makes an array of it, ``to_numpy(array)`` a NumPy array (float64 of
-    bfloat16); ``vjp`` and ``jvp`` are as in the library; ``second(f, arrays, g, t)`` is the gradient of
-    ``<t, J^T g>``, None where the framework has no second order; ``find_device(name)`` is its device of a
-    name, or raises LookupError; ``scope(dtype)`` is a context in which it has the dtype; ``compile`` compiles a
-    function where that saves time.
+    Parameters
+    ----------
+    name : str
+        The name of the framework.
+    xp : module
+        Its Array API namespace.
+    asarray : callable
+        ``asarray(values, dtype=None, device=None)``: an array of the framework. The dtype is a name, such as
+        ``"float32"``.
+    to_numpy : callable
+        ``to_numpy(array)``: a NumPy array (float64 of bfloat16).
+    vjp : callable
+        ``vjp(f, *arrays)``, as `anyargmax.vjp`.
+    jvp : callable
+        ``jvp(f, arrays, tangents)``, as `anyargmax.jvp`.
+    second : callable or None
+        ``second(f, arrays, g, t)``: the gradient of ``<t, J^T g>``. None where the framework has no second order.
+    dtypes : tuple of str
+        The floating-point dtypes that it has.
+    default_float : str
+        The dtype of what is computed from integers.
+    find_device : callable
+        ``find_device(name)``: its device of a name; raises LookupError if there is none.
+    scope : callable
+        ``scope(dtype)``: a context in which it has the dtype.
+    compile : callable
+        ``compile(f)``: the function, compiled where that saves time.
+    version : str
+        The version of the framework.
     """
 
     name: str
@@ -153,12 +177,31 @@ _UNDIFFERENTIATED: dict[str, dict[str, Any]] = {
 def load(name: str) -> Backend:
     """Return a framework by its name, after importing it; one that was registered as it is.
 
+    Parameters
+    ----------
+    name : str
+        ``"numpy"``, ``"autograd"``, ``"torch"``, ``"torch-func"`` (torch under its function transforms), ``"jax"``,
+        ``"tensorflow"``, ``"array_api_strict"``, ``"dask"``, ``"cupy"``, or the name of a registered one.
+
+    Returns
+    -------
+    Backend
+        What it takes to run a function in the framework and to look at the outcome in NumPy.
+
     Raises
     ------
     ValueError
         If there is no such name.
     ImportError
-        If it cannot be imported.
+        If the framework cannot be imported.
+
+    Examples
+    --------
+    >>> from anyargmax import soft_argmax
+    >>> from anyargmax.validation import load
+    >>> backend = load("autograd")
+    >>> print(backend.to_numpy(soft_argmax(backend.asarray([0.0, 1.0, 3.0], "float32"))).round(4))
+    1.8018
     """
     taught = registered()
     if name in taught:

@@ -170,7 +170,7 @@ def as_html(report: Report) -> str:
 
     Parameters
     ----------
-    report
+    report : Report
         What `check` or `compare` returned.
 
     Returns

@@ -49,6 +49,12 @@ def dtypes_of(dtypes: Iterable[str] | None) -> tuple[str, ...]:
     return given
 
 
+def order_of(order: int) -> int:
+    if order not in (0, 1, 2):
+        raise ValueError(f"`order` must be 0, 1 or 2, got {order!r}. Choose among these.")
+    return order
+
+
 def places_of(backends: Iterable[Any] | None, devices: Iterable[str] | None) -> tuple[tuple[Place, ...], list[str]]:
     """Return each framework on each device that it has, and a note for each that it has not."""
     loaded = [b if isinstance(b, Backend) else load(b) for b in names_of(backends)]

@@ -18,7 +18,34 @@ NOTHING = "Nothing was compared."
 
 
 class Report(NamedTuple):
-    """Rows of a comparison, and what it ran on. ``str(report)`` is the table."""
+    """Rows of a comparison, and what it ran on. ``str(report)`` is the table.
+
+    Parameters
+    ----------
+    rows : tuple of Row
+        One for each call and dtype.
+    frameworks : tuple of str
+        The frameworks, with their versions.
+    tolerance : dict of str to float
+        How many eps were allowed of values and of derivatives.
+    seed : int
+        Of the random numbers.
+    again : str, default ""
+        The command line that repeats the comparison.
+    notes : tuple of str, default ()
+        What was left out, and why.
+
+    Attributes
+    ----------
+    ok : bool
+        Whether nothing disagrees and nothing raised.
+    findings : tuple of Finding
+        Every disagreement.
+    raised : tuple of str
+        Where the function raised.
+    exit_code : int
+        0 where all is well, 1 for a disagreement, 2 where a function raised.
+    """
 
     rows: tuple[Row, ...]
     frameworks: tuple[str, ...]
@@ -214,13 +241,23 @@ def as_json(report: Report) -> str:
 
     Parameters
     ----------
-    report
+    report : Report
         What `check` or `compare` returned.
 
     Returns
     -------
     str
-        An object with the rows, and the findings of each.
+        An object with ``ok``, ``frameworks``, ``tolerance``, ``seed``, ``notes`` and ``rows``. Each row has the fields
+        of `Row`, and each of its findings those of `Finding`.
+
+    Examples
+    --------
+    >>> import json
+    >>> from anyargmax import soft_argmax
+    >>> from anyargmax.validation import as_json, compare
+    >>> report = compare(soft_argmax, [0.0, 1.0, 3.0], backends=["numpy"], dtypes=["float64"])
+    >>> [json.loads(as_json(report))[name] for name in ("ok", "seed")]
+    [True, 0]
     """
     rows = [
         row._asdict()
@@ -239,13 +276,21 @@ def as_junit(report: Report) -> str:
 
     Parameters
     ----------
-    report
+    report : Report
         What `check` or `compare` returned.
 
     Returns
     -------
     str
-        The suite, as a CI service reads it.
+        An XML document with one ``testsuite``. Disagreements are failures, and what a function raised are errors.
+
+    Examples
+    --------
+    >>> from anyargmax import soft_argmax
+    >>> from anyargmax.validation import as_junit, compare
+    >>> report = compare(soft_argmax, [0.0, 1.0, 3.0], backends=["numpy"], dtypes=["float64"])
+    >>> print(as_junit(report).partition("<testcase ")[2])
+    classname="soft_argmax" name="float64" /></testsuite>
     """
     failed = [row for row in report.rows if row.findings and not row.raised]
     raised = [row for row in report.rows if row.raised]

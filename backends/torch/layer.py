@@ -57,33 +57,62 @@ class _Layer(FunctionLayer, torch.nn.Module):
 
 
 class SoftArgmax(_Layer, function=soft_argmax):
-    """Position of the largest score along an axis, differentiably: `soft_argmax` as a module.
+    """Position of the largest score along an axis, differentiably: `soft_argmax` as a `torch.nn.Module`.
+
+    Import it by ``from anyargmax.backends.torch import SoftArgmax``. Scores of any shape go in, and positions of that
+    shape without the axis come out, in the dtype of the scores but at least float32. The module has a state only where
+    an option is a tensor: a `torch.nn.Parameter` is trained with the module, any other tensor is a buffer, and both are
+    in ``state_dict()``.
 
     Parameters
     ----------
-    axis
-        The axis that is reduced; None takes the flattened tensor.
-    keepdims, window, zero_background, readout, hard
-        As in `soft_argmax`.
-    temperature, alpha
-        A number, or a tensor that broadcasts against the reduced shape (reduced axes kept, with length 1), as one of
-        shape ``(1,)`` always does: a `torch.nn.Parameter` is trained with the module, any other tensor is a buffer.
-    positions
-        As in `soft_argmax`, or a list: a buffer (a `torch.nn.Parameter` is trained). ``half()``,
-        ``bfloat16()`` and the like leave a buffer in its dtype, because bfloat16 cannot hold index 257.
+    axis : int or None, default -1
+        The axis that is reduced. None takes the flattened tensor.
+    keepdims : bool, default False
+        Keep the reduced axis with length 1.
+    temperature : float or tensor, default 1.0
+        Divides the scores, greater than 0. A tensor broadcasts against the reduced shape (reduced axes kept, with
+        length 1), as one of shape ``(1,)`` always does. A parameter or a buffer where it is a tensor.
+    alpha : float or tensor, default 1.0
+        The relaxation, at least 1: 1 is softmax, 2 sparsemax, other values are entmax. A tensor as for the temperature.
+    positions : tensor or list, optional
+        What the entries stand for, n numbers; None is 0..n-1. A parameter or a buffer. ``half()``, ``bfloat16()`` and
+        the like leave a buffer in its dtype, because bfloat16 cannot hold index 257.
+    window : int, optional
+        Only scores at most so many entries away from the largest take part. None takes all.
+    zero_background : bool, default False
+        For heatmaps ``>= 0`` whose background is 0: weights are proportional to ``exp(x / T) - 1``. Needs alpha 1.
+    readout : {"mean", "median"}, default "mean"
+        The expected position, or the position that halves the weights.
+    hard : bool, default False
+        Straight-through: the value is exactly the position of the largest score, the gradient that of the soft
+        position.
 
     Raises
     ------
-    TypeError, ValueError
-        As `soft_argmax`, for an option that it would refuse.
+    TypeError
+        If an option has a wrong type, or is unknown.
+    ValueError
+        If an option has a value or a shape that `soft_argmax` refuses.
+
+    See Also
+    --------
+    anyargmax.soft_argmax : The function, with every option in full.
 
     Notes
     -----
+    The gradient is that of `soft_argmax`: for softmax, ``p_j (c_j - position) / T``.
+
     Learn one temperature for all rows as a parameter of shape ``(1,)``. One without axes works too, but
     `torch.distributed.fsdp.fully_shard` refuses it.
 
     Nothing keeps a trained temperature above 0 (`soft_argmax` raises below it): train its logarithm with
     ``torch.nn.utils.parametrize`` where steps may be large.
+
+    References
+    ----------
+    * Chapelle and Wu (2010), "Gradient descent optimization of smoothed information retrieval metrics".
+    * Kendall et al. (2017), "End-to-end learning of geometry and context for deep stereo regression", eq. 1.
 
     Examples
     --------
@@ -112,7 +141,21 @@ class SoftArgmax(_Layer, function=soft_argmax):
         return self
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the positions of scores of any shape; the mask is that of `soft_argmax`."""
+        """Return the positions of scores.
+
+        Parameters
+        ----------
+        x : torch.Tensor
+            Scores of any shape.
+        mask : torch.Tensor, optional
+            Boolean, broadcasts against x; True keeps a score. A row without any kept score has position NaN and
+            gradient 0.
+
+        Returns
+        -------
+        torch.Tensor
+            Positions, of the shape of x without the axis, in the dtype of x but at least float32.
+        """
         return self._answer(x, mask, self._options())
 
     if TYPE_CHECKING:  # torch's own says that a call returns anything
@@ -121,36 +164,59 @@ class SoftArgmax(_Layer, function=soft_argmax):
 
 
 class SpatialSoftArgmax(_Layer, function=spatial_soft_argmax):
-    """Coordinates of the largest score of a map, differentiably: `spatial_soft_argmax` as a module.
+    """Coordinates of the largest score of a map, differentiably: `spatial_soft_argmax` as a `torch.nn.Module`.
+
+    Import it by ``from anyargmax.backends.torch import SpatialSoftArgmax``. Maps of any shape go in, such as ``(batch,
+    keypoints, height, width)``, and one coordinate for each axis of a map comes out: ``(batch, keypoints, 2)``. The
+    module has a state only where the temperature or alpha is a tensor: a `torch.nn.Parameter` is trained with the
+    module, any other tensor is a buffer.
 
     Parameters
     ----------
-    axes
+    axes : tuple of int, default (-2, -1)
         The axes of the map, in the order in which the coordinates come out: ``(-1, -2)`` is x before y.
-    coordinates, window, zero_background, readout, hard
-        As in `spatial_soft_argmax`.
-    temperature, alpha
-        As in `SoftArgmax`: a number, a `torch.nn.Parameter` that is trained with the module, or any other tensor,
-        which is a buffer.
+    coordinates : {"index", "corner", "center"}, default "index"
+        ``"index"``: 0..n-1. ``"corner"``: -1 and 1 on the first and last entry. ``"center"``: the centres of n equal
+        cells of [-1, 1].
+    temperature : float or tensor, default 1.0
+        Divides the scores, greater than 0. A tensor broadcasts against the reduced shape (the axes of the map kept,
+        with length 1), as one of shape ``(1,)`` always does.
+    alpha : float or tensor, default 1.0
+        The relaxation, at least 1: 1 is softmax, 2 sparsemax, other values are entmax. A tensor as for the temperature.
+    window : int or tuple of int, optional
+        Only scores at most so many entries away from the largest take part: one number, or one for each axis.
+    zero_background : bool, default False
+        For maps ``>= 0`` whose background is 0: weights are proportional to ``exp(x / T) - 1``. Needs alpha 1.
+    readout : {"mean", "median", "moments", "covariance"}, default "mean"
+        ``"moments"`` is mean and variance, ``"covariance"`` mean and covariance matrix; these two not with
+        ``hard=True``.
+    hard : bool, default False
+        Straight-through: the value is exactly the coordinates of the largest score, the gradient that of the soft ones.
 
     Raises
     ------
-    TypeError, ValueError
-        As `spatial_soft_argmax`, for an option that it would refuse.
+    TypeError
+        If an option has a wrong type, or is unknown.
+    ValueError
+        If an option has a value or a shape that `spatial_soft_argmax` refuses.
 
     See Also
     --------
-    SoftArgmax : what holds of a temperature that is learned.
+    anyargmax.spatial_soft_argmax : The function, with every option in full.
+    SoftArgmax : What holds of a temperature that is learned.
 
     Notes
     -----
+    The gradient is that of `spatial_soft_argmax`: for softmax, ``p_j (c_j - coordinate) / T``.
+
     With ``axes=(-1, -2), coordinates="corner"`` and a parameter of shape ``(1,)`` as the temperature it answers as the
     layers for robots that are called spatial softmax do, for maps of more than one row and column: x before y, -1 and 1
     on the first and last entry.
 
     References
     ----------
-    Levine, Finn, Darrell and Abbeel (2016), "End-to-end training of deep visuomotor policies".
+    * Levine, Finn, Darrell and Abbeel (2016), "End-to-end training of deep visuomotor policies".
+    * Nibali, He, Morgan and Prendergast (2018), arXiv:1801.07372 (center coordinates).
 
     Examples
     --------
@@ -166,39 +232,71 @@ class SpatialSoftArgmax(_Layer, function=spatial_soft_argmax):
         super().__init__(axes, options)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> Any:
-        """Return the coordinates of maps, or two tensors, as `spatial_soft_argmax` does; the mask is that of it."""
+        """Return the coordinates of maps.
+
+        Parameters
+        ----------
+        x : torch.Tensor
+            Maps of scores, of any shape.
+        mask : torch.Tensor, optional
+            Boolean, broadcasts against x; True keeps a score. A map without any kept score has coordinates NaN and
+            gradient 0.
+
+        Returns
+        -------
+        torch.Tensor or tuple of torch.Tensor
+            Coordinates: the other axes of x, then one entry for each axis of the map, in the dtype of x but at least
+            float32. For ``"moments"`` and ``"covariance"`` two tensors, as `spatial_soft_argmax` returns them.
+        """
         return self._answer(x, mask, self._options())
 
 
 class SampleOneHot(_Layer, function=choice):
-    """A one-hot choice, at random in training: `sample_one_hot` as a module.
+    """A one-hot choice, at random in training: `sample_one_hot` as a `torch.nn.Module`.
 
-    In training it draws from ``softmax(x)``. In evaluation it takes the (first) largest score, with the gradient of the
-    softmax weights.
+    Import it by ``from anyargmax.backends.torch import SampleOneHot``. Scores of any shape go in, and one-hot weights
+    of that shape and dtype come out. In training it draws from ``softmax(x)``. In evaluation (``eval()``) it takes the
+    largest score (of equal ones, the first), with the gradient of the softmax weights. It has a state only where the
+    temperature is a tensor: a `torch.nn.Parameter` is trained with the module, any other tensor is a buffer. The state
+    of the generator is not part of it.
 
     Parameters
     ----------
-    axis
+    axis : int, default -1
         The axis along which one entry is chosen.
-    temperature
-        Of the gradient, as in `SoftArgmax`. It does not change the choice.
-    estimator
-        As in `sample_one_hot`.
-    draws
+    temperature : float or tensor, default 1.0
+        Of the gradient, greater than 0; it does not change the choice. A tensor broadcasts against the result with the
+        axis of length 1.
+    estimator : {"gumbel", "straight-through", "reinmax", "gumbel-rao", "gapped"}, default "gumbel"
+        Where the gradient of a draw comes from, as in `sample_one_hot`.
+    draws : int, default 1
         How many draws of noise ``"gumbel-rao"`` takes the mean over.
-    generator
-        The `torch.Generator` that the noise comes from, on the device of the scores; None is PyTorch's own of that device,
-        which `torch.manual_seed` sets.
+    generator : torch.Generator, optional
+        Where the noise comes from, on the device of the scores. None is PyTorch's own of that device, which
+        `torch.manual_seed` sets.
 
     Raises
     ------
-    TypeError, ValueError
-        As `sample_one_hot`, for an option that it would refuse.
+    TypeError
+        If an option has a wrong type, or is unknown.
+    ValueError
+        If an option has a value or a shape that `sample_one_hot` refuses.
+
+    See Also
+    --------
+    anyargmax.sampling.sample_one_hot : The function, with the estimators in full.
 
     Notes
     -----
+    The gradient in training is that of the estimator; in evaluation it is ``(diag(p) - p p^T) / T``.
+
     `torch.compile(fullgraph=True)` follows no generator other than PyTorch's own. Under `torch.func.vmap` noise needs
     ``randomness="different"`` or ``"same"``.
+
+    References
+    ----------
+    * Jang, Gu and Poole (2017), arXiv:1611.01144 (gumbel).
+    * Liu, Dong, Liu, Yu and Gao (2023), arXiv:2304.08612 (reinmax).
 
     Examples
     --------
@@ -222,7 +320,20 @@ class SampleOneHot(_Layer, function=choice):
         self.generator = generator
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the choice in scores of any shape; the mask is that of `soft_argmax`."""
+        """Return the choice in scores.
+
+        Parameters
+        ----------
+        x : torch.Tensor
+            Scores of any shape.
+        mask : torch.Tensor, optional
+            Boolean, broadcasts against x; True keeps a score. A masked score is never chosen.
+
+        Returns
+        -------
+        torch.Tensor
+            One-hot weights of the shape of x, in its dtype where that is floating.
+        """
         if self.training and not isinstance(x, torch.Tensor | torch.fx.Proxy):
             raise TypeError(f"`x` must be a torch.Tensor, got a {type(x).__name__}. Convert it first.")
         noise = self._noise(x) if self.training and not isinstance(x, torch.fx.Proxy) else None
