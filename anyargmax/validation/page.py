@@ -170,7 +170,7 @@ def as_html(report: Report) -> str:
 
     Parameters
     ----------
-    report
+    report : Report
         What `check` or `compare` returned.
 
     Returns
@@ -181,7 +181,7 @@ def as_html(report: Report) -> str:
     Examples
     --------
     >>> import numpy as np
-    >>> from anyargmax.validation import compare
+    >>> from anyargmax.validation import as_html, compare
     >>> page = as_html(compare(np.tanh, [0.5], backends=["numpy"], dtypes=["float64"]))
     >>> page[:15], "numpy" in page
     ('<!doctype html>', True)
