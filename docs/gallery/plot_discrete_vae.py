@@ -3,9 +3,9 @@ Estimators for a discrete VAE
 =============================
 
 A variational autoencoder (VAE) with discrete latent variables draws a code for each image, and the draw has no gradient
-of its own. :func:`~anyargmax.sampling.sample_one_hot` has five estimators of one. This example compares them in PyTorch
-on scikit-learn's digits. The code has 64 values, few enough to sum over all of them: the exact gradient and the exact
-bound are known.
+of its own. :func:`~anyargmax.sampling.sample_one_hot` has five estimators of a gradient. This example compares them in
+PyTorch on scikit-learn's digits. The code has only 64 values, so that the exact gradient and the exact bound can be
+computed as a sum over all of them.
 """
 
 import matplotlib.pyplot as plt
@@ -126,16 +126,16 @@ axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
 
 # %%
-# The run with the exact gradient has one more advantage: its decoder sees all codes of each image, that of the others the
-# one that was drawn.
+# The run with the exact gradient has another advantage: its decoder is trained on all codes of each image, and the
+# other decoders only on the code that was drawn.
 #
 # Bias and spread of the gradients
 # --------------------------------
 #
 # At one set of weights, after 100 steps with the exact gradient: 3000 draws for each of 10 images. Each draw gives a
-# gradient for the logits of its image. The bias is the distance of their mean from the exact gradient, the spread the
-# standard deviation of one draw, both over all images together and relative to the length of the exact gradient. Bars
-# are as long as the bias that the mean of 3000 unbiased draws would seem to have. Numbers are temperatures.
+# gradient for the logits of its image. The bias is the distance of their mean from the exact gradient. The spread is
+# the standard deviation of one draw. Both are over all images together, relative to the length of the exact gradient.
+# The bars show the apparent bias that 3000 unbiased draws would have. The numbers are temperatures.
 
 DRAWS = 3000
 parameters = [parameter[0] for parameter in fit("exact", steps=100)[0]]
@@ -193,20 +193,20 @@ right.set_yticks([-row for row in range(len(TEMPERATURES))], TEMPERATURES)
 plt.show()
 
 # %%
-# Both matter for training. The steps average a spread away, but not a bias: ``"reinmax"``, and ``"gumbel"`` and
+# Both matter for training. Many steps average out the spread, but not the bias: ``"reinmax"``, and ``"gumbel"`` and
 # ``"gumbel-rao"`` at temperature 0.3, reach better bounds than the estimators with more bias and less spread. But
-# ``"gumbel"`` at 0.1, with the largest spread, is among the worst. ``"gumbel-rao"`` has less spread than ``"gumbel"`` at
-# the same bias, for eight times as many softmaxes. None of them is unbiased for a decoder with a hidden layer:
+# ``"gumbel"`` at 0.1, with the largest spread, is among the worst. ``"gumbel-rao"`` has less spread than ``"gumbel"``
+# at the same bias, for eight times as many softmaxes. None of them is unbiased for a decoder with a hidden layer:
 # ``"reinmax"`` is exact for quadratic functions only. Another model may rank them differently.
 #
 # Check
 # -----
 #
-# The score function (REINFORCE) is unbiased, and needs nothing of the library: the log-likelihood, less a baseline, times
-# the gradient of the log-probability of the draw. Its mean must agree with the exact gradient, within what 3000 draws
-# resolve. Its spread depends on the baseline: here it is the mean of the other draws, which a training with one draw
-# for each image does not have. The last line checks the sum over all codes itself, for the ten images: about one in
-# twenty is beyond two standard errors by chance.
+# The score function estimator (REINFORCE) is unbiased, and does not use the library: it is the log-likelihood, minus a
+# baseline, times the gradient of the log-probability of the draw. Its mean must agree with the exact gradient, up to
+# the error of 3000 draws. The spread depends on the baseline. The baseline here is the mean of the other draws, which
+# is not available in training with one draw for each image. The last line checks the sum over all codes for the ten
+# images. By chance, about one in twenty differs by more than two standard errors.
 
 torch.manual_seed(0)
 draws = torch.distributions.Categorical(logits=logits.detach()).sample((DRAWS,))

@@ -3,8 +3,8 @@ R-peaks of an ECG between samples
 =================================
 
 The R-peaks of an electrocardiogram give the intervals between heart beats. :func:`~anyargmax.soft_argmax` with a window
-places them between the samples, with a gradient. This example measures its error against the true peak, beside argmax
-and beside a parabola through three samples.
+places them between the samples, with a gradient. This example measures its error, and compares it with the errors of
+argmax and of a parabola through three samples.
 """
 
 import autograd.numpy as np
@@ -30,8 +30,8 @@ plt.show()
 # ---------------------------
 #
 # Band-limited interpolation (by the Fourier transform) gives 64 values for each sample. The true peak is the largest of
-# those. Samples are then taken at every offset, so that the truth lies at every fraction of a sample: with all samples,
-# and with one in three, which is coarse for so sharp a peak.
+# these values. The signal is then sampled again at every offset, so that the true peak lies at every fraction of a
+# sample. This is done at the full rate, and at a third of it, which is coarse for such a sharp peak.
 
 FINE, HALF = 64, 6
 fine = resample(signal, FINE * signal.size)
@@ -93,12 +93,12 @@ panels[1].legend(loc="lower left", ncols=2)
 plt.show()
 
 # %%
-# With all samples, :func:`~anyargmax.soft_argmax` wins if there is noise and the temperature fits: it uses seven
-# samples, and the parabola three. At noise 5 and 10 the best temperature halves the error of the parabola. Without
-# noise it gains a quarter.
+# With all samples, :func:`~anyargmax.soft_argmax` has the smaller error if there is noise and the temperature fits:
+# it uses seven samples, and the parabola uses three. At noise 5 and 10 the best temperature halves the error of the
+# parabola. Without noise it gains a quarter.
 #
-# With one sample in three the peak is too narrow for a window of seven, and the parabola wins at every temperature and
-# noise shown.
+# With one sample in three the peak is too narrow for a window of seven samples. The parabola then has the smaller error
+# at every temperature and noise level shown.
 #
 # The temperature matters in both. If it is too low, the position is that of argmax. If it is too high, all weights in
 # the window are equal and the position is its middle, which is again the sample of argmax. With all samples the best
@@ -108,8 +108,8 @@ plt.show()
 # The gradient of an interval
 # ---------------------------
 #
-# The difference of two successive intervals is what measures of heart-rate variability are made of. It is a function of
-# the signal with a gradient: raising a sample to the right of a peak moves that peak to the right.
+# Measures of heart-rate variability use the difference of two successive intervals. It is a function of the signal and
+# has a gradient: raising a sample to the right of a peak moves that peak to the right.
 
 starts = peaks - HALF
 index = starts[:, None] + np.arange(2 * HALF + 1)

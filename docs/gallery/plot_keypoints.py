@@ -2,10 +2,10 @@
 Keypoints in heatmaps
 =====================
 
-A network for keypoints answers with one heatmap for each keypoint. :func:`~anyargmax.spatial_soft_argmax` reads the
-coordinates out of it, below the size of a pixel and with a gradient. This example makes heatmaps from a photograph by
-template matching, so that the true coordinates are known, and shows the three things that go wrong: the pull to the
-centre, two peaks, and a peak whose width nobody looked at.
+A keypoint network returns one heatmap for each keypoint. :func:`~anyargmax.spatial_soft_argmax` computes the
+coordinates from it, to a fraction of a pixel and with a gradient. This example makes heatmaps from a photograph by
+template matching, so that the true coordinates are known. It shows three common problems: the pull to the centre, two
+peaks, and unknown uncertainty.
 """
 
 import matplotlib.pyplot as plt
@@ -124,9 +124,9 @@ for axis, (name, option) in zip(axes, options.items(), strict=True):
 plt.show()
 
 # %%
-# A window has a price: it follows argmax. Where the wrong peak is the larger, the window reads the wrong peak, and the
-# right peak gets no gradient. A loss on the mean of the whole map has a gradient there, so train with the mean, or with a
-# loss on the heatmap itself, and use the window to predict.
+# A window has a disadvantage: it follows argmax. If the wrong peak is the larger, the window is around the wrong
+# peak, and the right peak gets no gradient. A loss on the mean of the whole map has a gradient there, so train with the
+# mean, or with a loss on the heatmap itself, and use the window to predict.
 
 two = np.zeros((31, 31))
 two[8, 8], two[20, 24] = 1.0, 1.1  # the keypoint is the first
@@ -136,8 +136,8 @@ for window in (4, None):
     print(f"window={window}: {answer.round(2)}, gradient of x + y at the right peak {gradient + 0.0:.2f}")
 
 # %%
-# How sure is a keypoint?
-# -----------------------
+# How certain is a keypoint?
+# --------------------------
 #
 # The three keypoints over the second view, from one call for weights and one for mean and covariance. The ellipse of
 # the ridge is long: along an edge, a template fits almost as well one pixel further. Its mean lies off the roof, because

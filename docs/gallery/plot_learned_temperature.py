@@ -2,9 +2,9 @@
 Learning the temperature and alpha
 ==================================
 
-Temperature and alpha may be arrays, and then they have gradients. This example recovers both from choices that were made
-with known values, learns one of each for every head of several, and calibrates a classifier of scikit-learn's digits by
-its temperature. It uses autograd.
+Temperature and alpha can be arrays, and then have gradients. This example uses autograd. It recovers known values of
+both from random choices, learns one pair for each of four heads, and calibrates a classifier of scikit-learn's digits
+by its temperature.
 """
 
 import autograd.numpy as np
@@ -62,8 +62,9 @@ for name, path in paths.items():
     print(f"{name:13} temperature {temperature:.3f}   alpha {alpha:.3f}   loss {loss(path[-1]):.6f}")
 
 # %%
-# Three paths over the loss. Low losses lie along a valley: a higher alpha makes weights sparser and a higher temperature
-# makes them flatter, and together they nearly cancel. The optimiser drops into the valley at once and then creeps along it.
+# Three paths over the loss. Low losses lie along a valley: a higher alpha makes weights sparser and a higher
+# temperature makes them flatter, and together they nearly cancel. The optimiser reaches the valley in a few steps and
+# then moves along it slowly.
 
 temperatures, alphas = np.geomspace(0.15, 4, 80), np.linspace(1.01, 1.99, 80)
 each = temperatures[:, None, None]  # one call for all temperatures
@@ -87,9 +88,9 @@ plt.show()
 # One for each head
 # -----------------
 #
-# Temperature and alpha of shape ``(4, 1, 1)`` are those of four heads: one call, one gradient. The first head is softmax,
-# the last sparsemax. ``1 + sigmoid(a)`` reaches neither 1 nor 2, and comes near them slowly, because the gradient of ``a``
-# vanishes there. The temperatures of these two heads are off, too, along the valley.
+# With the shape ``(4, 1, 1)``, temperature and alpha have one value for each of four heads, in one call. The first head
+# is softmax, the last is sparsemax. ``1 + sigmoid(a)`` never reaches 1 or 2, and approaches them slowly, because the
+# gradient of ``a`` vanishes there. The temperatures of these two heads also have an error, along the valley.
 
 heads_t, heads_a = np.asarray([0.5, 1.0, 0.7, 1.4]), np.asarray([1.0, 1.25, 1.5, 2.0])
 heads = rng.normal(size=(4, 80, 8)) * 1.5
@@ -118,9 +119,9 @@ plt.show()
 # Calibrate a classifier
 # ----------------------
 #
-# Temperature scaling (Guo, Pleiss, Sun and Weinberger, 2017): a classifier that has seen few digits and fits them all is
-# too sure of its answers. One temperature, learned on other digits, divides its logits. It changes no answer, for the
-# order of the logits stays. The loss is the negative log-likelihood by ``log=True``. It is not
+# Temperature scaling (Guo, Pleiss, Sun and Weinberger, 2017): a classifier that fits a small training set exactly is
+# overconfident. One temperature, learned on other digits, divides its logits. It changes no answer, because the order
+# of the logits stays the same. The loss is the negative log-likelihood by ``log=True``. It is not
 # :func:`~anyargmax.fenchel_young_loss`, which is multiplied by the temperature and has its minimum elsewhere.
 
 images, labels = load_digits(return_X_y=True)
@@ -146,9 +147,9 @@ for name, t in (("temperature 1", np.zeros(1)), (f"temperature {np.exp(fitted[0]
 # Check
 # -----
 #
-# The gradient against central differences, and the minimum against two searches without a gradient: the best node of a
-# grid, and the simplex method of Nelder and Mead in SciPy. That the minimum is not quite at the truth is due to the
-# frequencies, which are those of 100 draws.
+# Central differences check the gradient. Two searches without a gradient check the minimum: the best node of a grid,
+# and the simplex method of Nelder and Mead in SciPy. The minimum is not exactly at the true values, because the
+# frequencies are those of 100 draws.
 
 point, step = np.asarray([0.3, -0.5]), 1e-5
 differences = [(loss(point + d) - loss(point - d)) / (2 * step) for d in step * np.eye(2)]

@@ -2,9 +2,9 @@
 Training through an argmax
 ==========================
 
-A small Keras network reads tokens and answers with tokens: embedding, LSTM, softmax, argmax. Through the argmax no
-weight gets a gradient. Through :func:`~anyargmax.soft_argmax` every weight gets one, and the network learns to answer
-with given tokens.
+A small Keras network (embedding, LSTM, softmax, argmax) maps tokens to tokens. Through the argmax no weight gets a
+gradient. Through :func:`~anyargmax.soft_argmax` every weight gets one, and the network learns to answer with given
+tokens.
 """
 
 import os
@@ -46,8 +46,8 @@ for name, weight in weights.items():
     print(f"{name:17} {weight.grad}")
 
 # %%
-# With :func:`~anyargmax.soft_argmax` in place of argmax the same loss has a gradient for every weight. The temperature
-# divides probabilities here, which differ by some hundredths at first, so it is of that size.
+# With :func:`~anyargmax.soft_argmax` in place of argmax the same loss has a gradient for every weight. Here the
+# scores are probabilities, which at first differ by a few hundredths, and the temperature is of that size.
 
 
 def squared_distance(temperature=0.01):
@@ -119,6 +119,7 @@ print("answer after training:", answer.tolist())
 print("all targets reached:", np.array_equal(answer, targets))
 
 # %%
-# The loss is not convex, and not every start ends here. Of the seeds 0 to 19, 15 reach all targets in 600 steps. The
-# others keep one to three wrong tokens: the temperature fell before they were right, and a wrong token gets almost no
-# gradient at a low temperature. With the small embeddings that Keras starts from, none of the 20 reach all targets.
+# The loss is not convex, and not every start reaches all targets. Of the seeds 0 to 19, 15 reach them in 600 steps.
+# The other five keep one to three wrong tokens: the temperature fell too early for these tokens, and at a low
+# temperature a wrong token gets almost no gradient. With the small embeddings that Keras starts from, none of the 20
+# reach all targets.

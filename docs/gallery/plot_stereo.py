@@ -2,10 +2,10 @@
 Stereo by soft-argmin
 =====================
 
-Stereo matching compares each pixel with those of a second image at several disparities, and takes the disparity of the
-smallest cost. :func:`~anyargmax.soft_argmin` gives disparities between the candidates, and a gradient (Kendall et al.,
-2017, "End-to-end learning of geometry and context for deep stereo regression"). This example measures its error on a
-photograph that is shifted by a known disparity.
+Stereo matching compares each pixel with the pixels of a second image at several disparities, and chooses the disparity
+with the smallest cost. :func:`~anyargmax.soft_argmin` gives disparities between the candidates, and a gradient (Kendall
+et al., 2017, "End-to-end learning of geometry and context for deep stereo regression"). This example measures its error
+on a photograph that is shifted by a known disparity.
 """
 
 import jax
@@ -22,8 +22,8 @@ from anyargmax import soft_argmax_moments, soft_argmin, soft_one_hot
 # -----------------------------------
 #
 # The left image is the right one, shifted to the right by the true disparity: a slanted plane from 3 to 6.5 pixels, and
-# a rectangle at 9.3 pixels in front of it. Both images have noise of their own, with a standard deviation of 2 grey
-# levels.
+# a rectangle at 9.3 pixels in front of it. Independent noise with a standard deviation of 2 grey levels is added to
+# both images.
 
 rng = np.random.default_rng(0)
 right = load_sample_image("china.jpg").mean(axis=-1)[90:220, 70:340]
@@ -35,7 +35,7 @@ left, right = (image + 2 * rng.normal(size=image.shape) for image in (left, righ
 
 # %%
 # The cost of a candidate is 1 minus the correlation of two windows of 7 by 7 pixels. It does not depend on the
-# contrast, so that one temperature serves the whole image.
+# contrast, so that one temperature fits the whole image.
 
 candidates = np.arange(1, 14)
 MARGIN = 16  # columns at the left whose match lies outside of the right image
@@ -89,11 +89,11 @@ for name, error in errors.items():
     print(f"{name:22} {error.mean():10.3f} {np.median(error):13.3f} {np.mean(error > 1):14.1%}")
 
 # %%
-# Tiles and columns repeat, so that costs have several minima, and the mean over all candidates lies between them. The
-# option ``alpha=1.5`` helps. With ``window=1`` only the candidate of the smallest cost and its two neighbours take
+# Tiles and columns repeat, so that costs have several minima, and the mean over all candidates lies between them.
+# The option ``alpha=1.5`` helps. With ``window=1`` only the candidate of the smallest cost and its two neighbours take
 # part, which helps more. With ``alpha=2`` in the window the errors are close to those of the parabola: a smaller
-# median, a larger mean. No weights in a window mend a smallest cost at the wrong place: 12 percent of the pixels stay
-# wrong by more than 1.
+# median, a larger mean. A window cannot correct a smallest cost at the wrong place: 12 percent of the pixels still have
+# errors above 1.
 
 _, variance = soft_argmax_moments(-cost, axis=-1, positions=candidates, temperature=0.1)
 deviation = np.sqrt(np.asarray(variance))
@@ -117,8 +117,8 @@ plt.show()
 # ----------------------
 #
 # The variance of :func:`~anyargmax.soft_argmax_moments` at temperature 0.1 is large where the texture is flat (the sky)
-# and where costs have several minima. It needs no truth. Among the half of the pixels with the smallest variance, 0.4
-# percent are wrong by more than 1, by all three methods; among all pixels 12 percent.
+# and where costs have several minima. It can be computed without the truth. Of the half of the pixels with the smallest
+# variance, 0.4 percent have an error above 1, with each of the three methods. Of all pixels it is 12 percent.
 
 order = np.argsort(deviation, axis=None)
 shares = np.linspace(0.05, 1, 20)
@@ -149,9 +149,9 @@ plt.show()
 # What the gradient is for
 # ------------------------
 #
-# Whatever makes the costs can be trained through :func:`~anyargmax.soft_argmin`. The smallest case has one parameter,
-# the temperature. It is fitted to pixels of the upper half with a small variance, from 0.1 on, and measured on those of
-# the lower half.
+# A function that computes the costs can be trained through :func:`~anyargmax.soft_argmin`. The smallest case has one
+# parameter, the temperature. It is fitted to pixels of the upper half with a small variance, from 0.1 on, and measured
+# on those of the lower half.
 
 trusted = np.argwhere(deviation < np.median(deviation))
 in_upper = trusted[:, 0] < len(truth) // 2
@@ -174,6 +174,7 @@ print(f"temperature 0.10, error {before:.3f}\ntemperature {np.exp(logarithm):.2f
 print(f"parabola, error {errors['parabola'][lower].mean():.3f}")
 
 # %%
-# What does not work: without a window, no temperature of the table has a median error near that of the parabola. With a
-# window the gradient reaches three candidates, and cannot lead a pixel from a wrong minimum to the right one. The mean
-# over all candidates has a gradient for each of them. To train costs, use it; to read disparities out, use a window.
+# What does not work: without a window, no temperature of the table has a median error near that of the parabola.
+# With a window the gradient reaches three candidates, and cannot move a pixel from a wrong minimum to the right one.
+# The mean over all candidates has a gradient for each of them. Use the mean to train costs, and a window to predict
+# disparities.

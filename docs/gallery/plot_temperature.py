@@ -82,10 +82,10 @@ for wanted in (0.01, 0.1, 0.3, 1, 10, 100):
 print("argmax", np.argmax(scores), " mean of the positions", np.arange(scores.size).mean())
 
 # %%
-# The gradient is largest between the limits. With softmax it is not exactly 0 at 0.01, but far too small to train by.
-# With ``alpha=1.5`` weights are exactly 0 where scores are well below the largest. At low temperatures only one weight
-# is left: the position is then exactly that of argmax, and the gradient exactly 0. At higher ones the gradient is
-# larger than that of softmax.
+# The gradient is largest between the limits. With softmax it is not exactly 0 at 0.01, but far too small for
+# training. With ``alpha=1.5`` weights are exactly 0 where scores are well below the largest. At low temperatures only
+# one weight is left: the position is then exactly that of argmax, and the gradient exactly 0. At higher ones the
+# gradient is larger than that of softmax.
 
 sparse, sparse_length = sweep(1.5)
 print("alpha = 1.5: gradient exactly 0 up to T =", temperatures[sparse_length == 0].max().round(2))
@@ -103,7 +103,7 @@ for temperature in (0.1, 1.0, 10.0):
     print(f"T = {temperature:4}: largest difference {np.max(abs((ahead - behind) / (2 * step) - gradient)):.0e}")
 
 # %%
-# A limit to know: with two peaks a medium temperature gives a position between them, where the scores are low. The
+# A limit: if there are two peaks, a medium temperature gives a position between them, where the scores are low. The
 # standard deviation of :func:`~anyargmax.soft_argmax_moments` is then large. A lower temperature, ``window=`` and a
 # larger ``alpha`` move the position to one peak.
 

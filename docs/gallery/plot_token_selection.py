@@ -2,9 +2,9 @@
 Token selection by sparse attention
 ===================================
 
-Attention by softmax gives a weight to every word. With ``alpha`` above 1 the weights of most words are exactly 0, so
-that a classifier says which words it used. This example trains one attention query in PyTorch on short film reviews,
-with softmax, 1.5-entmax and sparsemax.
+Attention by softmax gives a weight to every word. With ``alpha`` above 1 the weights of most words are exactly 0, which
+shows the words that a classifier used. This example trains one attention query in PyTorch on short film reviews, with
+softmax, 1.5-entmax and sparsemax.
 """
 
 import matplotlib.pyplot as plt
@@ -67,7 +67,7 @@ print(f"{len(train)} reviews to train, {len(test)} to test, {len(vocabulary)} wo
 # %%
 # A word has an embedding. Its score is the product with a query, its weight comes from
 # :func:`~anyargmax.soft_one_hot`, and the sign of a linear function of the weighted mean of the embeddings is the answer.
-# The mask keeps words and drops the filling. Twenty models are trained at once, along the first axis of all parameters.
+# The mask keeps words and drops the padding. Twenty models are trained at once, along the first axis of all parameters.
 
 
 def attend(parameters, tokens, alpha):
@@ -97,7 +97,7 @@ def fit(alpha, models=20, steps=150, scale=0.1):
 #
 # Each dot is a model, each large mark the mean of twenty. With small initial parameters, 1.5-entmax and sparsemax drop
 # two words of three and are as accurate as softmax. With initial parameters that are five times larger they are not:
-# words have weight 0 before the training starts, and a review teaches nothing about a word of weight 0.
+# some words have weight 0 before the training starts, and a review gives no gradient to a word of weight 0.
 
 ALPHAS = (1.0, 1.25, 1.5, 1.75, 2.0)
 kept = test_tokens > 0
@@ -153,8 +153,9 @@ plt.show()
 # The gradient of a word of weight 0
 # ----------------------------------
 #
-# It is 0, too: of its score and of its embedding. Such a word comes back only if other reviews change its score, or the
-# scores of the words beside it. So start with scores that differ little, or train with a smaller alpha first.
+# The gradient of its score and of its embedding is also 0. Such a word gets weight again only if other reviews change
+# its score, or the scores of the other words of the review. Start with scores that differ little, or train with a
+# smaller alpha first.
 
 review = 8
 for alpha in (1.0, 1.5, 2.0):
@@ -170,7 +171,7 @@ for alpha in (1.0, 1.5, 2.0):
 # -----
 #
 # Words of weight 0 can be deleted: the answers of all sparsemax models to all reviews stay the same, up to rounding in
-# float32. And the weights agree with the algorithm that sorts the scores (Martins and Astudillo, 2016, algorithm 1).
+# float32. The weights also agree with the algorithm that sorts the scores (Martins and Astudillo, 2016, algorithm 1).
 
 
 def sparsemax(scores):

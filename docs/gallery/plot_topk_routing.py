@@ -5,7 +5,7 @@ Top-k routing of a mixture of experts
 A router sends each input to k of n experts. Sorting the scores chooses them, without a gradient for the router.
 :func:`~anyargmax.soft_top_k` with ``hard=True`` makes the same choice, exactly k experts with a gate of exactly 1, and
 has a gradient. This example trains both in PyTorch on a function of two variables, compares the three kinds of soft
-choice with the usual gates by softmax, and counts how many inputs each expert gets.
+choice with the usual softmax gates, and counts how many inputs each expert gets.
 """
 
 from itertools import combinations
@@ -19,12 +19,12 @@ from anyargmax import soft_top_k
 torch.set_num_threads(1)  # the arrays are small: more threads would be slower
 
 # %%
-# What k winners are
+# Gates of k winners
 # ------------------
 #
-# Gates of the same scores by each kind, and the gradient of the gate of the third expert. ``"capped"`` gates are exactly
-# 0 and 1 away from the threshold, with gradient 0. The others are in between and have a gradient everywhere.
-# ``hard=True`` changes the value only.
+# Gates of the same scores by each kind, and the gradient of the gate of the third expert. ``"capped"`` gates are
+# exactly 0 and 1 away from the threshold, with gradient 0. ``"sigmoid"`` and ``"subset"`` gates are between 0 and 1 and
+# have a gradient everywhere. ``hard=True`` changes the value only.
 
 scores = torch.tensor([2.0, 1.2, 0.9, 0.1, -1.5], requires_grad=True)
 for kind in ("capped", "sigmoid", "subset"):
@@ -91,12 +91,12 @@ def fit(kind):
 # The figure shows the root mean square error of the training, and the loads: the share of the test inputs that each
 # expert gets, in falling order, the mean of the three models. Equal loads would be 2 / 8.
 #
-# A router that learns about halves the error of one that does not. ``"sigmoid"`` and ``"subset"`` come nearest to equal loads:
-# experts that are not chosen have a gradient, so that they can come back. Nothing else balances the loads here; add a loss
-# of balance, or noise to the scores, where that matters.
+# A trained router has about half the error of one that is not trained. ``"sigmoid"`` and ``"subset"`` come nearest to
+# equal loads: experts that are not chosen have a gradient, so that they can come back. Nothing else balances the loads
+# here; add a loss of balance, or noise to the scores, where that matters.
 #
-# Where gates may be weights, let them be: the softmax of two blends its experts and has a lower error than gates of 1, and
-# without ``hard=True`` the error is the lowest of all, for more than two experts at some inputs.
+# If gates need not be 0 or 1, use soft ones. The softmax of two mixes its experts and has a lower error than gates of
+# 1. Without ``hard=True`` the error is the lowest of all, but some inputs use more than two experts.
 
 KINDS = {
     "sorting": "black",
@@ -147,7 +147,7 @@ plt.show()
 # Check
 # -----
 #
-# Exactly k gates of exactly 1, at the places that ``numpy.argsort`` gives. And the ``"subset"`` gates against their
+# Exactly k gates are exactly 1, at the places that ``numpy.argsort`` gives. The ``"subset"`` gates agree with their
 # definition: the sum over all 28 pairs of 8 experts, each with a probability proportional to the exponential of its
 # scores. The Jacobian is the covariance matrix of the pairs.
 
