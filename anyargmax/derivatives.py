@@ -41,7 +41,7 @@ def vjp(f: Callable[..., Any], /, *arrays: Any, **options: Any) -> tuple[Any, Ca
         Any function of arrays of NumPy (through autograd), torch, JAX or TensorFlow that the framework can
         differentiate. With arrays of a framework without differentiation, one call of a function of this library.
     *arrays : array
-        What f is differentiated by: arrays of one framework, at least one.
+        The arguments of f, with respect to which it is differentiated: one or more arrays of one framework.
     **options
         Passed to f as they are, and not differentiated.
 
@@ -103,7 +103,7 @@ def jvp(
     arrays : tuple of arrays
         Where f is differentiated: arrays of one framework.
     tangents : tuple of arrays
-        In which direction: as many arrays, of the same shapes and dtypes.
+        The direction: as many arrays as ``arrays``, of the same shapes and dtypes.
     **options
         Passed to f as they are, and not differentiated.
 

@@ -56,31 +56,31 @@ def expectation(
     mask: Mask = None,
     group: Members = None,
 ) -> A | tuple[A, A]:
-    """Return the position that weights stand for: ``sum_i c_i p_i`` for the positions ``c``.
+    """Return the position under weights: ``sum_i c_i p_i`` for the positions ``c``.
 
-    The weights are taken as they are. With ``p = soft_one_hot(x, axis=axis)`` the result is ``soft_argmax(x,
-    axis=axis)``: weights and position then come from one solve.
+    The weights are taken as they are. With ``p = soft_one_hot(x, axis=axis)`` the result is
+    ``soft_argmax(x, axis=axis)``: the weights are then computed only once.
 
     Parameters
     ----------
     p : array
         Weights of any shape and of a real floating-point or integer dtype. They need not sum to 1 and are not
-        normalised; negative ones count as what they are. NaN makes its own row NaN, with gradient 0.
+        normalised; negative weights are allowed. NaN makes its own row NaN, with gradient 0.
     axis : int or None, default None
         The axis that is reduced. None takes the flattened array.
     positions : array, optional
-        What the entries stand for: shape ``(n,)``, or the rank of p with length n along the axis. Gets a gradient. None
-        is 0..n-1.
+        The positions of the entries: shape ``(n,)``, or the rank of p with length n along the axis. They get a
+        gradient. None is 0..n-1.
     keepdims : bool, default False
         Keep the reduced axes with length 1.
     readout : {"mean", "median", "moments"}, default "mean"
         ``"mean"``: ``m = sum_i c_i p_i``. ``"median"``: ``c_0 + sum_j (c_{j+1} - c_j) clip(2 S_j - 1, 0, 1)`` with
         ``S_j = sum_{i>j} p_i``. ``"moments"``: m, and the variance ``sum_i p_i (c_i - m)^2``.
     mask : array of bool, optional
-        Broadcasts against p; True keeps a weight. Masked weights enter no arithmetic and have gradient 0.
+        Broadcasts against p; True keeps a weight. Masked weights take no part in the computation and have gradient 0.
     group : object, optional
-        Of one shard of the axis, who holds the others: the name of a mesh axis inside ``jax.shard_map``, or a
-        `torch.distributed.ProcessGroup`. Positions count through all shards. None: p is whole.
+        If the array is one shard of the axis, the members that hold the others: the name of a mesh axis inside
+        ``jax.shard_map``, or a `torch.distributed.ProcessGroup`. Positions count over all shards. None: p is whole.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def expectation(
     --------
     soft_argmax : The position of scores.
     soft_one_hot : The weights of scores.
-    spatial_expectation : The coordinates that the weights of a map stand for.
+    spatial_expectation : The coordinates under the weights of a map.
 
     Notes
     -----
@@ -157,10 +157,10 @@ def spatial_expectation(
     mask: Mask = None,
     group: Members = None,
 ) -> A | tuple[A, A]:
-    """Return the coordinates that the weights of a map stand for, one for each of its axes.
+    """Return the coordinates under the weights of a map, one for each of its axes.
 
     The weights are taken as they are: with ``p = soft_one_hot(x, axis=axes)`` the result is
-    ``spatial_soft_argmax(x, axes)``, and weights and coordinates come from one solve.
+    ``spatial_soft_argmax(x, axes)``, and the weights are computed only once.
 
     Parameters
     ----------
@@ -177,10 +177,10 @@ def spatial_expectation(
         ``"mean"``; ``"median"``, of the weights summed over the other axes; ``"moments"``, mean and variance; or
         ``"covariance"``, mean and covariance matrix.
     mask : array of bool, optional
-        Broadcasts against p; True keeps a weight. Masked weights enter no arithmetic and have gradient 0.
+        Broadcasts against p; True keeps a weight. Masked weights take no part in the computation and have gradient 0.
     group : object, optional
-        The first of the axes goes on in other members, of which this is one shard: the name of a mesh axis inside
-        ``jax.shard_map``, or a `torch.distributed.ProcessGroup`. None: p is whole.
+        If the array is one shard of the first of the axes, the members that hold the others: the name of a mesh axis
+        inside ``jax.shard_map``, or a `torch.distributed.ProcessGroup`. None: p is whole.
 
     Returns
     -------

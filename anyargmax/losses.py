@@ -29,9 +29,9 @@ def fenchel_young_loss(
         its own row NaN.
     target : array
         Weights of the shape of x, ``>= 0`` and summing to 1 along the axis, which get a gradient. Or integer indices,
-        of the shape of x without the axis; of several axes an index counts the entries in the order of the axes. Values
-        that may be looked at are checked. On an accelerator, and in a compiled or transformed function, indices out of
-        range and weights that are no distribution make their row NaN.
+        of the shape of x without the axis; with several axes, an index counts the entries in the order of the axes.
+        Indices out of range, and weights that are no distribution, raise an error. On an accelerator, and in a compiled
+        or transformed function, where values cannot be read, they make their row NaN.
     axis : int or tuple of int, default -1
         The axis along which the weights sum to 1; a tuple for several at once.
     alpha : float, default 1.0
@@ -45,9 +45,9 @@ def fenchel_young_loss(
     ignore_index : int, optional
         An index for rows without a target, such as -100: their loss and its gradients are 0. Only with target indices.
     group : object, optional
-        Of one shard of the axis, who holds the others: the name of a mesh axis inside ``jax.shard_map``, or a
-        `torch.distributed.ProcessGroup`. Indices count through all shards, and target weights are those of this shard.
-        None: x is whole.
+        If the array is one shard of the axis, the members that hold the others: the name of a mesh axis inside
+        ``jax.shard_map``, or a `torch.distributed.ProcessGroup`. Indices count over all shards, and target weights are
+        those of this shard. None: x is whole.
 
     Returns
     -------

@@ -56,23 +56,23 @@ def soft_argmax(
         Keep the reduced axes with length 1.
     temperature : float or array, default 1.0
         Divides the scores. Towards 0 the result is argmax. A number greater than 0, or an array that broadcasts against
-        the reduced shape (reduced axes kept, with length 1). An array gets a gradient. Where values may be looked at,
-        an entry that is not greater than 0 is refused. On an accelerator, and in a compiled or transformed function,
-        such an entry makes its row NaN.
+        the reduced shape (reduced axes kept, with length 1). An array gets a gradient. An entry that is not greater
+        than 0 raises an error. On an accelerator, and in a compiled or transformed function, where values cannot be
+        read, it makes its row NaN.
     alpha : float or array, default 1.0
         The relaxation, a number of at least 1: 1 is softmax, 2 is sparsemax, and other values are entmax. Above 1,
         weights far from the maximum are exactly 0. An array has a shape like that of the temperature and gets a
-        gradient. An entry below 1, or infinite, is refused or makes its row NaN, as a temperature would. Above 2 the
-        scores determine the weights less well: to half of their digits at alpha 3 and to a quarter at 5, because the
-        slope at the edge of the support is infinite.
+        gradient. An entry that is below 1 or infinite raises an error or makes its row NaN, like a temperature that is
+        not greater than 0. Above 2 the scores determine the weights less well: to half of their digits at alpha 3 and
+        to a quarter at 5, because the slope at the edge of the support is infinite.
     mask : array of bool, optional
-        Broadcasts against x; True keeps a score. Masked scores enter no arithmetic: a masked NaN changes nothing. A row
-        without any kept score has position NaN and gradient 0.
+        Broadcasts against x; True keeps a score. Masked scores take no part in the computation: a masked NaN changes
+        nothing. A row without any kept score has position NaN and gradient 0.
     positions : array, optional
-        What the entries stand for: shape ``(n,)``, or the rank of x with length n along the axis. Gets a gradient. None
-        is 0..n-1.
+        The positions of the entries: shape ``(n,)``, or the rank of x with length n along the axis. They get a
+        gradient. None is 0..n-1.
     window : int, optional
-        Only scores at most so many entries away from the largest take part. This helps against two far peaks, whose
+        Use only the scores at most this many entries away from the largest. This helps against two far peaks, whose
         mean lies at neither. The choice of the window has no gradient. None, or a window wider than the axis, takes
         all.
     zero_background : bool, default False
@@ -81,17 +81,18 @@ def soft_argmax(
         normal number, is at the centre of its positions, with gradient 0. A negative score makes its row NaN, unless
         another is ``+inf``.
     readout : {"mean", "median"}, default "mean"
-        ``"mean"`` is the expected position. ``"median"`` is the position that halves the weights, ``c_0 + sum_j
-        (c_{j+1} - c_j) clip(2 S_j - 1, 0, 1)`` with ``S_j = sum_{i>j} p_i``. One far outlier does not move the median.
+        ``"mean"`` is the expected position. ``"median"`` is a median under the weights,
+        ``c_0 + sum_j (c_{j+1} - c_j) clip(2 S_j - 1, 0, 1)`` with ``S_j = sum_{i>j} p_i``. It does not reach an outlier
+        above the peak that has less than half of the weight.
     hard : bool, default False
         Straight-through: the value is exactly the position of the largest score (of equal ones, the first), and the
         gradient is that of the soft position.
     group : object, optional
-        Says that x is one shard of the axis, and who holds the others: the name of a mesh axis inside
-        ``jax.shard_map``, or a `torch.distributed.ProcessGroup`, in which shards may differ in length. All members call
-        with the same options, and with the masks and positions of their own shards. Positions count through all shards,
-        and every member gets the same answer. Only numbers of the size of a row are exchanged. With several axes, or
-        None, the first axis is the one that is split. None: x is whole.
+        If x is one shard of the axis, the members that hold the others: the name of a mesh axis inside
+        ``jax.shard_map``, or a `torch.distributed.ProcessGroup`, whose shards can have different lengths. All members
+        call with the same options, and with the masks and positions of their own shards. Positions count over all
+        shards, and every member gets the same result. Only a few numbers for each row are exchanged. With several axes,
+        or None, the first axis is the one that is split. None: x is whole.
 
     Returns
     -------
@@ -112,7 +113,7 @@ def soft_argmax(
     soft_argmax_moments : The position and its variance.
     spatial_soft_argmax : One coordinate for each axis of a map.
     soft_one_hot : The weights.
-    expectation : The position that given weights stand for.
+    expectation : The position under given weights.
 
     Notes
     -----
@@ -177,23 +178,23 @@ def soft_argmin(
         Divides the scores; towards 0 the result is argmin. Greater than 0: a number, or an array that broadcasts
         against the reduced shape (reduced axes kept, with length 1), which gets a gradient.
     alpha : float or array, default 1.0
-        The relaxation, at least 1: 1 is softmax, 2 sparsemax, other values are entmax. An array is like that of the
-        temperature.
+        The relaxation, at least 1: 1 is softmax, 2 sparsemax, other values are entmax. An array is broadcast like that
+        of the temperature, and gets a gradient.
     mask : array of bool, optional
         Broadcasts against x; True keeps a score. A row without any kept score has position NaN and gradient 0.
     positions : array, optional
-        What the entries stand for: shape ``(n,)``, or the rank of x with length n along the axis. Gets a gradient. None
-        is 0..n-1.
+        The positions of the entries: shape ``(n,)``, or the rank of x with length n along the axis. They get a
+        gradient. None is 0..n-1.
     window : int, optional
-        Only scores at most so many entries away from the smallest take part. None takes all.
+        Use only the scores at most this many entries away from the smallest. None takes all.
     readout : {"mean", "median"}, default "mean"
-        The expected position, or the position that halves the weights.
+        The expected position, or a median under the weights, as in `soft_argmax`.
     hard : bool, default False
         Straight-through: the value is exactly the position of the smallest score (of equal ones, the first), the
         gradient that of the soft position.
     group : object, optional
-        Of one shard of the axis, who holds the others: the name of a mesh axis inside ``jax.shard_map``, or a
-        `torch.distributed.ProcessGroup`. None: x is whole.
+        If the array is one shard of the axis, the members that hold the others: the name of a mesh axis inside
+        ``jax.shard_map``, or a `torch.distributed.ProcessGroup`. None: x is whole.
 
     Returns
     -------
@@ -261,20 +262,20 @@ def soft_argmax_moments(
         Divides the scores. Greater than 0: a number, or an array that broadcasts against the reduced shape (reduced
         axes kept, with length 1), which gets a gradient.
     alpha : float or array, default 1.0
-        The relaxation, at least 1: 1 is softmax, 2 sparsemax, other values are entmax. An array is like that of the
-        temperature.
+        The relaxation, at least 1: 1 is softmax, 2 sparsemax, other values are entmax. An array is broadcast like that
+        of the temperature, and gets a gradient.
     mask : array of bool, optional
         Broadcasts against x; True keeps a score. In a row without any kept score both moments are NaN, with gradient 0.
     positions : array, optional
-        What the entries stand for: shape ``(n,)``, or the rank of x with length n along the axis. Gets a gradient. None
-        is 0..n-1.
+        The positions of the entries: shape ``(n,)``, or the rank of x with length n along the axis. They get a
+        gradient. None is 0..n-1.
     window : int, optional
-        Only scores at most so many entries away from the largest take part. None takes all.
+        Use only the scores at most this many entries away from the largest. None takes all.
     zero_background : bool, default False
         For heatmaps ``>= 0`` whose background is 0: weights are proportional to ``exp(x / T) - 1``. Needs alpha 1.
     group : object, optional
-        Of one shard of the axis, who holds the others: the name of a mesh axis inside ``jax.shard_map``, or a
-        `torch.distributed.ProcessGroup`. None: x is whole.
+        If the array is one shard of the axis, the members that hold the others: the name of a mesh axis inside
+        ``jax.shard_map``, or a `torch.distributed.ProcessGroup`. None: x is whole.
 
     Returns
     -------
@@ -385,12 +386,12 @@ def spatial_soft_argmax(
         Divides the scores. Greater than 0: a number, or an array that broadcasts against the reduced shape (the axes of
         the map kept, with length 1), which gets a gradient. For a heatmap in [0, 1], take a low one, such as 0.05.
     alpha : float or array, default 1.0
-        The relaxation, at least 1: 1 is softmax, 2 sparsemax, other values are entmax. An array is like that of the
-        temperature.
+        The relaxation, at least 1: 1 is softmax, 2 sparsemax, other values are entmax. An array is broadcast like that
+        of the temperature, and gets a gradient.
     mask : array of bool, optional
         Broadcasts against x; True keeps a score. A map without any kept score has coordinates NaN and gradient 0.
     window : int or tuple of int, optional
-        Only scores at most so many entries away from the largest take part: one number for all axes, or a tuple with
+        Use only the scores at most this many entries away from the largest: one number for all axes, or a tuple with
         one for each. None takes all.
     zero_background : bool, default False
         For maps ``>= 0`` whose background is 0: weights are proportional to ``exp(x / T) - 1``, so that the background
@@ -402,8 +403,8 @@ def spatial_soft_argmax(
         Straight-through: the value is exactly the coordinates of the largest score (of equal ones, the first), the
         gradient that of the soft coordinates.
     group : object, optional
-        The first of the axes goes on in other members, of which this is one shard: the name of a mesh axis inside
-        ``jax.shard_map``, or a `torch.distributed.ProcessGroup`. None: x is whole.
+        If the array is one shard of the first of the axes, the members that hold the others: the name of a mesh axis
+        inside ``jax.shard_map``, or a `torch.distributed.ProcessGroup`. None: x is whole.
 
     Returns
     -------
@@ -423,7 +424,7 @@ def spatial_soft_argmax(
     See Also
     --------
     soft_argmax : The position along one axis, with every option in full.
-    spatial_expectation : The coordinates that given weights stand for.
+    spatial_expectation : The coordinates under given weights.
 
     Notes
     -----

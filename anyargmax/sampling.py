@@ -44,9 +44,9 @@ def gumbel_noise(key: Key, x: Scores[A], /, *, draws: Draws = ()) -> A:
     Parameters
     ----------
     key : object
-        What the framework of x draws random numbers with: a key of JAX (typed, or raw words), a `torch.Generator` on
-        the device of x, a `tf.random.Generator`, or a `numpy.random.Generator` for NumPy, autograd, Dask, CuPy and
-        other namespaces of the Array API standard. Dask and CuPy take their own generators too.
+        The random generator of the framework of x: a key of JAX (typed, or raw words), a `torch.Generator` on the
+        device of x, a `tf.random.Generator`, or a `numpy.random.Generator` for NumPy, autograd, Dask, CuPy and other
+        namespaces of the Array API standard. Dask and CuPy take their own generators too.
     x : array
         Real scores of any shape. Only shape, dtype and device are used; no value is read.
     draws : int or sequence of int, default ()
@@ -109,7 +109,7 @@ def normal_noise(key: Key, x: Scores[A], /, *, draws: Draws = ()) -> A:
     Parameters
     ----------
     key : object
-        What the framework of x draws random numbers with: a key of JAX, a `torch.Generator` on the device of x, a
+        The random generator of the framework of x: a key of JAX, a `torch.Generator` on the device of x, a
         `tf.random.Generator`, or a `numpy.random.Generator` for NumPy, autograd, Dask, CuPy and other namespaces of the
         Array API standard.
     x : array
@@ -132,8 +132,8 @@ def normal_noise(key: Key, x: Scores[A], /, *, draws: Draws = ()) -> A:
 
     See Also
     --------
-    gumbel_noise : Gumbel noise, and what holds of both.
-    argmax_probability : How probable each argmax is under this noise.
+    gumbel_noise : Gumbel noise, with notes on both.
+    argmax_probability : The probability of each argmax under this noise.
 
     Notes
     -----
@@ -189,10 +189,11 @@ def sample_one_hot(
     axis : int, default -1
         The axis of x along which one entry is chosen.
     temperature : float or array, default 1.0
-        Of the gradient; it does not change the choice, which ``x / t`` in place of x, or ``t * noise`` in place of the
-        noise, does. Greater than 0: a number, or an array that broadcasts against the result with the axis of length 1.
+        The temperature of the gradient. It does not change the choice: for that, pass ``x / t`` as x, or ``t * noise``
+        as the noise. Greater than 0: a number, or an array that broadcasts against the result with the axis of length
+        1.
     mask : array of bool, optional
-        Broadcasts against x; True keeps a score. Masked scores enter no arithmetic and have gradient 0.
+        Broadcasts against x; True keeps a score. Masked scores take no part in the computation and have gradient 0.
     estimator : {"gumbel", "straight-through", "reinmax", "gumbel-rao", "gapped"}, default "gumbel"
         The cotangent of x is, for the cotangent v of the result, the choice D, ``p_T = softmax(x / T)`` and
         ``J(q) v = q * (v - <q, v>)``:
@@ -281,7 +282,7 @@ def sample_top_k(
     x : array
         Scores of any shape and of a real floating-point or integer dtype. A masked or ``-inf`` score is never chosen.
     k : int
-        How many, from 1 to n.
+        The number of entries to draw, from 1 to n.
     noise : array
         Gumbel noise of a floating-point dtype; broadcasts against x, with the length of x along the axis. Leading axes
         that x lacks are those of draws. Each choice in a tree over the entries uses the uniform number
@@ -289,16 +290,16 @@ def sample_top_k(
     axis : int, default -1
         The axis of x along which k entries are chosen.
     temperature : float or array, default 1.0
-        Of the law and of the gradient. Greater than 0: a number, or an array that broadcasts against the result with
-        the axis of length 1, which gets a gradient.
+        The temperature of the distribution and of the gradient. Greater than 0: a number, or an array that broadcasts
+        against the result with the axis of length 1, which gets a gradient.
     mask : array of bool, optional
-        Broadcasts against x; True keeps a score. Masked scores enter no arithmetic and have gradient 0.
+        Broadcasts against x; True keeps a score. Masked scores take no part in the computation and have gradient 0.
 
     Returns
     -------
     array
         Ones at the k entries chosen and zeros elsewhere, of the shape that x and the noise have together, in the dtype
-        of x where that is floating. Ones are fewer where fewer scores are kept. NaN in the row of a NaN.
+        of x where that is floating. There are fewer ones if fewer than k scores are kept. NaN in the row of a NaN.
 
     Raises
     ------
@@ -315,8 +316,8 @@ def sample_top_k(
     Notes
     -----
     Jacobian: the covariance matrix of the indicators of the entries, over T. The gradient is exact in the mean for
-    linear functions of the draw. The k largest of ``x + noise`` have another law, that of drawing k times without
-    putting back, whose gradient this is not.
+    linear functions of the draw. The k largest of ``x + noise`` have another distribution, that of k draws without
+    replacement, and this is not its gradient.
 
     References
     ----------
@@ -370,7 +371,7 @@ def conditional_gumbel(x: Scores[A], chosen: Choice, noise: Noise, /, axis: Axis
 
     See Also
     --------
-    gumbel_noise : Noise that chooses freely.
+    gumbel_noise : Noise without a condition.
     sample_one_hot : Its estimator ``"gumbel-rao"`` takes the mean over such noise.
 
     Notes
@@ -424,7 +425,7 @@ def argmax_probability(
         broadcasts against x, one for each entry, which gets a gradient. That of Gumbel noise is the temperature of
         `soft_one_hot`: a number, or an array of the reduced shape (the axis kept, with length 1).
     distribution : {"normal", "gumbel"}, default "normal"
-        That of the noise, which is independent for each entry.
+        The distribution of the noise, which is independent for each entry.
     mask : array of bool, optional
         Broadcasts against x; True keeps a score. Others have probability 0 and gradient 0.
 
@@ -498,12 +499,13 @@ def perturbed(
     noise : array
         Of a floating-point dtype and of the shape ``(draws, *x.shape)``.
     scale : float or array, default 1.0
-        Of the noise: a number greater than 0, or an array that broadcasts against x, which gets a gradient.
+        The scale of the noise: a number greater than 0, or an array that broadcasts against x, which gets a gradient.
     distribution : {"gumbel", "normal"}, default "gumbel"
-        That of the noise, whose density the gradient depends on: that of `gumbel_noise` or of `normal_noise`.
+        The distribution of the noise, on whose density the gradient depends: that of `gumbel_noise` or of
+        `normal_noise`.
     baseline : {"mean", "center"} or None, default "mean"
-        What is subtracted from each answer in the gradient, whose mean does not change by it and whose variance does:
-        ``"mean"``, the mean of the other draws' answers; ``"center"``, ``f(x)``; or None.
+        What is subtracted from each answer in the gradient. This changes the variance of the gradient, and not its
+        mean: ``"mean"``, the mean of the other draws' answers; ``"center"``, ``f(x)``; or None.
 
     Returns
     -------

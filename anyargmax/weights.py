@@ -48,9 +48,10 @@ def soft_one_hot(
         against the reduced shape (the axis kept, with length 1), which gets a gradient.
     alpha : float or array, default 1.0
         The relaxation, at least 1: 1 is softmax, 2 sparsemax, other values are entmax, whose weights far from the
-        maximum are exactly 0. An array is like that of the temperature.
+        maximum are exactly 0. An array is broadcast like that of the temperature, and gets a gradient.
     mask : array of bool, optional
-        Broadcasts against x; True keeps a score. Masked scores enter no arithmetic and have weight 0 and gradient 0.
+        Broadcasts against x; True keeps a score. Masked scores take no part in the computation and have weight 0 and
+        gradient 0.
     hard : bool, default False
         Straight-through: the value is exactly the one-hot encoding of the argmax (of equal scores, the first), the
         gradient that of the soft weights.
@@ -59,8 +60,8 @@ def soft_one_hot(
         exactly 0 (off the support of a sparse one, or masked) they are ``-inf``, with gradient 0. Not with
         ``hard=True``.
     group : object, optional
-        Of one shard of the axis, who holds the others: the name of a mesh axis inside ``jax.shard_map``, or a
-        `torch.distributed.ProcessGroup`. The weights are those of this shard. None: x is whole.
+        If the array is one shard of the axis, the members that hold the others: the name of a mesh axis inside
+        ``jax.shard_map``, or a `torch.distributed.ProcessGroup`. The weights are those of this shard. None: x is whole.
 
     Returns
     -------
@@ -78,8 +79,8 @@ def soft_one_hot(
 
     See Also
     --------
-    soft_top_k : Weights that share a sum of k.
-    expectation : The position that the weights stand for.
+    soft_top_k : Weights that sum to k.
+    expectation : The position under the weights.
     fenchel_young_loss : The loss whose gradient is weights minus target.
 
     Notes
@@ -121,7 +122,7 @@ def soft_top_k(
     hard: bool = False,
     group: Members = None,
 ) -> A:
-    """Return weights that share a sum of k: a soft choice of the k largest scores.
+    """Return weights in [0, 1] that sum to k: a soft choice of the k largest scores.
 
     Parameters
     ----------
@@ -129,7 +130,7 @@ def soft_top_k(
         Scores of any shape and of a real floating-point or integer dtype. A ``-inf`` score counts as masked. NaN makes
         its own row NaN.
     k : int
-        How many, from 1 to n. At most k kept scores have weight 1 each and gradient 0.
+        The sum of the weights, from 1 to n. If at most k scores are kept, each of them has weight 1 and gradient 0.
     axis : int, default -1
         The axis along which the weights sum to k.
     temperature : float or array, default 1.0
@@ -142,14 +143,15 @@ def soft_top_k(
         to 1 has gradient 0. ``"subset"``: the probability that an entry is in a random set S of k entries, which is
         drawn with probability proportional to ``exp(sum_{i in S} x_i / T)``; softmax at k = 1.
     mask : array of bool, optional
-        Broadcasts against x; True keeps a score. Masked scores enter no arithmetic and have weight 0 and gradient 0.
+        Broadcasts against x; True keeps a score. Masked scores take no part in the computation and have weight 0 and
+        gradient 0.
     hard : bool, default False
         Straight-through: the value is exactly 1 at the k largest scores (of equal ones, the first) and 0 elsewhere, the
-        gradient that of the soft weights. Ones are fewer where fewer scores are kept.
+        gradient that of the soft weights. There are fewer ones if fewer than k scores are kept.
     group : object, optional
-        Of one shard of the axis, who holds the others: the name of a mesh axis inside ``jax.shard_map``, or a
-        `torch.distributed.ProcessGroup`. The weights are those of this shard. Not with ``kind="subset"``. None: x is
-        whole.
+        If the array is one shard of the axis, the members that hold the others: the name of a mesh axis inside
+        ``jax.shard_map``, or a `torch.distributed.ProcessGroup`. The weights are those of this shard. Not with
+        ``kind="subset"``. None: x is whole.
 
     Returns
     -------
@@ -176,7 +178,7 @@ def soft_top_k(
     binary entropies (sigmoid). Jacobian: ``(diag(s) - s s^T / sum(s)) / T`` with s = 1 where ``0 < p < 1`` (capped) or
     ``s = p (1 - p)`` (sigmoid).
 
-    Of the kind ``"subset"``, ``p = sum_S P(S) 1_S`` over the sets of k kept entries: the marginals of the conditional
+    For ``kind="subset"``, ``p = sum_S P(S) 1_S`` over the sets of k kept entries: the marginals of the conditional
     Bernoulli distribution. Jacobian: the covariance matrix of the indicators of the entries, over T. Time is O(n k) a
     row and memory O(n sqrt(k)), where the other kinds take O(n).
 
@@ -203,13 +205,13 @@ def soft_top_k(
 
 
 def sharpen(p: Shares[A], /, axis: Axis = -1, *, power: Power = 10.0, rounds: Rounds = 1, group: Members = None) -> A:
-    """Return weights raised to a power and normalised again, so many times over.
+    """Return weights raised to a power and normalised, in one or more rounds.
 
     Parameters
     ----------
     p : array
         Weights ``>= 0`` of any shape and of a real floating-point or integer dtype; they need not sum to 1. A negative
-        one, or NaN, makes its row NaN. Those of ``+inf`` share the whole weight evenly, with gradient 0.
+        one, or NaN, makes its row NaN. Entries of ``+inf`` share the whole weight evenly, with gradient 0.
     axis : int, default -1
         The axis along which the result sums to 1.
     power : float, default 10.0
@@ -217,8 +219,8 @@ def sharpen(p: Shares[A], /, axis: Axis = -1, *, power: Power = 10.0, rounds: Ro
     rounds : int, default 1
         How many times, at least 0; 0 only normalises.
     group : object, optional
-        Of one shard of the axis, who holds the others: the name of a mesh axis inside ``jax.shard_map``, or a
-        `torch.distributed.ProcessGroup`. None: p is whole.
+        If the array is one shard of the axis, the members that hold the others: the name of a mesh axis inside
+        ``jax.shard_map``, or a `torch.distributed.ProcessGroup`. None: p is whole.
 
     Returns
     -------

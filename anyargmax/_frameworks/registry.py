@@ -60,7 +60,7 @@ def is_known(x: Any) -> bool:
 
 
 def register_backend(adapter: Any, /) -> None:
-    """Teach every function of the library a framework that it does not know.
+    """Add a framework to every function of the library.
 
     Parameters
     ----------
@@ -68,29 +68,30 @@ def register_backend(adapter: Any, /) -> None:
         A module or object with these attributes; an adapter of the same name is replaced:
 
         ``name``
-            What the framework is called in messages.
+            The name of the framework in messages.
         ``namespace``
             Its Array API namespace.
         ``owns(x)``
             Whether x is an array of the framework.
         ``detach(x)``
-            x as a constant, whatever differentiates it.
+            x without a gradient.
         ``is_concrete(x)``
-            Whether values may be looked at, which they may not while they are traced.
+            Whether the values of x can be read. False for traced arrays.
         ``place(x)``
-            The keyword arguments that create an array beside x, such as its device.
+            The keyword arguments that create an array next to x, such as its device.
         ``default_float()``
-            The floating-point dtype of what is computed from integers.
+            The floating-point dtype in which integers are computed.
 
-        A framework that differentiates brings ``lift(rule, ops)``, ``vjp(f, *arrays)`` and ``jvp(f, arrays, tangents)``
-        too. Without them, derivatives come from the rules of this library, for one call at a time. One that draws
-        integers brings ``random``, by which `anyargmax.sampling.gumbel_noise` and `anyargmax.sampling.normal_noise`
-        serve it. The reference of adapters lists what else there may be.
+        An adapter of a framework that differentiates also has ``lift(rule, ops)``, ``vjp(f, *arrays)`` and
+        ``jvp(f, arrays, tangents)``. Without them, derivatives come from the rules of this library, for one call at a
+        time. With ``random``, `anyargmax.sampling.gumbel_noise` and `anyargmax.sampling.normal_noise` draw noise for
+        the framework. The reference of adapters lists further attributes.
 
     Raises
     ------
     TypeError
-        If the adapter lacks one of the first seven, has a name that nothing asks for, or a function of other arguments.
+        If the adapter lacks one of the seven attributes, has an unknown attribute, or has a function with other
+        parameters.
 
     See Also
     --------
@@ -98,7 +99,7 @@ def register_backend(adapter: Any, /) -> None:
 
     Notes
     -----
-    Nothing is registered permanently: call it once in each process, before the first array of the framework comes.
+    The registration lasts as long as the process: call it before the first use of an array of the framework.
 
     References
     ----------

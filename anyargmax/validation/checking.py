@@ -77,13 +77,13 @@ def check(
     order : {0, 1, 2}, default 1
         0 for values alone, 1 for first derivatives, 2 for second ones too.
     seed : int, default 0
-        Of the scores, cotangents and tangents.
+        The seed of the scores, cotangents and tangents.
     thorough : bool, default False
-        Every call there is, instead of one of each kind.
+        All calls, instead of one of each kind.
     only : str, optional
-        A part of the names of the calls that are wanted.
+        Check only the calls whose names contain this.
     jobs : int, default 1
-        In how many processes.
+        The number of processes.
     progress : callable, optional
         Called as ``progress(done, total, name)`` with the rows done, those in all, and the name of the next.
 
@@ -102,7 +102,7 @@ def check(
 
     See Also
     --------
-    compare : The same for a function of yours.
+    compare : The same for your own function.
 
     Notes
     -----

@@ -43,7 +43,7 @@ def compare(
     exact_zeros: bool = False,
     name: str | None = None,
 ) -> Report:
-    """Run a function of arrays in every framework and hold values and derivatives against each other.
+    """Run a function of arrays in every framework and compare values and derivatives.
 
     Compared are the value, the VJP for a cotangent and the JVP for a tangent that are drawn independently of the
     inputs, and for order 2 the gradient of ``<t, J^T g>``: each framework against the median of all, against a
@@ -71,7 +71,7 @@ def compare(
     order : {0, 1, 2}, default 1
         0 for values alone, 1 for first derivatives, 2 for second ones too (in float32 and float64).
     seed : int, default 0
-        Of the cotangents and tangents.
+        The seed of the cotangents and tangents.
     tolerance : dict, optional
         Multiples of eps, ``{"value": 16, "derivative": 64}``, on results scaled to 1 by their largest entry.
     exact_zeros : bool, default False
@@ -100,7 +100,7 @@ def compare(
 
     Notes
     -----
-    Agreement alone proves little: a mistake that all frameworks share shows in a reference and in finite differences.
+    Agreement alone is not enough: only a reference and finite differences can find an error that all frameworks share.
 
     References
     ----------
