@@ -158,13 +158,13 @@ class SoftArgmax(_Layer, function=soft_argmax):
     alpha : float or array, default 1.0
         The relaxation, at least 1: 1 is softmax, 2 sparsemax, other values are entmax. An array as for the temperature.
     positions : array or list, optional
-        What the entries stand for, n numbers; None is 0..n-1.
+        The positions of the entries, n numbers; None is 0..n-1.
     window : int, optional
-        Only scores at most so many entries away from the largest take part. None takes all.
+        Use only the scores at most this many entries away from the largest. None takes all.
     zero_background : bool, default False
         For heatmaps ``>= 0`` whose background is 0: weights are proportional to ``exp(x / T) - 1``. Needs alpha 1.
     readout : {"mean", "median"}, default "mean"
-        The expected position, or the position that halves the weights.
+        The expected position, or a median under the weights.
     hard : bool, default False
         Straight-through: the value is exactly the position of the largest score, the gradient that of the soft
         position.
@@ -250,7 +250,7 @@ class SpatialSoftArgmax(_Layer, function=spatial_soft_argmax):
     alpha : float or array, default 1.0
         The relaxation, at least 1: 1 is softmax, 2 sparsemax, other values are entmax. An array as for the temperature.
     window : int or tuple of int, optional
-        Only scores at most so many entries away from the largest take part: one number, or one for each axis.
+        Use only the scores at most this many entries away from the largest: one number, or one for each axis.
     zero_background : bool, default False
         For maps ``>= 0`` whose background is 0: weights are proportional to ``exp(x / T) - 1``. Needs alpha 1.
     readout : {"mean", "median", "moments", "covariance"}, default "mean"
@@ -320,12 +320,12 @@ class SampleOneHot(_Layer, function=choice):
     axis : int, default -1
         The axis along which one entry is chosen, the batch counting as axis 0.
     temperature : float or array, default 1.0
-        Of the gradient, greater than 0; it does not change the choice. An array broadcasts against the result with the
-        axis of length 1.
+        The temperature of the gradient, greater than 0; it does not change the choice. An array broadcasts against the
+        result with the axis of length 1.
     estimator : {"gumbel", "straight-through", "reinmax", "gumbel-rao", "gapped"}, default "gumbel"
-        Where the gradient of a draw comes from, as in `sample_one_hot`.
+        The estimator of the gradient, as in `sample_one_hot`.
     draws : int, default 1
-        How many draws of noise ``"gumbel-rao"`` takes the mean over.
+        The number of draws of noise over which ``"gumbel-rao"`` takes the mean.
     seed : int, optional
         Where the noise starts. None is one at random.
     **kwargs

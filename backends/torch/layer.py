@@ -76,14 +76,14 @@ class SoftArgmax(_Layer, function=soft_argmax):
     alpha : float or tensor, default 1.0
         The relaxation, at least 1: 1 is softmax, 2 sparsemax, other values are entmax. A tensor as for the temperature.
     positions : tensor or list, optional
-        What the entries stand for, n numbers; None is 0..n-1. A parameter or a buffer. ``half()``, ``bfloat16()`` and
+        The positions of the entries, n numbers; None is 0..n-1. A parameter or a buffer. ``half()``, ``bfloat16()`` and
         the like leave a buffer in its dtype, because bfloat16 cannot hold index 257.
     window : int, optional
-        Only scores at most so many entries away from the largest take part. None takes all.
+        Use only the scores at most this many entries away from the largest. None takes all.
     zero_background : bool, default False
         For heatmaps ``>= 0`` whose background is 0: weights are proportional to ``exp(x / T) - 1``. Needs alpha 1.
     readout : {"mean", "median"}, default "mean"
-        The expected position, or the position that halves the weights.
+        The expected position, or a median under the weights.
     hard : bool, default False
         Straight-through: the value is exactly the position of the largest score, the gradient that of the soft
         position.
@@ -184,7 +184,7 @@ class SpatialSoftArgmax(_Layer, function=spatial_soft_argmax):
     alpha : float or tensor, default 1.0
         The relaxation, at least 1: 1 is softmax, 2 sparsemax, other values are entmax. A tensor as for the temperature.
     window : int or tuple of int, optional
-        Only scores at most so many entries away from the largest take part: one number, or one for each axis.
+        Use only the scores at most this many entries away from the largest: one number, or one for each axis.
     zero_background : bool, default False
         For maps ``>= 0`` whose background is 0: weights are proportional to ``exp(x / T) - 1``. Needs alpha 1.
     readout : {"mean", "median", "moments", "covariance"}, default "mean"
@@ -203,15 +203,15 @@ class SpatialSoftArgmax(_Layer, function=spatial_soft_argmax):
     See Also
     --------
     anyargmax.spatial_soft_argmax : The function, with every option in full.
-    SoftArgmax : What holds of a temperature that is learned.
+    SoftArgmax : Notes on a learned temperature.
 
     Notes
     -----
     The gradient is that of `spatial_soft_argmax`: for softmax, ``p_j (c_j - coordinate) / T``.
 
-    With ``axes=(-1, -2), coordinates="corner"`` and a parameter of shape ``(1,)`` as the temperature it answers as the
-    layers for robots that are called spatial softmax do, for maps of more than one row and column: x before y, -1 and 1
-    on the first and last entry.
+    With ``axes=(-1, -2), coordinates="corner"`` and a parameter of shape ``(1,)`` as the temperature it returns the
+    same as the layers called spatial softmax in robotics, for maps of more than one row and column: x before y, -1 and
+    1 on the first and last entry.
 
     References
     ----------
@@ -265,14 +265,14 @@ class SampleOneHot(_Layer, function=choice):
     axis : int, default -1
         The axis along which one entry is chosen.
     temperature : float or tensor, default 1.0
-        Of the gradient, greater than 0; it does not change the choice. A tensor broadcasts against the result with the
-        axis of length 1.
+        The temperature of the gradient, greater than 0; it does not change the choice. A tensor broadcasts against the
+        result with the axis of length 1.
     estimator : {"gumbel", "straight-through", "reinmax", "gumbel-rao", "gapped"}, default "gumbel"
-        Where the gradient of a draw comes from, as in `sample_one_hot`.
+        The estimator of the gradient, as in `sample_one_hot`.
     draws : int, default 1
-        How many draws of noise ``"gumbel-rao"`` takes the mean over.
+        The number of draws of noise over which ``"gumbel-rao"`` takes the mean.
     generator : torch.Generator, optional
-        Where the noise comes from, on the device of the scores. None is PyTorch's own of that device, which
+        The generator of the noise, on the device of the scores. None is PyTorch's own of that device, which
         `torch.manual_seed` sets.
 
     Raises
@@ -290,7 +290,7 @@ class SampleOneHot(_Layer, function=choice):
     -----
     The gradient in training is that of the estimator; in evaluation it is ``(diag(p) - p p^T) / T``.
 
-    `torch.compile(fullgraph=True)` follows no generator other than PyTorch's own. Under `torch.func.vmap` noise needs
+    `torch.compile(fullgraph=True)` supports only PyTorch's default generator. Under `torch.func.vmap` noise needs
     ``randomness="different"`` or ``"same"``.
 
     References

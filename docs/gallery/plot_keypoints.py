@@ -93,10 +93,10 @@ plt.show()
 # Two peaks
 # ---------
 #
-# The template of an eave fits the eave below, too: a second peak, 27 pixels lower. At temperature 0.1 the mean lies
-# far from both. ``window=4`` takes the mean of the pixels within 4 of the largest. ``readout="covariance"`` returns the
-# covariance matrix of the position under the weights, which tells the two answers apart: the mean of two peaks comes
-# with a standard deviation of dozens of pixels.
+# The template of an eave fits the eave below, too: a second peak, 27 pixels lower. At temperature 0.1 the mean lies far
+# from both. ``window=4`` takes the mean of the pixels within 4 of the largest. ``readout="covariance"`` returns the
+# covariance matrix of the position under the weights, which distinguishes both results: the mean of two peaks has a
+# standard deviation of dozens of pixels.
 
 
 def ellipse(axes, mean, covariance, color):
