@@ -44,11 +44,13 @@ def test_the_page_has_its_snippets():
 
 
 def source(page: Path, link: str) -> Path:
-    """Return the file that a link of a page leads to; pages of the gallery are made of its examples."""
-    made = re.fullmatch(r"(?:\.\./)?examples/(\w+)\.(?:rst|md)", link)
-    if not made:
-        return page.parent / link
-    return ROOT / "docs" / "gallery" / ("GALLERY_HEADER.rst" if made[1] == "index" else f"{made[1]}.py")
+    """Return the file that a link leads to: some pages of the site are made of examples and docstrings."""
+    if made := re.fullmatch(r"(?:\.\./)?examples/(\w+)\.(?:rst|md)", link):
+        return ROOT / "docs" / "gallery" / ("GALLERY_HEADER.rst" if made[1] == "index" else f"{made[1]}.py")
+    if made := re.fullmatch(r"(?:\w+/)?generated/anyargmax\.([\w.]+)", link):
+        listed = ROOT / "docs" / "reference" / "index.md"
+        return listed if f"   {made[1]}\n" in listed.read_text(encoding="utf-8") else page.parent / link
+    return page.parent / link
 
 
 def test_links_of_the_pages_lead_to_files():
