@@ -1,6 +1,7 @@
 """Settings of the site: ``sphinx-build docs OUT`` needs the extra ``docs`` and no network."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -97,3 +98,14 @@ html_theme_options = {
     "pygments_dark_style": "github-dark",
 }
 html_context = {"default_mode": "auto"}
+
+
+def lead_to_examples(app, docname, source):
+    """Pages link to the sources of examples, which a checkout has; the site has a page in the place of each."""
+    text = source[0].replace("](gallery/GALLERY_HEADER.rst", "](examples/index.rst")
+    source[0] = re.sub(r"\]\(gallery/(plot_\w+)\.py", r"](examples/\1.rst", text)
+
+
+def setup(app):
+    """Connect what the settings cannot say."""
+    app.connect("source-read", lead_to_examples)
