@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 OPTION = "anyargmax_fixture"
 NAME, OLD_NAME = "anyargmax_backend", "backend"
 RENAMED = (
-    f"The fixture `{OLD_NAME}` of {__package__} is `{NAME}` now, and its old name goes with the next release. "
+    f"The fixture `{OLD_NAME}` of {__package__} is `{NAME}` now, and its old name will be removed in version 0.4. "
     f"Rename it in your tests, or set `{OPTION} = {OLD_NAME}` in the configuration of pytest."
 )
 
