@@ -68,6 +68,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "filename_pattern": r"\.py$",
     "gallery_dirs": "examples",
+    "image_scrapers": ("style.scraped",),
     "image_srcset": ["2x"],
     "matplotlib_animations": False,
     "min_reported_time": 0,
