@@ -6,6 +6,7 @@ import pkgutil
 import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from io import TextIOWrapper
 from pathlib import Path
 
 from . import __version__
@@ -133,6 +134,9 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         What the user types before them, for messages.
     """
     known = verbs()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # messages of functions may hold what a terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
     parser = _parser(program, known)
     parsed = parser.parse_args(arguments)
     if parsed.verb is None:

@@ -1,11 +1,12 @@
 """What the pictures of the command line have in common: matplotlib if it is there, the files it writes, and colours."""
 
 import importlib
-import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from . import _files
 
 ENDINGS = (".png", ".svg", ".pdf")
 ENDINGS_SHOWN = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
@@ -41,14 +42,11 @@ def problem(path: str, installed: Callable[[str], Any] = find_spec) -> str:
     installed
         Says of a module whether it is there.
     """
-    folder = Path(path).absolute().parent
     if Path(path).suffix.lower() not in ENDINGS:
-        return f"--plot must end in {ENDINGS_SHOWN}, got {path}."
-    if not folder.is_dir():
-        return f"The folder of {path} does not exist. Make it, or choose another."
-    if Path(path).is_dir() or not os.access(path if Path(path).exists() else folder, os.W_OK):
-        return f"{path} cannot be written. Choose another file."
-    return "" if installed("matplotlib") else "--plot needs matplotlib: pip install matplotlib"
+        return f"--plot must end in {ENDINGS_SHOWN}, got {path or 'nothing'}."
+    return _files.problem(path) or (
+        "" if installed("matplotlib") else "--plot needs matplotlib: pip install matplotlib"
+    )
 
 
 def styled(draw: Callable[[Any], Any], **options: Any) -> Any:

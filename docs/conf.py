@@ -1,6 +1,7 @@
 """Settings of the site: ``sphinx-build docs OUT`` needs the extra ``docs`` and no network."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -67,6 +68,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "filename_pattern": r"\.py$",
     "gallery_dirs": "examples",
+    "image_scrapers": ("style.scraped",),
     "image_srcset": ["2x"],
     "matplotlib_animations": False,
     "min_reported_time": 0,
@@ -97,3 +99,14 @@ html_theme_options = {
     "pygments_dark_style": "github-dark",
 }
 html_context = {"default_mode": "auto"}
+
+
+def lead_to_examples(app, docname, source):
+    """Pages link to the sources of examples, which a checkout has; the site has a page in the place of each."""
+    text = source[0].replace("](gallery/GALLERY_HEADER.rst", "](examples/index.rst")
+    source[0] = re.sub(r"\]\(gallery/(plot_\w+)\.py", r"](examples/\1.rst", text)
+
+
+def setup(app):
+    """Connect what the settings cannot say."""
+    app.connect("source-read", lead_to_examples)

@@ -34,3 +34,13 @@ def reset(gallery_conf, fname) -> None:
     plt.close("all")
     plt.rcdefaults()
     plt.rcParams.update(STYLE)
+
+
+def scraped(block, block_vars, gallery_conf, **options) -> str:
+    """Save the figures of a cell as the gallery does, and let none pass that has no data."""
+    from sphinx_gallery.scrapers import matplotlib_scraper  # other pictures are drawn without it
+
+    for figure in map(plt.figure, plt.get_fignums()):
+        if not any(ax.has_data() for ax in figure.axes):
+            raise ValueError(f"{block_vars['src_file']}: a figure without data, in the cell at line {block.lineno}")
+    return matplotlib_scraper(block, block_vars, gallery_conf, **options)

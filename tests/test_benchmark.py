@@ -465,6 +465,8 @@ class TestTheCommand:
             (["--threads", "0"], "--threads must be greater than 0, got 0."),
             (["--seconds", "nan"], "--seconds must be greater than 0, got nan."),
             (["--json", "no/such/folder/file"], "The folder of no/such/folder/file does not exist."),
+            (["--json", "."], ". cannot be written: Is a directory. Choose another file."),
+            (["--json", ""], "A file must have a name, got an empty one."),
             (["--frameworks", "numpy", "--device", "gpu"], "NumPy is timed on the CPU alone, got --device gpu."),
             (["--count", "--only", "nonsense"], "--only must be in the name of a row, got 'nonsense'"),
         ],

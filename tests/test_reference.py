@@ -27,7 +27,7 @@ FUNCTIONS = [
 ]
 EXAMPLES = [
     *("operators", "expectations", "weights", "losses", "derivatives", "sampling", "_frameworks.registry"),
-    *(f"validation.{name}" for name in ("checking", "comparison", "frameworks", "report")),
+    *(f"validation.{name}" for name in ("checking", "comparison", "frameworks", "page", "report")),
 ]
 
 
@@ -104,6 +104,13 @@ def test_every_function_has_an_example(name, sections):
         r"^>>> from anyargmax[\w.]* import (.*)", "\n".join(sections(object_of(name))["Examples"]), re.MULTILINE
     )
     assert name.rpartition(".")[2] in ", ".join(imported).split(", ")
+
+
+def test_the_examples_of_every_module_are_run():
+    root = HOMES[0]
+    found = {path for path in root.rglob("*.py") if ">>> " in path.read_text(encoding="utf-8")}
+    shown = {path.relative_to(root).with_suffix("").as_posix().replace("/", ".") for path in found}
+    assert {name for name in shown if not name.startswith("backends.")} == {*EXAMPLES}  # those: tests/test_layers.py
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

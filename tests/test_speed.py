@@ -59,3 +59,13 @@ def test_the_page_names_the_machine_and_the_packages():
     assert RUN["machine"]["processor"] in text
     for package in ("numpy", "torch", "jax"):
         assert RUN["packages"][package].removesuffix("+cpu") in text
+
+
+def test_the_page_counts_the_targets_that_are_met():
+    times = [judged["met"] for row in RUN["rows"] for judged in (row, *row["further"]) if judged["met"] is not None]
+    peaks = [row["peak_met"] for row in RUN["rows"] if row["peak_met"] is not None]
+    text = " ".join("\n".join(LINES).split())
+    assert (
+        f"Of {len(times)} targets for times {sum(times)} are met, and {sum(peaks)} of {len(peaks)} for peak memory"
+        in text
+    )

@@ -17,7 +17,7 @@ import pytest
 from conftest import PRESENT
 
 from anyargmax import __main__ as program
-from anyargmax import _experiment, _figures, soft_argmax, validation
+from anyargmax import __version__, _experiment, _figures, _files, soft_argmax, validation
 from anyargmax._benchmark import command as bench
 from anyargmax._benchmark import judge, report, run
 from anyargmax._benchmark import plot as bars
@@ -150,14 +150,18 @@ class TestAPictureIsRefusedBeforeAnyWork:
 
     @pytest.mark.parametrize("path", ["t.gif", "t", ".png/t", ""])
     def test_with_an_ending_that_is_none_of_three(self, verb, path, capsys):
-        assert f"--plot must end in .png, .svg or .pdf, got {path}." in self.refused(capsys, verb, path)
+        assert f"--plot must end in .png, .svg or .pdf, got {path or 'nothing'}." in self.refused(capsys, verb, path)
 
     def test_in_a_folder_that_is_not_there(self, verb, capsys):
         assert "The folder of no/such/t.png does not exist." in self.refused(capsys, verb, "no/such/t.png")
 
     def test_in_the_place_of_a_folder(self, verb, capsys, tmp_path):
         (tmp_path / "t.png").mkdir()
-        assert "t.png cannot be written." in self.refused(capsys, verb, "t.png")
+        assert "t.png cannot be written: Is a directory." in self.refused(capsys, verb, "t.png")
+
+    def test_where_the_system_refuses_it(self, verb, capsys, tmp_path):
+        name = 300 * "n" + ".png"
+        assert f"{name} cannot be written: File name too long." in self.refused(capsys, verb, name)
 
     def test_without_matplotlib(self, verb, capsys, monkeypatch):
         def without(name):
@@ -282,6 +286,10 @@ class TestASavedRun:
             (["--plot", "t.png", "--only", "nothing"], "has no row with these --frameworks and --only."),
             (["--plot", "t.png", "--count"], "--from draws what was measured: leave out --count."),
             (["--plot", "t.png", "--seconds", "3"], "--from draws what was measured: leave out --seconds."),
+            (
+                ["--plot", "t.png", "--frameworks", "foo"],
+                "--frameworks must be some of numpy, autograd, torch, jax, got foo.",
+            ),
             (["--plot", "t.gif"], "--plot must end in .png, .svg or .pdf, got t.gif."),
         ],
     )
@@ -298,6 +306,17 @@ class TestASavedRun:
         assert "must be a file that --json wrote." in capsys.readouterr().err
         assert program.main(["bench", "--from", str(tmp_path / "absent"), "--plot", "t.png"]) == 2
         assert "cannot be read: No such file or directory." in capsys.readouterr().err
+
+    @pytest.mark.parametrize("lacking", ["version", "packages", "machine", "times", "ratio"])
+    def test_must_have_what_this_version_writes(self, saved, tmp_path, lacking, capsys):
+        described = json.loads(Path(saved).read_text(encoding="utf-8"))
+        for holder in (described, *described["rows"]):
+            holder.pop(lacking, None)
+        (tmp_path / "other").write_text(json.dumps(described), encoding="utf-8")
+        assert program.main(["bench", "--from", str(tmp_path / "other"), "--plot", str(tmp_path / "t.png")]) == 2
+        text = f"must be a file that --json of version {__version__} wrote, got KeyError('{lacking}') in it."
+        assert text in capsys.readouterr().err
+        assert not (tmp_path / "t.png").exists()
 
     @pytest.mark.skipif("torch" not in PRESENT, reason="torch is not installed")
     def test_is_the_same_picture_as_that_of_the_run(self, tmp_path, capsys):
@@ -514,10 +533,38 @@ class TestTheOptionForThePage:
             assert line.strip() in out
 
     @pytest.mark.parametrize("option", ["--html", "--json", "--junit"])
-    def test_is_refused_before_any_work_where_nothing_can_be_written(self, option, monkeypatch, capsys):
+    @pytest.mark.parametrize(
+        ("path", "text"),
+        [
+            ("/nowhere/at/all", "The folder of /nowhere/at/all does not exist. Make it, or choose another."),
+            ("folder", "folder cannot be written: Is a directory. Choose another file."),
+            ("", "A file must have a name, got an empty one."),
+        ],
+    )
+    def test_is_refused_before_any_work_where_nothing_can_be_written(
+        self, option, path, text, monkeypatch, tmp_path, capsys
+    ):
+        (tmp_path / "folder").mkdir()
+        monkeypatch.chdir(tmp_path)
         monkeypatch.setattr("anyargmax.validation.command.check", None)
-        assert program.main(["check", option, "/nowhere/at/all"]) == 2
-        assert capsys.readouterr().err.endswith("cannot write /nowhere/at/all: its folder does not exist\n")
+        assert program.main(["check", option, path]) == 2
+        assert capsys.readouterr() == ("", f"python -m anyargmax check: {text}\n")
+
+    def test_prints_what_was_found_where_the_page_can_be_written_no_more(self, monkeypatch, tmp_path, capsys):
+        monkeypatch.setattr("anyargmax._files.problem", lambda path: "")
+        words = ["check", "--backends", "numpy", "--only", "sparsemax"]
+        assert program.main([*words, "--html", str(tmp_path)]) == 2
+        out, err = capsys.readouterr()
+        assert "Everything agrees." in out
+        assert f"cannot write {tmp_path}: Is a directory" in err
+
+    def test_looks_at_the_file_and_leaves_it_as_it_was(self, tmp_path):
+        path = tmp_path / "a.html"
+        assert _files.problem(str(path)) == ""
+        assert not path.exists()
+        path.write_text("mine", encoding="utf-8")
+        assert _files.problem(str(path)) == ""
+        assert path.read_text(encoding="utf-8") == "mine"
 
 
 @pytest.mark.parametrize(

@@ -479,6 +479,29 @@ class TestTheReport:
         raising = validation.compare(lambda x: 1 / 0, X, backends=["numpy"], dtypes=["float32"])
         assert ElementTree.fromstring(as_junit(raising)).get("errors") == "1"
 
+    def test_is_junit_that_can_be_read_whatever_was_raised(self):
+        def raising(x):
+            raise ValueError("<b> & \x1b[31m\0\ud800\uffff ]]>")
+
+        report = validation.compare(raising, X, backends=["numpy"], dtypes=["float32"], name="<\0>")
+        case = ElementTree.fromstring(as_junit(report).encode("utf-8")).find("testcase")
+        assert case.get("classname") == "<\ufffd>"
+        assert "<b> & \ufffd[31m\ufffd?\ufffd ]]>" in case.find("error").get("message")
+
+    def test_is_printed_where_the_encoding_lacks_its_letters(self, monkeypatch, tmp_path):
+        (tmp_path / "of_a_user.py").write_text(
+            "def f(x):\n    raise ValueError('\\ud800 \N{GREEK SMALL LETTER ALPHA}')\n"
+        )
+        child = subprocess.run(
+            [sys.executable, "-m", "anyargmax", "check", "of_a_user:f", "--backends", "numpy", "--shapes", "3"],
+            capture_output=True,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(Path(validation.__file__).parents[2]), "PYTHONIOENCODING": "ascii"},
+            check=False,
+        )
+        assert b"ValueError: \\ud800 \\u03b1" in child.stdout
+        assert child.returncode == 2
+
     def test_shows_a_progress_line_on_a_terminal_only(self):
         quiet, terminal = io.StringIO(), io.StringIO()
         terminal.isatty = lambda: True
@@ -626,7 +649,10 @@ class TestTheCommand:
             (["mine_for_check"], "must be given as module:function"),
             (["mine_for_check:broken", "--backends", "numpy"], "RuntimeError: broken on purpose"),
             (["mine_for_check:good", "--shapes", "4x7"], "a shape must be like 4,7"),
-            (["mine_for_check:good", "--backends", "numpy", "--json", "/nowhere/at/all.json"], "cannot write"),
+            (
+                ["mine_for_check:good", "--backends", "numpy", "--json", "/nowhere/at/all.json"],
+                "does not exist. Make it",
+            ),
             (["--no-such-option"], "unrecognized arguments"),
         ],
     )

@@ -345,6 +345,25 @@ class TestTheCommand:
         """
         assert run_at(home, code) == [True]
 
+    @pytest.mark.skipif("autograd" not in PRESENT, reason="autograd is not installed")
+    def test_checks_with_the_adapters_that_it_has(self, home):
+        assert vendor("_argmax", "--backends", "--with-validation") == 0
+        code = """
+            from _argmax import validation
+            found = validation.compare(abs, [1.0, -2.0])
+            try:
+                validation.compare(abs, [1.0, -2.0], backends=["autograd"])
+            except ModuleNotFoundError as error:
+                print(json.dumps([[place.split()[0] for place in found.frameworks], str(error)]))
+        """
+        frameworks, error = run_at(home, code)
+        assert "numpy" in frameworks
+        assert not {"autograd", "torch", "torch-func", "jax", "tensorflow"} & {*frameworks}
+        assert error == (
+            "autograd needs the adapter `backends/autograd`, which this copy of the library does not have. Vendor it "
+            "again with autograd among its `--backends`."
+        )
+
     def test_has_validation_as_an_attribute_or_says_how_to_get_it(self, home):
         assert vendor("more", "--backends", "--with-validation") == 0
         assert vendor(package(home / "host") / "least", "--backends") == 0

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from .. import _figures
+from .. import __version__, _figures, _files
 from .._figures import ENDINGS_SHOWN
 from .._help import with_examples
 from . import judge, report, run
@@ -52,8 +52,8 @@ def _problems(options: argparse.Namespace) -> Iterator[str]:
     for name in ("threads", "seconds", "scale"):
         if not 0 < getattr(options, name) < float("inf"):
             yield f"--{name} must be greater than 0, got {getattr(options, name)}."
-    if options.json and not Path(options.json).absolute().parent.is_dir():
-        yield f"The folder of {options.json} does not exist. Make it, or choose another."
+    if options.json is not None:
+        yield _files.problem(options.json)
     if options.plot is not None:
         yield _figures.problem(options.plot, run.installed)
         if options.list:
@@ -62,11 +62,16 @@ def _problems(options: argparse.Namespace) -> Iterator[str]:
         yield "--count needs torch: pip install torch"
 
 
-def _wrong_frameworks(options: argparse.Namespace) -> Iterator[str]:
+def _unknown_frameworks(options: argparse.Namespace) -> Iterator[str]:
     for name in options.frameworks or ():
         if name not in FRAMEWORKS:
             yield f"--frameworks must be some of {', '.join(FRAMEWORKS)}, got {name}."
-        elif not options.list and not run.installed(name):
+
+
+def _wrong_frameworks(options: argparse.Namespace) -> Iterator[str]:
+    yield from _unknown_frameworks(options)
+    for name in options.frameworks or ():
+        if not options.list and not run.installed(name):
             yield f"{FRAMEWORKS[name]} is not installed: pip install {name}, or leave it out."
         elif not run.rows_of(name, "", options.device):
             yield f"{FRAMEWORKS[name]} is timed on the CPU alone, got --device {options.device}. Leave one of them out."
@@ -91,10 +96,15 @@ def _redrawn(options: argparse.Namespace, standard: argparse.Namespace) -> str:
         return f"--from draws what was measured: leave out --{other[0]}."
     if reason := _figures.problem(options.plot, run.installed):
         return reason
+    if reason := next(_unknown_frameworks(options), ""):
+        return reason
     saved, reason = _saved(options.saved)
-    rows = [row for row in saved.get("rows", ()) if _wanted(row, options)]
-    if rows:
-        _draw(saved | {"rows": rows}, options.plot)
+    try:
+        rows = [row for row in saved.get("rows", ()) if _wanted(row, options)]
+        if rows:
+            _draw(saved | {"rows": rows}, options.plot)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # of another version, or another program
+        return f"{options.saved} must be a file that --json of version {__version__} wrote, got {error!r} in it."
     return reason or ("" if rows else f"{options.saved} has no row with these --frameworks and --only.")
 
 
@@ -222,7 +232,7 @@ def _run(options: argparse.Namespace, words: list[str]) -> int:
     else:
         well = _measured(chosen, options, result)
     described = report.described(result, words)
-    if options.json:
+    if options.json is not None:
         Path(options.json).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
     if options.plot and result.rows:
         _draw(described, options.plot)

@@ -1,5 +1,7 @@
 """The frameworks by name: which arrays are theirs, and which functions can be checked on. Nothing here imports one."""
 
+import importlib
+import pkgutil
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -33,6 +35,15 @@ MODULES = {
 }
 
 
+def adapted() -> tuple[str, ...]:
+    """Return the names of the frameworks whose adapters this copy of the library has, and of those that need none."""
+    backends = importlib.import_module(f"{__package__.rpartition('.')[0]}.backends")
+    adapters = {module.name for module in pkgutil.iter_modules(backends.__path__)}
+    return tuple(
+        name for name in MODULES if (framework := name.partition("-")[0]) not in PROBES or framework in adapters
+    )
+
+
 def installed() -> tuple[str, ...]:
-    """Return the names of the frameworks that can be imported here."""
-    return tuple(name for name, module in MODULES.items() if find_spec(module))
+    """Return the names of the frameworks that can be used here: with their adapters, and importable."""
+    return tuple(name for name in adapted() if find_spec(MODULES[name]))

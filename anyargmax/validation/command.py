@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from .. import _files
 from .._help import with_examples
 from .checking import check
 from .comparison import compare
@@ -166,9 +167,9 @@ def _write(path: str, content: str) -> None:
 
 def _refuse_paths(*paths: str | None) -> None:
     """Refuse what cannot be written before there is anything to write."""
-    for path in filter(None, paths):
-        if not Path(path).absolute().parent.is_dir():
-            raise Refusal(f"cannot write {path}: its folder does not exist")
+    for path in paths:
+        if path is not None and (reason := _files.problem(path)):
+            raise Refusal(reason)
 
 
 def _fuzz(o: argparse.Namespace, program: str, progress: Progress) -> int:
@@ -182,24 +183,27 @@ def _fuzz(o: argparse.Namespace, program: str, progress: Progress) -> int:
     if reason:
         raise Refusal(reason)
     found = command.run(o, program, progress)
+    print(command.text(found, color=sys.stdout.isatty()))
     if o.html:
         _write(o.html, page.as_html(found))
-    print(command.text(found, color=sys.stdout.isatty()))
     return found.exit_code
 
 
 def _compared(o: argparse.Namespace, program: str, progress: Progress) -> Report:
-    """Compare the function that was named, or the built-in ones, and write what was found."""
+    """Compare the function that was named, or the built-in ones."""
     if o.target:
         report = _own(o, progress)
     else:
         given = {name: getattr(o, name) for name in ("backends", "dtypes", "devices", "order", "seed", "only")}
         report = check(**given, thorough=o.thorough, jobs=o.jobs, progress=progress)
-    report = report._replace(again=_again(program, o))
+    return report._replace(again=_again(program, o))
+
+
+def _written(o: argparse.Namespace, report: Report) -> None:
+    """Write what was found, in the formats that were asked for."""
     for path, content in ((o.json, as_json), (o.junit, as_junit), (o.html, as_html)):
         if path:
             _write(path, content(report))
-    return report
 
 
 def main(options: Sequence[str], program: str) -> int:
@@ -211,8 +215,9 @@ def main(options: Sequence[str], program: str) -> int:
         if o.fuzz is not None:
             return _fuzz(o, program, progress)
         report = _compared(o, program, progress)
+        print(text(report, color=sys.stdout.isatty()))
+        _written(o, report)
     except (Refusal, ValueError, TypeError, ImportError) as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
-    print(text(report, color=sys.stdout.isatty()))
     return report.exit_code

@@ -18,6 +18,7 @@ from .report import (
     lines_of,
     notes_of,
     number,
+    shown,
     title,
     verdict,
 )
@@ -106,12 +107,6 @@ def element(tag: str, *children: Any, **attributes: str) -> Element:
         else:
             made.text = (made.text or "") + shown(child)
     return made
-
-
-def shown(value: object) -> str:
-    """Return a text with a mark in the place of what no page may have in it: control characters, halves of pairs."""
-    text = str(value).encode("utf-8", "replace").decode("utf-8")
-    return "".join(c if c in "\n\t" or ord(c) >= 32 else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def document(heading: str, outcome: str, ok: bool, parts: Iterable[Element]) -> str:

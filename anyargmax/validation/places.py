@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from .._frameworks.names import MODULES, installed
+from .._frameworks.names import MODULES, adapted, installed
 from .._frameworks.registry import registered
 from .frameworks import Backend, load
 from .tolerance import COMPUTED_IN
@@ -36,6 +36,12 @@ def names_of(backends: Iterable[Any] | None) -> tuple[Any, ...]:
         if name not in (*MODULES, *registered()):
             known = ", ".join((*MODULES, *registered()))
             raise ValueError(f"`backends` must be some of {known}, got {name!r}. Choose among these.")
+        if name in MODULES and name not in adapted():
+            framework = name.partition("-")[0]
+            raise ModuleNotFoundError(
+                f"{name} needs the adapter `backends/{framework}`, which this copy of the library does not have. Vendor "
+                f"it again with {framework} among its `--backends`."
+            )
         if name not in (*installed(), *registered()):
             raise ModuleNotFoundError(f"{name} is not installed: pip install {MODULES[name].replace('_', '-')}")
     return given

@@ -271,6 +271,14 @@ def as_json(report: Report) -> str:
     return json.dumps(data | {"notes": report.notes, "rows": rows}, indent=1)
 
 
+def shown(value: object) -> str:
+    """Return a text with marks in place of what neither XML nor HTML can hold: control characters, halves of pairs."""
+    text = str(value).encode("utf-8", "replace").decode("utf-8")
+    return "".join(
+        c if c in "\n\t" or (ord(c) >= 32 and c not in "\ufffe\uffff") else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+
+
 def as_junit(report: Report) -> str:
     """Return a test suite in JUnit's XML, with a test case for each call and dtype.
 
@@ -297,10 +305,10 @@ def as_junit(report: Report) -> str:
     counts = {"tests": len(report.rows), "failures": len(failed), "errors": len(raised)}
     suite = ElementTree.Element("testsuite", {"name": "check", **{k: str(n) for k, n in counts.items()}})
     for row in report.rows:
-        case = ElementTree.SubElement(suite, "testcase", classname=row.call, name=row.dtype)
+        case = ElementTree.SubElement(suite, "testcase", classname=shown(row.call), name=row.dtype)
         if row.raised:
-            ElementTree.SubElement(case, "error", message=row.raised[0]).text = "\n".join(row.raised)
+            ElementTree.SubElement(case, "error", message=shown(row.raised[0])).text = shown("\n".join(row.raised))
         elif row.findings:
-            body = "\n".join(described(f) for f in first_of_each(row.findings))
+            body = shown("\n".join(described(f) for f in first_of_each(row.findings)))
             ElementTree.SubElement(case, "failure", message=body.partition("\n")[0]).text = body
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
