@@ -74,7 +74,7 @@ sphinx_gallery_conf = {
     "reset_modules": ("style.reset",),
     "show_signature": False,
     "write_computation_times": False,
-    "within_subsection_order": "ExampleTitleSortKey",
+    "within_subsection_order": "style.Easiest",
 }
 
 html_theme = "pydata_sphinx_theme"
