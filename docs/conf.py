@@ -76,7 +76,7 @@ sphinx_gallery_conf = {
     "reset_modules": ("style.reset",),
     "show_signature": False,
     "write_computation_times": False,
-    "within_subsection_order": "ExampleTitleSortKey",
+    "within_subsection_order": "style.Easiest",
 }
 
 html_theme = "pydata_sphinx_theme"
@@ -95,8 +95,8 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
-    "pygments_light_style": "tango",
-    "pygments_dark_style": "github-dark",
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
 }
 html_context = {"default_mode": "auto"}
 

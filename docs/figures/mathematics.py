@@ -36,7 +36,7 @@ def simplex():
     a, b = (axis.ravel() for axis in np.meshgrid(grid, grid))
     z = np.stack([-a / 2**0.5 - b / 6**0.5, a / 2**0.5 - b / 6**0.5, 2 * b / 6**0.5], axis=-1)
     corners = np.asarray([[0, 0], [1, 0], [0.5, 0.75**0.5]])
-    for ax, alpha in zip(panels(3), (1, 1.5, 2), strict=True):
+    for ax, alpha in zip(panels(3, height=1.8), (1, 1.5, 2), strict=True):
         p = soft_one_hot(z, alpha=alpha)
         size = np.sum(p > 0, axis=-1)
         for count, color in ((3, BLUE), (2, ORANGE), (1, GREEN)):

@@ -19,7 +19,7 @@ def chosen(framework, which):
 
 def ratios():
     """Draw our time over that of the fastest peer of the same framework."""
-    figure, axes = plt.subplots(figsize=(7, 3.6))
+    figure, axes = plt.subplots(figsize=(5.6, 3.6))
     for k, (framework, label) in enumerate(FRAMEWORKS.items()):
         for which, text in PASSES.items():
             found = chosen(framework, which)
@@ -41,7 +41,7 @@ def ratios():
 
 def memory():
     """Draw what forward and backward add to the memory in use, ours and the fastest peer's."""
-    figure, panels = plt.subplots(1, 3, figsize=(7, 2.4), sharey=True)
+    figure, panels = plt.subplots(1, 3, figsize=(5.6, 2.4), sharey=True)
     y, large = np.arange(4), WORKLOADS[2:]
     for axes, (framework, label) in zip(panels, list(FRAMEWORKS.items())[1:], strict=True):
         rows = [chosen(framework, "f+b")[name] for name in large]

@@ -115,14 +115,14 @@ def fit(estimator, temperature=1.0, steps=240):
     return [parameter.detach() for parameter in parameters], torch.stack(curve, 1)
 
 
-figure, axis = plt.subplots(figsize=(7, 3.4))
+figure, axis = plt.subplots(figsize=(5.6, 3.4))
 for name, (estimator, temperature, color, line) in RUNS.items():
     _, curves = fit(estimator, temperature)
     last = curves[:, -1]
     print(f"{name:20} exact ELBO of the test images {last.mean():.2f}, models {last.min():.2f} to {last.max():.2f}")
     axis.plot(range(0, 241, 20), curves.mean(0), line, color=color, label=name)
 axis.set(xlabel="step", ylabel="exact ELBO of the test images", ylim=(-27, -18.5))
-axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+axis.legend(loc="lower right", ncols=2)
 plt.show()
 
 # %%
@@ -159,7 +159,7 @@ def bias_spread_error(g):
 
 
 image, variable, label = np.unravel_index(truth.abs().numpy().argmax(), truth.shape)
-figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3.6), width_ratios=(3, 2))
+figure, (left, right) = plt.subplots(1, 2, figsize=(5.6, 3.6), width_ratios=(3, 2))
 TEMPERATURES = {
     "reinmax": (1.0,),
     "straight-through": (1.0,),

@@ -19,7 +19,7 @@ signal = pywt.data.ecg().astype(float)
 peaks, _ = find_peaks(signal, height=120, distance=100)
 print("samples of the peaks:", peaks, " heights:", signal[peaks])
 
-figure, axes = plt.subplots(figsize=(7, 2))
+figure, axes = plt.subplots(figsize=(5.6, 2))
 axes.plot(signal, lw=1)
 axes.plot(peaks, signal[peaks], "o", color="C3")
 axes.set(xlabel="sample", ylabel="ECG (raw units)")
@@ -78,7 +78,7 @@ for stride in (1, 3):
         shown = " ".join(f"{error:9.3f}" for error in (*errors[:5], min(errors[5:])))
         print(f"{stride:6} {noise:6} {shown} {temperatures[np.argmin(errors[5:])]:4.0f}")
 
-figure, panels = plt.subplots(1, 2, figsize=(7, 2.8), sharey=True)
+figure, panels = plt.subplots(1, 2, figsize=(5.6, 2.8), sharey=True)
 for axes, stride, title in zip(panels, (1, 3), ("all samples", "one sample in three"), strict=True):
     for color, noise in (("C0", 0), ("C1", 5), ("C3", 10)):
         vertex, errors = curves[stride, noise]
@@ -125,7 +125,7 @@ gradient = grad(change)(signal)
 intervals = np.diff(truth) / FINE
 print(f"by argmax: {np.diff(peaks, n=2)[0]}, by soft_argmax: {change(signal):.3f}, true: {np.diff(intervals)[0]:.3f}")
 
-figure, panels = plt.subplots(2, 3, figsize=(7, 3), sharex="col", sharey="row")
+figure, panels = plt.subplots(2, 3, figsize=(5.6, 3), sharex="col", sharey="row")
 for k, i in enumerate(index):
     panels[0, k].plot(i, signal[i], "o-", ms=3)
     panels[1, k].bar(i, gradient[i], color="C3")

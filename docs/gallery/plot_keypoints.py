@@ -8,6 +8,8 @@ template matching, so that the true coordinates are known. It shows three common
 peaks, and unknown uncertainty.
 """
 
+# sphinx_gallery_thumbnail_number = 3
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Ellipse
@@ -75,18 +77,18 @@ for name, answer in answers.items():
     print(f"{name:22}{answer.round(2)}   error {np.linalg.norm(answer - truth['spire']):.2f} pixels")
 
 temperatures = np.geomspace(1e-3, 10, 41)
-figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3.6), width_ratios=(2, 3))
+figure, (left, right) = plt.subplots(1, 2, figsize=(5.6, 3.6), width_ratios=(2, 3))
 left.imshow(spire, cmap="Greys", vmin=0, vmax=1)
 for (name, answer), marker in zip(answers.items(), "sx+", strict=True):
     left.plot(*answer, marker, ms=9, mew=2, fillstyle="none", label=name)
 left.set(title="Heatmap of the spire", xticks=[], yticks=[])
 left.legend(loc="upper center", bbox_to_anchor=(0.5, 0))
-for name, heatmap, zero in (("mean", spire, False), ("zero_background=True", blob, True)):
+for name, heatmap, zero in (("mean", spire, False), ("zero_background", blob, True)):
     sweep = [spatial_soft_argmax(heatmap, (-1, -2), temperature=t, zero_background=zero) for t in temperatures]
     right.loglog(temperatures, np.linalg.norm(sweep - truth["spire"], axis=-1), label=name)
 right.axhline(np.linalg.norm([0.5, 0.5]), color="black", ls=":", label="argmax")
 right.set(xlabel="temperature", ylabel="error in pixels", title="Error against temperature")
-right.legend()
+right.legend(loc="center right", fontsize=8, handlelength=1)
 plt.show()
 
 # %%
@@ -113,7 +115,7 @@ options = {
     "temperature=0.03": {"temperature": 0.03},
     "temperature=0.1, window=4": {"temperature": 0.1, "window": 4},
 }
-figure, axes = plt.subplots(1, 3, figsize=(7, 3.6))
+figure, axes = plt.subplots(1, 3, figsize=(5.6, 2.9))
 for axis, (name, option) in zip(axes, options.items(), strict=True):
     mean, covariance = spatial_soft_argmax(eave, (-1, -2), readout="covariance", **option)
     error, deviation = np.linalg.norm(mean - truth["eave"]), np.sqrt(np.linalg.eigvalsh(covariance)[-1])
@@ -145,7 +147,7 @@ for window in (4, None):
 
 weights = soft_one_hot(np.stack([spire, eave, ridge]), axis=(-2, -1), temperature=0.015)
 means, covariances = spatial_expectation(weights, (-1, -2), readout="covariance")
-figure, axis = plt.subplots(figsize=(7, 4.2))
+figure, axis = plt.subplots(figsize=(5.6, 3.7))
 axis.imshow(second, cmap="gray")
 for number, (name, mean, covariance) in enumerate(zip(points, means, covariances, strict=True)):
     ellipse(axis, mean, covariance, f"C{number}")

@@ -71,7 +71,7 @@ each = temperatures[:, None, None]  # one call for all temperatures
 weights = [soft_one_hot(np.broadcast_to(scores, (80, 80, 8)), temperature=each, alpha=alpha) for alpha in alphas]
 surface = np.stack([np.mean(np.sum((p - frequencies) ** 2, -1), -1) for p in weights])
 
-figure, axis = plt.subplots(figsize=(7, 3.8))
+figure, axis = plt.subplots(figsize=(5.6, 3.8))
 lines = axis.contourf(temperatures, alphas, surface, np.geomspace(surface.min(), surface.max(), 16), cmap="Greys")
 for color, (name, path) in enumerate(paths.items()):
     axis.plot(*options(path.T), ".-", ms=3, lw=1, color=f"C{color}", label=f"start: {name}")
@@ -104,7 +104,7 @@ def loss_of_heads(parameters):
 
 
 path = np.stack(options(np.moveaxis(adam(loss_of_heads, np.zeros(8), 400).reshape(-1, 2, 4), 1, 0)))
-figure, axes = plt.subplots(1, 2, figsize=(7, 3.2))
+figure, axes = plt.subplots(1, 2, figsize=(5.6, 3.2))
 for axis, name, learned, right in zip(axes, ("temperature", "alpha"), path, (heads_t, heads_a), strict=True):
     print(f"{name:12} known {right}   learned {learned[-1].round(3)}")
     for head in range(4):

@@ -98,7 +98,7 @@ for step in (0, 150, 300, 450, 599):
 # The soft tokens start in the middle and move to their targets (dashed). Once all are there, the gradient falls towards
 # 0 with the temperature.
 
-figure, (left, middle, last) = plt.subplots(1, 3, figsize=(7, 2.8), sharex=True)
+figure, (left, middle, last) = plt.subplots(1, 3, figsize=(5.6, 2.8), sharex=True)
 left.semilogy(losses)
 left.set(ylabel="expected distance", xlabel="step", ylim=(1e-6, 20))
 for k, target in enumerate(targets.flatten()):
@@ -108,7 +108,7 @@ middle.set(ylabel="soft token", xlabel="step")
 for k, name in enumerate(weights):
     last.semilogy([norm[k] for norm in norms], label=name)
 last.set(ylabel="norm of the gradient", xlabel="step", ylim=(1e-14, 10))
-last.legend(fontsize=8, loc="lower left", handlelength=1)
+figure.legend(*last.get_legend_handles_labels(), loc="outside lower center", ncols=4, handlelength=1)
 plt.show()
 
 # %%

@@ -98,7 +98,7 @@ for name, error in errors.items():
 _, variance = soft_argmax_moments(-cost, axis=-1, positions=candidates, temperature=0.1)
 deviation = np.sqrt(np.asarray(variance))
 window = "T=1, alpha=2, window=1"
-figure, panels = plt.subplots(2, 3, figsize=(7, 2.7))
+figure, panels = plt.subplots(2, 3, figsize=(5.6, 2.4))
 maps = {"left image": left, "true disparity": truth, "standard deviation": deviation}
 maps |= {"error, argmin": errors["argmin"], "error, T=0.1": errors["T=0.1"], "error, window=1": errors[window]}
 options = [{"cmap": "gray"}, {}, {"vmin": 0, "vmax": 4}, *[{"vmin": 0, "vmax": 2, "cmap": "magma"}] * 3]
@@ -129,7 +129,7 @@ for share in (0.25, 0.5, 0.75, 1):
     texts = [f"{errors[name].flat[first].mean():.3f} ({np.mean(errors[name].flat[first] > 1):.1%})" for name in methods]
     print(f"mean error (above 1) of the {share:4.0%} with the smallest variance:", ", ".join(texts))
 
-figure, (one, all_) = plt.subplots(1, 2, figsize=(7, 2.8))
+figure, (one, all_) = plt.subplots(1, 2, figsize=(5.6, 2.8))
 # a pixel whose smallest cost is right, and whose mean is not
 between = (errors["argmin"] < 0.5) & (errors["T=0.1"] > 1) & (np.min(cost, axis=-1) < 0.05)
 i, j = np.argwhere(between)[0]
@@ -138,7 +138,7 @@ for name, options in (("softmax", {"temperature": 0.1}), (r"$\alpha$ = 1.5", {"t
     one.plot(candidates, soft_one_hot(-cost[i, j], **options), "o-", ms=3, label=name)
 one.axvline(truth[i, j], color="C3", ls="--", lw=1, label="truth")
 one.set(xlabel="disparity", ylabel="cost, weight", ylim=(-0.1, 2.7))
-one.legend(fontsize=8, ncols=2, loc="upper left")
+one.legend(fontsize=8, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
 for name in methods:
     all_.plot(shares, [errors[name].flat[first].mean() for first in kept], label=name)
 all_.set(xlabel="share of the pixels, by variance", ylabel="mean error", ylim=(0, None))

@@ -7,6 +7,8 @@ shows the words that a classifier used. This example trains one attention query 
 softmax, 1.5-entmax and sparsemax.
 """
 
+# sphinx_gallery_thumbnail_number = 2
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -102,7 +104,7 @@ def fit(alpha, models=20, steps=150, scale=0.1):
 ALPHAS = (1.0, 1.25, 1.5, 1.75, 2.0)
 kept = test_tokens > 0
 trained = {}
-figure, axis = plt.subplots(figsize=(7, 3.4))
+figure, axis = plt.subplots(figsize=(5.6, 3.4))
 for scale, marker in ((0.1, "o"), (0.5, "s")):
     for color, alpha in enumerate(ALPHAS):
         trained[scale, alpha] = fit(alpha, scale=scale)
@@ -130,7 +132,7 @@ plt.show()
 # The weights of the first model of each alpha. Words in grey have a weight of exactly 0; a softmax weight may be small,
 # but it is not 0.
 
-figure, axis = plt.subplots(figsize=(7, 3.8))
+figure, axis = plt.subplots(figsize=(5.6, 3.8))
 labels = []
 for i, review in enumerate((0, 5, 8)):
     for j, alpha in enumerate((1.0, 1.5, 2.0)):

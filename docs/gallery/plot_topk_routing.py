@@ -107,7 +107,7 @@ KINDS = {
     "capped, soft": "C5",
 }
 models = {}
-figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3.4))
+figure, (left, right) = plt.subplots(1, 2, figsize=(5.6, 3.6))
 for kind, color in KINDS.items():
     models[kind], curve = fit(kind)
     gates, values = answer(models[kind], test, kind)
@@ -120,7 +120,7 @@ for kind, color in KINDS.items():
     left.semilogy(curve, line, color=color, label=kind)
     right.plot(range(1, EXPERTS + 1), loads, line, marker="o", ms=3, color=color)
 left.set(xlabel="step", title="error in training")
-left.legend(ncols=2, fontsize=8)
+figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
 right.axhline(K / EXPERTS, color="grey", ls=":")
 right.set(xlabel="expert, in order of its load", title="share of the inputs", ylim=(0, None))
 plt.show()
@@ -130,7 +130,7 @@ plt.show()
 
 line = torch.linspace(-1, 1, 200)
 plane = torch.cartesian_prod(line, line)
-figure, axes = plt.subplots(1, 4, figsize=(7, 2.1))
+figure, axes = plt.subplots(1, 4, figsize=(5.6, 1.75))
 for axis, kind in zip(axes, ("target", "sorting", "subset", "softmax of two"), strict=True):
     values = target(plane)
     if kind != "target":
