@@ -28,7 +28,7 @@ def phi():
     second.set(xlabel=r"$u = z - \tau$")
     third.set(xlabel="weight p", ylabel="slope s", ylim=(0, 1.6))
     first.legend(fontsize=8)
-    second.legend(fontsize=8, loc="lower right", handlelength=0.8)
+    second.legend(fontsize=8, loc="upper left", handlelength=0.8)
 
 
 def simplex():
