@@ -3,20 +3,14 @@
 import matplotlib.pyplot as plt
 from cycler import cycler
 
-# Okabe and Ito (2008), "Color universal design".
-BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#56B4E9",
-    "#777777",
-)
+from anyargmax import _figures
+
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY = _figures.COLOURS
+GREY = _figures.GREY
 
 STYLE = {
     "axes.grid": True,
-    "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, RED, PURPLE, SKY]),
+    "axes.prop_cycle": cycler(color=_figures.COLOURS),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "figure.constrained_layout.use": True,

@@ -20,11 +20,14 @@ pytest_plugins = ["anyargmax.pytest_plugin"]
 # CuPy needs a GPU, and is tested where there is one.
 NAMES = tuple(name for name in MODULES if name != "cupy" or name in installed())
 MANDATORY = tuple(filter(None, os.environ.get("ANYARGMAX_BACKENDS", "").split(",")))
-KNOWN = (*MODULES, "keras", "triton", "ndonnx", "mypy", "basedpyright", "optax", "jaxopt")
+TOOLS = ("keras", "triton", "ndonnx", "mypy", "basedpyright", "optax", "jaxopt", "matplotlib", "numpydoc", "yaml")
+KNOWN = (*MODULES, *TOOLS)
 
 unknown = [name for name in MANDATORY if name not in KNOWN]
 if unknown:
     raise ValueError(f"ANYARGMAX_BACKENDS must name some of {', '.join(KNOWN)}, got {', '.join(unknown)}.")
+if lacking := [name for name in TOOLS if name in MANDATORY and not find_spec(name)]:
+    raise ModuleNotFoundError(f"ANYARGMAX_BACKENDS names {', '.join(lacking)}: not installed.")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow tells of its kernels on standard error
 # TensorFlow imports Keras, which chooses its backend and writes a file then; the user's own one would change the tests.
 KERAS_BACKENDS = [name for name in ("torch", "jax", "tensorflow", "numpy") if find_spec(name)]

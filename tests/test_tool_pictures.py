@@ -509,7 +509,6 @@ class TestTheOptionForThePage:
         assert "again: python -m anyargmax check of_a_page:wrong --shapes 4,7" in page.text("pre")
 
     def test_writes_the_page_of_random_calls(self, run):
-        pytest.importorskip("hypothesis")
         code, page, _ = run("--fuzz", "3", "--seed", "3", "--backends", "numpy", "--only", "permuted positions")
         assert code == 0
         assert "✓ Every property holds." in page.text("p")
@@ -517,7 +516,6 @@ class TestTheOptionForThePage:
         assert "6✓ ok" in page.text("td")
 
     def test_writes_the_page_of_random_calls_that_fail(self, run, monkeypatch):
-        pytest.importorskip("hypothesis")
         right = catalogue.FUNCTIONS["soft_one_hot"]
         wrong = functools.wraps(right)(lambda x, **options: right(x, **options) * 1.01)
         monkeypatch.setitem(catalogue.FUNCTIONS, "soft_one_hot", wrong)

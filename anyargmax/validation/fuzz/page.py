@@ -5,7 +5,7 @@ from textwrap import dedent
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from ..page import PACKAGE, described_list, document, element, frameworks, ran_on, section, table
+from ..html import PACKAGE, described_list, document, element, frameworks, ran_on, section, table
 from .command import Fuzzed
 
 CAPTION = "Random calls of each property. One that FAILED is not called again."
